@@ -1,0 +1,638 @@
+//! The control API's typed replies: HTTP/1.1 + JSON under `/v0/…`, on `ccd.sock`.
+//!
+//! | route | reply |
+//! | --- | --- |
+//! | `GET /v0/status` | [`Status`] |
+//! | `GET /v0/sessions` | [`Sessions`] |
+//! | `GET /v0/turns` | [`Turns`] |
+//! | `GET /v0/spans` | [`Spans`] |
+//! | `GET /v0/spans/follow` | one [`Span`] per line (JSON lines), for as long as the reader stays |
+//! | `GET /v0/exchanges` | [`Exchanges`] |
+//! | `GET /v0/exchanges/ID` | [`ExchangeDetail`] |
+//! | `GET /v0/exchanges/ID/request`, `…/response` | the exact body bytes |
+//! | `GET /v0/show/ID` | [`Shown`] |
+//! | `GET /v0/usage` | [`Usage`] |
+//! | `POST /v0/stop` | [`Done`]; the daemon drains its streams and exits. `?now=1`: without draining |
+//! | `POST /v0/retire` | [`Done`]; the daemon goes on answering and exits once nobody uses it |
+//! | `POST /v0/log-level?level=debug` | [`Done`] |
+//!
+//! Query parameters, where they make sense: `since`, `until` (RFC 3339), `limit`, `session` (a prefix is
+//! enough), `project`, `tool`, `kind`, `status`, `turn`, `content=1` (a span's input and output),
+//! `reasoning=1` (thinking text), and for usage `period`, `by` (comma list) and `tz`.
+//!
+//! Every reply object opens with `schema_version`. Errors are [`ErrorReply`] with a fitting HTTP status.
+//! Times are RFC 3339 in UTC with microseconds; money is integer micro-dollars beside a display string.
+//! Readers ignore fields that they do not know.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+/// Any reply: `schema_version`, then the reply's own fields.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Reply<T> {
+    /// [`crate::SCHEMA_VERSION`].
+    pub schema_version: u32,
+    /// The reply itself.
+    #[serde(flatten)]
+    pub body: T,
+}
+
+impl<T> Reply<T> {
+    /// Wraps a reply of this build.
+    pub fn new(body: T) -> Self {
+        Reply { schema_version: crate::SCHEMA_VERSION, body }
+    }
+}
+
+/// Why a request failed.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct ErrorReply {
+    /// The error.
+    pub error: ApiError,
+}
+
+/// An error for people and programs.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+pub struct ApiError {
+    /// Stable, low-cardinality name: `not_found`, `bad_request`, `ambiguous`, `unavailable`, `forbidden`, …
+    pub code: String,
+    /// What went wrong.
+    pub message: String,
+    /// What to do about it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub hint: Option<String>,
+}
+
+/// The reply to a command.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+pub struct Done {
+    /// Always true; a failure is an [`ErrorReply`].
+    pub ok: bool,
+}
+
+/// Tokens, split as the API splits them. The kinds are disjoint: their sum is everything that was billed.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Tokens {
+    /// Input tokens that touched no cache.
+    pub input: u64,
+    /// Output tokens, thinking included.
+    pub output: u64,
+    /// Input tokens read from the prompt cache.
+    pub cache_read: u64,
+    /// Input tokens written to the 5-minute cache.
+    pub cache_write_5m: u64,
+    /// Input tokens written to the 1-hour cache.
+    pub cache_write_1h: u64,
+}
+
+impl Tokens {
+    /// Everything the model read.
+    #[must_use]
+    pub fn prompt(&self) -> u64 {
+        self.input + self.cache_read + self.cache_write_5m + self.cache_write_1h
+    }
+
+    /// Everything read and written.
+    #[must_use]
+    pub fn total(&self) -> u64 {
+        self.prompt() + self.output
+    }
+}
+
+impl std::ops::AddAssign for Tokens {
+    fn add_assign(&mut self, o: Tokens) {
+        self.input += o.input;
+        self.output += o.output;
+        self.cache_read += o.cache_read;
+        self.cache_write_5m += o.cache_write_5m;
+        self.cache_write_1h += o.cache_write_1h;
+    }
+}
+
+/// `GET /v0/status`.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Status {
+    /// The process.
+    pub daemon: DaemonStatus,
+    /// The API proxy.
+    pub proxy: ProxyStatus,
+    /// The web UI's door.
+    pub web: WebStatus,
+    /// Hook events.
+    pub hooks: HookStatus,
+    /// The store.
+    pub store: StoreStatus,
+    /// What could not be captured.
+    pub capture: CaptureStatus,
+    /// Detections.
+    pub detections: DetectionStatus,
+}
+
+/// The daemon's process.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+#[serde(default)]
+pub struct DaemonStatus {
+    /// False only where `ccctl` itself says so.
+    pub running: bool,
+    /// Process id.
+    pub pid: u32,
+    /// Version of the running build.
+    pub version: String,
+    /// Seconds since it began to serve.
+    pub uptime_s: u64,
+    /// Who keeps it running: `systemd`, `launchd`, `daemonized` or `foreground`.
+    pub manager: String,
+    /// Resident memory in bytes.
+    pub rss_bytes: u64,
+    /// `serving`, `draining` or `retiring`.
+    pub state: String,
+    /// The log filter in force.
+    pub log: String,
+    /// Why the configuration file in place is not in force, if it is not.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub config_error: Option<String>,
+}
+
+/// The API proxy.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+#[serde(default)]
+pub struct ProxyStatus {
+    /// `address:port` that it answers on.
+    pub listen: String,
+    /// Where requests go, without credentials.
+    pub upstream: String,
+    /// Requests under way.
+    pub in_flight: u64,
+    /// Exchanges captured, since ever.
+    pub exchanges: u64,
+    /// Exchanges that ended in an error of the connection to upstream, since start.
+    pub errors: u64,
+    /// True while requests are relayed without being captured.
+    pub bypass: bool,
+    /// The last error of the connection to upstream.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub last_error: Option<String>,
+}
+
+/// The web UI's door.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+#[serde(default)]
+pub struct WebStatus {
+    /// `address:port`, or null while there is none.
+    pub listen: Option<String>,
+}
+
+/// Hook events.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+#[serde(default)]
+pub struct HookStatus {
+    /// Whether Claude Code's hooks call `cc-hook` (answered by `ccctl`, which reads Claude Code's files).
+    pub installed: bool,
+    /// Events recorded, since ever.
+    pub events: u64,
+    /// Events waiting in the spool.
+    pub spooled: u64,
+    /// Spool files that are no event frames, set aside.
+    pub rejected: u64,
+}
+
+/// The store.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+#[serde(default)]
+pub struct StoreStatus {
+    /// Its directory.
+    pub path: String,
+    /// Bytes on disk.
+    pub bytes: u64,
+    /// Records.
+    pub records: u64,
+    /// Sessions.
+    pub sessions: u64,
+    /// Damaged frames found.
+    pub damaged: u64,
+    /// Why the store takes nothing, if it does not.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub error: Option<String>,
+}
+
+/// What could not be captured.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+#[serde(default)]
+pub struct CaptureStatus {
+    /// Exchanges or bodies not captured, since start.
+    pub dropped: u64,
+    /// Exchanges recorded with less than their whole bytes, since ever.
+    pub gaps: u64,
+    /// Bytes waiting to be written.
+    pub queue_bytes: u64,
+}
+
+/// Detections.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+#[serde(default)]
+pub struct DetectionStatus {
+    /// Open ones.
+    pub open: u64,
+}
+
+/// `GET /v0/sessions`.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+pub struct Sessions {
+    /// Newest first.
+    pub sessions: Vec<Session>,
+}
+
+/// One Claude Code run.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Session {
+    /// Claude Code's own id.
+    pub session_id: String,
+    /// Working directory at start.
+    pub cwd: Option<String>,
+    /// Last component of `cwd`.
+    pub project: Option<String>,
+    /// The model of the last main-thread call.
+    pub model: Option<String>,
+    /// Every model called.
+    pub models: Vec<String>,
+    /// First record.
+    pub started_at: String,
+    /// Last record.
+    pub last_at: String,
+    /// Whether the session's end was seen.
+    pub ended: bool,
+    /// Turns.
+    pub turns: u64,
+    /// Exchanges.
+    pub exchanges: u64,
+    /// Tool calls.
+    pub tool_calls: u64,
+    /// Tool calls that failed.
+    pub tool_errors: u64,
+    /// Subagents.
+    pub agents: u64,
+    /// Tokens.
+    pub tokens: Tokens,
+    /// Cost in micro-dollars; null where nothing could be priced. Unpriced models are not in it.
+    pub cost_usd_micros: Option<i64>,
+    /// Cost for people.
+    pub cost: String,
+    /// Models called that have no price.
+    pub unpriced_models: Vec<String>,
+    /// How full the main thread's context is.
+    pub context: Context,
+    /// Detections.
+    pub detections: u64,
+    /// The client, as its hooks name it, e.g. `claude-code 2.1.329`.
+    pub client: Option<String>,
+}
+
+/// How full a context window is, as of the last main-thread call.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Context {
+    /// Tokens of the last main-thread request.
+    pub used: u64,
+    /// The model's window in tokens; null where unknown.
+    pub window: Option<u64>,
+    /// `used` of `window`, rounded down; null where unknown.
+    pub percent: Option<u64>,
+}
+
+/// `GET /v0/turns`.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+pub struct Turns {
+    /// Newest first.
+    pub turns: Vec<Turn>,
+}
+
+/// One user prompt until Stop: one trace.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Turn {
+    /// Claude Code's prompt id, or one of ours where no hook told it.
+    pub turn_id: String,
+    /// The trace of this turn: 32 hexadecimal digits.
+    pub trace_id: String,
+    /// Its session.
+    pub session_id: String,
+    /// 1 for the session's first turn.
+    pub number: u64,
+    /// The prompt.
+    pub prompt: Option<String>,
+    /// Where the prompt came from: `user` or `machine` (a background task's notice).
+    pub source: String,
+    /// Start.
+    pub started_at: String,
+    /// Duration until Stop; null while it runs.
+    pub duration_ms: Option<u64>,
+    /// `ok`, `error`, `interrupted` or `running`.
+    pub status: String,
+    /// Why, where it is not `ok`.
+    pub error: Option<String>,
+    /// Model calls.
+    pub exchanges: u64,
+    /// Tool calls.
+    pub tool_calls: u64,
+    /// Tool calls that failed.
+    pub tool_errors: u64,
+    /// Subagents.
+    pub agents: u64,
+    /// Tokens.
+    pub tokens: Tokens,
+    /// Cost in micro-dollars; null where nothing could be priced.
+    pub cost_usd_micros: Option<i64>,
+    /// Cost for people.
+    pub cost: String,
+    /// The turn's last words.
+    pub result: Option<String>,
+}
+
+/// `GET /v0/spans`.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+pub struct Spans {
+    /// In order of their start; the newest `limit` of them.
+    pub spans: Vec<Span>,
+    /// True if `limit` left older ones out.
+    #[serde(default)]
+    pub more: bool,
+}
+
+/// One agent, model call or tool call.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Span {
+    /// 16 hexadecimal digits.
+    pub span_id: String,
+    /// The turn's trace: 32 hexadecimal digits.
+    pub trace_id: String,
+    /// The parent span; null at a turn's root. A model or tool call's parent is the agent that made it; a
+    /// subagent's is the tool call that started it.
+    pub parent_id: Option<String>,
+    /// Its session.
+    pub session_id: String,
+    /// Its turn.
+    pub turn_id: String,
+    /// The subagent it happened in; null on the main thread.
+    pub agent_id: Option<String>,
+    /// That subagent's type.
+    pub agent_type: Option<String>,
+    /// `agent`, `llm` or `tool`.
+    pub kind: String,
+    /// `invoke_agent …`, `chat MODEL` or `execute_tool TOOL`.
+    pub name: String,
+    /// Start.
+    pub started_at: String,
+    /// Duration; null while it runs, or where nothing tells its end.
+    pub duration_ms: Option<u64>,
+    /// `ok`, `error`, `denied` or `running`.
+    pub status: String,
+    /// A tool call's id.
+    pub tool_use_id: Option<String>,
+    /// A tool call's name.
+    pub tool_name: Option<String>,
+    /// What went in: a tool's input; a model call's new messages; an agent's prompt. With `content=1` only.
+    pub input: Option<serde_json::Value>,
+    /// What came out: a tool's response; a model call's content blocks; an agent's last words. With
+    /// `content=1` only.
+    pub output: Option<serde_json::Value>,
+    /// One line for lists: a command, a path, the first words.
+    pub summary: Option<String>,
+    /// Why it failed.
+    pub error: Option<String>,
+    /// A model call's model.
+    pub model: Option<String>,
+    /// A model call's purpose: `main`, `subagent`, `title`, `compaction`, `count_tokens`, `web_search`, `side`.
+    pub purpose: Option<String>,
+    /// A model call's exchange.
+    pub exchange_id: Option<String>,
+    /// For a tool call, the model call that asked for it.
+    pub requested_by: Option<String>,
+    /// Tokens: a model call's own; an agent's sum over itself and the agents below it.
+    pub tokens: Option<Tokens>,
+    /// Cost in micro-dollars, likewise.
+    pub cost_usd_micros: Option<i64>,
+    /// A model call's reasoning.
+    pub reasoning: Option<Reasoning>,
+    /// What told us of it: `hook`, `proxy`.
+    pub sources: Vec<String>,
+}
+
+/// A response's thinking.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Reasoning {
+    /// Thinking blocks, redacted ones included.
+    pub blocks: u64,
+    /// Blocks that the API sent without their text.
+    pub omitted: u64,
+    /// The text. With `reasoning=1` only.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub text: Option<String>,
+}
+
+/// `GET /v0/exchanges`.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+pub struct Exchanges {
+    /// Newest first.
+    pub exchanges: Vec<Exchange>,
+}
+
+/// One HTTP request to the API and its response.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Exchange {
+    /// Our id: a UUID that sorts by time.
+    pub exchange_id: String,
+    /// The session, as the client's header names it.
+    pub session_id: Option<String>,
+    /// The subagent, as the client's header names it.
+    pub agent_id: Option<String>,
+    /// HTTP method.
+    pub method: String,
+    /// Path and query, as sent upstream.
+    pub path: String,
+    /// HTTP status that the client received; null where it received none.
+    pub status: Option<u16>,
+    /// The API's `request-id`.
+    pub request_id: Option<String>,
+    /// The API's message id.
+    pub message_id: Option<String>,
+    /// The model that answered, else the one asked for.
+    pub model: Option<String>,
+    /// `main`, `subagent`, `title`, `compaction`, `count_tokens`, `web_search`, `side` or `other`.
+    pub purpose: String,
+    /// When the request arrived.
+    pub started_at: String,
+    /// Until the response's first body byte.
+    pub ttfb_ms: Option<u64>,
+    /// Until the end.
+    pub duration_ms: u64,
+    /// Bytes of the request's body.
+    pub request_bytes: u64,
+    /// Bytes of the response's body.
+    pub response_bytes: u64,
+    /// Whether the response came to its proper end and was captured whole.
+    pub complete: bool,
+    /// Whether it was streamed.
+    pub stream: bool,
+    /// Why the model stopped.
+    pub stop_reason: Option<String>,
+    /// What went wrong: the API's error, or the connection's.
+    pub error: Option<String>,
+    /// Tokens; null where the response told none.
+    pub tokens: Option<Tokens>,
+    /// Cost in micro-dollars; null where it could not be priced.
+    pub cost_usd_micros: Option<i64>,
+    /// Cost for people: `$0.0123`, `unpriced`, or empty where there is nothing to price.
+    pub cost: String,
+    /// Thinking.
+    pub reasoning: Reasoning,
+}
+
+/// `GET /v0/exchanges/ID`.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+#[serde(default)]
+pub struct ExchangeDetail {
+    /// The exchange.
+    pub exchange: Exchange,
+    /// Request headers in order, credentials left out.
+    pub request_headers: Vec<(String, String)>,
+    /// Response headers in order, cookies left out.
+    pub response_headers: Vec<(String, String)>,
+    /// Response trailers.
+    pub response_trailers: Vec<(String, String)>,
+    /// HTTP version that the client spoke, and that upstream spoke.
+    pub http: (String, String),
+    /// Bytes of each body that were kept, where that is less than what went by.
+    pub request_kept: Option<u64>,
+    /// As above.
+    pub response_kept: Option<u64>,
+    /// The response put together: the API's message with its content blocks.
+    pub message: Option<serde_json::Value>,
+    /// Each event of a stream: its type and when it arrived, microseconds after the request.
+    pub events: Vec<StreamEvent>,
+}
+
+/// One event of a streamed response.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct StreamEvent {
+    /// The event's type.
+    pub event: String,
+    /// Microseconds after the request's arrival.
+    pub at_us: u64,
+    /// Bytes of the event.
+    pub bytes: u64,
+}
+
+/// `GET /v0/show/ID`: one thing in full.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Shown {
+    /// `session`, `turn`, `span` or `exchange`.
+    pub kind: String,
+    /// The session.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub session: Option<Session>,
+    /// The turn.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub turn: Option<Turn>,
+    /// The span.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub span: Option<Span>,
+    /// The exchange.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub exchange: Option<ExchangeDetail>,
+    /// A session's turns.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub turns: Vec<Turn>,
+    /// A turn's spans.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub spans: Vec<Span>,
+}
+
+/// `GET /v0/usage`.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Usage {
+    /// Start of the range; null: since ever.
+    pub since: Option<String>,
+    /// End of the range (exclusive); null: now.
+    pub until: Option<String>,
+    /// Time zone that days are cut in.
+    pub timezone: String,
+    /// What rows are cut by: `total`, `daily`, `weekly`, `monthly`, `session` or `blocks`.
+    pub period: String,
+    /// Further keys, in order.
+    pub by: Vec<String>,
+    /// The sum of all rows.
+    pub totals: UsageRow,
+    /// In order of their keys.
+    pub rows: Vec<UsageRow>,
+    /// Models called that have no price, and are in no cost.
+    pub unpriced_models: Vec<String>,
+}
+
+/// Tokens and cost of one key.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct UsageRow {
+    /// What this row is about, e.g. `{"date":"2026-11-20","model":"…"}`; empty in `totals`.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub key: BTreeMap<String, String>,
+    /// Tokens.
+    pub tokens: Tokens,
+    /// Cost in micro-dollars; null where nothing could be priced.
+    pub cost_usd_micros: Option<i64>,
+    /// Cost for people.
+    pub cost: String,
+    /// Exchanges with usage. Grouped by tool, an exchange that called several counts at each.
+    pub exchanges: u64,
+}
+
+/// Micro-dollars for people: cents where that says enough, more digits below a dollar.
+#[must_use]
+pub fn display_usd(micros: i64) -> String {
+    let sign = if micros < 0 { "-" } else { "" };
+    let abs = micros.unsigned_abs();
+    if abs >= 1_000_000 || abs == 0 {
+        let cents = (abs + 5_000) / 10_000;
+        return format!("{sign}${}.{:02}", cents / 100, cents % 100);
+    }
+    // Below a dollar: four places, or all six where four would show nothing.
+    if abs >= 100 {
+        let (whole, part) = ((abs + 50) / 1_000_000, (abs + 50) % 1_000_000 / 100);
+        format!("{sign}${whole}.{part:04}")
+    } else {
+        format!("{sign}$0.{abs:06}")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn money_reads_well_at_every_size() {
+        for (micros, want) in [
+            (0, "$0.00"),
+            (7, "$0.000007"),
+            (12_345, "$0.0123"),
+            (999_999, "$1.0000"),
+            (1_234_567, "$1.23"),
+            (1_995_000, "$2.00"),
+            (-12_345, "-$0.0123"),
+        ] {
+            assert_eq!(display_usd(micros), want);
+        }
+    }
+
+    #[test]
+    fn replies_open_with_the_schema_version() {
+        let json = serde_json::to_string(&Reply::new(Sessions::default())).unwrap();
+        assert_eq!(json, r#"{"schema_version":1,"sessions":[]}"#);
+    }
+}
