@@ -1,1 +1,76 @@
-//! .
+//! `ccctl`: what people type to install ccd and to ask it what happened.
+//!
+//! The library does, the binary talks: every command takes its surroundings as [`env::Env`], writes through
+//! [`printer::Printer`] and returns [`error::CommandError`]. One file per subcommand; [`client`] is the only
+//! way to the daemon, and the store is never linked.
+
+pub mod args;
+pub mod changes;
+pub mod claude;
+pub mod client;
+pub mod completions;
+pub mod config;
+pub mod daemon;
+pub mod diff;
+pub mod env;
+pub mod error;
+pub mod exchange;
+pub mod exchanges;
+pub mod exec;
+pub mod files;
+pub mod human;
+pub mod install;
+pub mod logs;
+pub mod manifest;
+pub mod plugin;
+pub mod printer;
+pub mod proof;
+pub mod query;
+pub mod restart;
+pub mod run;
+pub mod service;
+pub mod sessions;
+pub mod settings;
+pub mod show;
+pub mod start;
+pub mod status;
+pub mod stop;
+pub mod table;
+pub mod time;
+pub mod traces;
+pub mod tree;
+pub mod turns;
+pub mod uninstall;
+pub mod usage;
+pub mod verify;
+
+#[cfg(test)]
+mod testing;
+
+use args::{Cli, Command};
+use env::Env;
+use error::Result;
+use printer::Printer;
+
+/// Does what was asked.
+pub fn dispatch(env: &Env, out: &mut Printer, cli: &Cli) -> Result<()> {
+    match &cli.command {
+        Command::Install(args) => install::run(env, out, args),
+        Command::Uninstall(args) => uninstall::run(env, out, args),
+        Command::Verify(args) => verify::run(env, out, args),
+        Command::Start => start::run(env, out),
+        Command::Stop(args) => stop::run(env, out, args),
+        Command::Restart(args) => restart::run(env, out, args),
+        Command::Status(args) => status::run(env, out, args),
+        Command::Logs(args) => logs::run(env, out, args),
+        Command::Run(args) => run::run(env, out, args),
+        Command::Sessions(args) => sessions::run(env, out, args),
+        Command::Turns(args) => turns::run(env, out, args),
+        Command::Traces(args) => traces::run(env, out, args),
+        Command::Exchanges(args) => exchanges::run(env, out, args),
+        Command::Exchange(args) => exchange::run(env, out, args),
+        Command::Show(args) => show::run(env, out, args),
+        Command::Usage(args) => usage::run(env, out, args),
+        Command::Completions(args) => completions::run(out, args),
+    }
+}

@@ -1,1 +1,34 @@
-//! .
+//! The daemon of ccd, the flight recorder for Claude Code.
+//!
+//! ```text
+//!            hook events        API requests
+//!                 │                  │
+//!   source/  hook, spool          proxy ───────────────► the API
+//!                 │     (a copy)     │     (the stream, untouched)
+//!                 └───────┬──────────┘
+//!   ingest/           one bounded door ─ de-duplicate ─ journal ─ acknowledge
+//!                         │
+//!   ccd-store         journal + packs (the truth)   sled index (derived)
+//!                         │
+//!   project/          records → sessions, turns, spans, usage   (pure)
+//!                         │
+//!   query/            every question, once
+//!                         │
+//!   api/              HTTP/1.1 + JSON on ccd.sock ──► ccctl
+//! ```
+//!
+//! Arrows go one way. `source/proxy` waits for nothing behind the door. `project` does no I/O and reads no
+//! clock. The library prints nothing and reads no environment: `main.rs` does, and hands values in.
+
+pub mod api;
+pub mod app;
+pub mod clock;
+pub mod config;
+pub mod ingest;
+pub mod live;
+pub mod project;
+pub mod query;
+pub mod source;
+pub mod startup;
+pub mod telemetry;
+pub mod watch;

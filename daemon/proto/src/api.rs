@@ -388,6 +388,8 @@ pub struct Span {
     pub started_at: String,
     /// Duration; null while it runs, or where nothing tells its end.
     pub duration_ms: Option<u64>,
+    /// How long a tool itself ran, as the client measured it: without the wait for a permission.
+    pub execution_ms: Option<u64>,
     /// `ok`, `error`, `denied` or `running`.
     pub status: String,
     /// A tool call's id.

@@ -1,1 +1,59 @@
-//! .
+//! ccd's store: an append-only journal and content-addressed packs, and an index that can be rebuilt from them.
+//!
+//! It knows nothing of what it stores. **The journal is the truth; everything else is derived.**
+//!
+//! ```text
+//! v1/lock                   held while the store is open
+//! v1/watermark              how far everything was durable at the last sync          watermark.rs
+//! v1/journal/00000001.log   segments: header, frames; a frame is a batch of records  segment.rs, frame.rs
+//! v1/packs/000001.pack      header, blocks; a block is some pieces, and a recipe     block.rs, recipe.rs
+//! v1/index/000001/          sled: places of records and pieces, the caller's views   index/
+//! v1/quarantine-1           an index that did not open, for whoever wants to know    recover.rs
+//! v1/rebuild                present if the index must be rebuilt at the next start   store.rs
+//! ```
+//!
+//! Directories are 0700 and files 0600. Numbers grow by one and are never used twice. Integers in files are
+//! little-endian, in keys big-endian. Everything has a CRC-32 that includes the file's number and the offset, so bytes
+//! in the wrong place are wrong bytes; a body is also checked against its BLAKE3 when it is read.
+//!
+//! How to use it: [`Store::open`]; [`Reader::replay`] from [`Store::applied`] + 1 with [`Store::reindex`] and
+//! [`Store::apply`]; then, for each batch, [`Store::put_blob`], [`Store::append`], [`Store::sync`], acknowledge,
+//! [`Store::apply`]. When `sync` fails, everything since the last success is given up and has to be done again.
+//!
+//! What survives: after `sync`, everything, whatever happens to the process or the power. Without it, what the system
+//! had written; a half-written end is cut at the next opening. Damage is found, named ([`Damage`]) and skipped; no
+//! wrong byte is ever handed out. The index is never asked to be durable, nor believed if it is ahead of the files.
+
+#![deny(missing_docs)]
+
+mod blobs;
+mod block;
+mod catalogue;
+mod codec;
+mod error;
+mod files;
+mod frame;
+mod index;
+mod journal;
+mod open;
+mod pack;
+mod packs;
+mod reader;
+mod recipe;
+mod recover;
+mod segment;
+mod shared;
+mod split;
+mod store;
+mod types;
+mod watermark;
+mod zip;
+
+pub use self::error::StoreError;
+pub use self::open::Opened;
+pub use self::reader::Reader;
+pub use self::store::Store;
+pub use self::types::{
+    BlobRef, Damage, FileKind, IndexState, Locator, Mutation, NewRecord, Options, Record, RecordId,
+    ReplayReport, Report, Stats,
+};

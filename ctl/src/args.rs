@@ -1,0 +1,368 @@
+//! The command line: what can be typed, and the help that says so.
+//!
+//! Only shapes: what an argument means is decided by the file of its command.
+
+use std::ffi::OsString;
+use std::path::PathBuf;
+
+use clap::builder::styling::{AnsiColor, Styles};
+use clap::{Args, Parser, Subcommand, ValueEnum};
+
+const STYLES: Styles =
+    Styles::styled().header(AnsiColor::Green.on_default().bold()).usage(AnsiColor::Green.on_default().bold());
+
+/// Install ccd, the flight recorder for Claude Code, and ask it what happened
+#[derive(Debug, Parser)]
+#[command(
+    name = "ccctl",
+    version,
+    styles = STYLES,
+    after_help = "Exit codes: 0 done, 1 failed, 2 wrong usage, 3 the daemon is not running."
+)]
+pub struct Cli {
+    /// What to do
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+/// The commands
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Record every Claude Code session of this user from now on
+    Install(InstallArgs),
+    /// Take back what `install` did, byte for byte
+    Uninstall(UninstallArgs),
+    /// Check that everything is in place, and say what to do where it is not
+    #[command(alias = "doctor")]
+    Verify(JsonArgs),
+    /// Start the daemon
+    Start,
+    /// Stop the daemon, once the streams under way have ended
+    Stop(StopArgs),
+    /// Stop the daemon and start it again
+    Restart(StopArgs),
+    /// What the daemon is doing
+    Status(JsonArgs),
+    /// The daemon's log
+    Logs(LogsArgs),
+    /// Run Claude Code and record this one session, with nothing installed
+    Run(RunArgs),
+    /// Sessions, newest first
+    Sessions(QueryArgs),
+    /// Turns (one prompt until Claude stops), newest first
+    Turns(QueryArgs),
+    /// What happened inside the turns: agents, model calls and tool calls, as a tree
+    Traces(TracesArgs),
+    /// Requests to the API, newest first
+    Exchanges(QueryArgs),
+    /// One request to the API: what is known of it, or its exact bytes
+    Exchange(ExchangeArgs),
+    /// One session, turn, span or exchange in full
+    Show(ShowArgs),
+    /// Tokens and cost
+    Usage(UsageArgs),
+    /// A completion script for your shell
+    Completions(CompletionsArgs),
+}
+
+/// Only `--json`.
+#[derive(Clone, Debug, Default, Args)]
+pub struct JsonArgs {
+    /// Print one JSON object
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// What every query takes.
+#[derive(Clone, Debug, Default, Args)]
+pub struct QueryArgs {
+    /// Print one JSON object
+    #[arg(long)]
+    pub json: bool,
+    /// Not before: 2026-11-01, 28d, 12h, today, yesterday, or RFC 3339
+    #[arg(long, value_name = "WHEN")]
+    pub since: Option<String>,
+    /// Not after, in the same forms; a day includes all of it
+    #[arg(long, value_name = "WHEN")]
+    pub until: Option<String>,
+    /// At most this many
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
+    pub limit: Option<u32>,
+    /// Only this session; the head of its id is enough
+    #[arg(long, value_name = "ID")]
+    pub session: Option<String>,
+    /// Only this project: the name of its directory
+    #[arg(long, value_name = "NAME")]
+    pub project: Option<String>,
+}
+
+/// `traces`
+#[derive(Clone, Debug, Default, Args)]
+#[allow(clippy::struct_excessive_bools)] // one per flag
+pub struct TracesArgs {
+    /// What every query takes
+    #[command(flatten)]
+    pub query: QueryArgs,
+    /// Go on printing spans as they happen
+    #[arg(short, long)]
+    pub follow: bool,
+    /// Show what went in and what came out
+    #[arg(long)]
+    pub content: bool,
+    /// Leave input and output off `--json`, which carries them otherwise
+    #[arg(long, conflicts_with = "content")]
+    pub no_content: bool,
+    /// Show the model's thinking
+    #[arg(long)]
+    pub reasoning: bool,
+    /// Only calls of this tool
+    #[arg(long, value_name = "NAME")]
+    pub tool: Option<String>,
+    /// Only spans of this kind
+    #[arg(long, value_name = "KIND")]
+    pub kind: Option<SpanKind>,
+    /// Only spans with this status
+    #[arg(long, value_name = "STATUS")]
+    pub status: Option<SpanStatus>,
+    /// Only this turn
+    #[arg(long, value_name = "ID")]
+    pub turn: Option<String>,
+}
+
+/// A span's kind
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum SpanKind {
+    /// A turn's root, or a subagent
+    Agent,
+    /// A model call
+    Llm,
+    /// A tool call
+    Tool,
+}
+
+/// A span's status
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum SpanStatus {
+    /// It went well
+    Ok,
+    /// It failed
+    Error,
+    /// It was not allowed
+    Denied,
+    /// It has not ended
+    Running,
+}
+
+/// `exchange`
+#[derive(Clone, Debug, Default, Args)]
+#[allow(clippy::struct_excessive_bools)] // one per flag
+pub struct ExchangeArgs {
+    /// The exchange's id
+    pub id: String,
+    /// The request's body, exactly as it went by
+    #[arg(long, group = "part")]
+    pub request: bool,
+    /// The response's body, exactly as it went by
+    #[arg(long, group = "part")]
+    pub response: bool,
+    /// The headers of both, credentials left out
+    #[arg(long, group = "part")]
+    pub headers: bool,
+    /// Print one JSON object
+    #[arg(long, conflicts_with_all = ["request", "response"])]
+    pub json: bool,
+}
+
+/// `show`
+#[derive(Clone, Debug, Default, Args)]
+pub struct ShowArgs {
+    /// The id of a session, turn, span or exchange
+    pub id: String,
+    /// Print one JSON object
+    #[arg(long)]
+    pub json: bool,
+    /// Show the model's thinking
+    #[arg(long)]
+    pub reasoning: bool,
+}
+
+/// `usage`
+#[derive(Clone, Debug, Args)]
+pub struct UsageArgs {
+    /// What the rows are cut by
+    #[arg(default_value = "daily")]
+    pub period: Period,
+    /// Cut the rows further by these, in this order
+    #[arg(long, value_name = "KEY", value_delimiter = ',')]
+    pub by: Vec<UsageKey>,
+    /// The zone that days begin in, e.g. Europe/Berlin; the machine's by default
+    #[arg(long, value_name = "TZ")]
+    pub timezone: Option<String>,
+    /// What every query takes
+    #[command(flatten)]
+    pub query: QueryArgs,
+}
+
+/// What the rows of `usage` are cut by
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Period {
+    /// One row for all of it
+    Total,
+    /// By day
+    Daily,
+    /// By week, from Monday
+    Weekly,
+    /// By month
+    Monthly,
+    /// By session
+    Session,
+    /// By five-hour block, as subscriptions count them
+    Blocks,
+}
+
+/// A further key of `usage`
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum UsageKey {
+    /// The model
+    Model,
+    /// The tool that a call asked for
+    Tool,
+    /// The project
+    Project,
+    /// The subagent's type
+    Agent,
+}
+
+/// `stop`, `restart`
+#[derive(Clone, Debug, Default, Args)]
+pub struct StopArgs {
+    /// Cut the streams under way
+    #[arg(long)]
+    pub now: bool,
+}
+
+/// `logs`
+#[derive(Clone, Debug, Default, Args)]
+pub struct LogsArgs {
+    /// Go on printing lines as they are written
+    #[arg(short, long)]
+    pub follow: bool,
+    /// Begin this many lines before the end
+    #[arg(short = 'n', long, value_name = "N", default_value_t = 50)]
+    pub lines: usize,
+    /// Set the running daemon's log level: error, warn, info, debug, trace, or a filter such as ccd::source=debug
+    #[arg(long, value_name = "LEVEL")]
+    pub level: Option<String>,
+}
+
+/// `run`
+#[derive(Clone, Debug, Default, Args)]
+pub struct RunArgs {
+    /// Ask the API for the text of Claude's thinking, which it leaves out otherwise
+    #[arg(long)]
+    pub thinking: bool,
+    /// Arguments for Claude Code
+    #[arg(trailing_var_arg = true, allow_hyphen_values = true, value_name = "ARGS")]
+    pub args: Vec<OsString>,
+}
+
+/// `install`
+#[derive(Clone, Debug, Default, Args)]
+#[allow(clippy::struct_excessive_bools)] // one per flag
+pub struct InstallArgs {
+    /// Print what would change in every file, and change nothing
+    #[arg(long)]
+    pub dry_run: bool,
+    /// The settings file to put the base URL into, instead of Claude Code's user settings
+    #[arg(long, value_name = "FILE")]
+    pub settings: Option<PathBuf>,
+    /// Record hooks only: leave the way to the API alone
+    #[arg(long)]
+    pub no_proxy: bool,
+    /// Do not register a service: start the daemon directly
+    #[arg(long)]
+    pub no_service: bool,
+    /// Where the hooks go; `settings` for clients too old for plugin directories
+    #[arg(long, value_name = "WHERE", default_value = "plugin")]
+    pub hooks: HooksIn,
+    /// Have interactive sessions ask the API for the text of Claude's thinking
+    #[arg(long)]
+    pub thinking: bool,
+    /// Print one JSON object
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// Where the hooks are registered
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum, serde::Serialize, serde::Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum HooksIn {
+    /// In a plugin directory of their own
+    #[default]
+    Plugin,
+    /// In the settings file
+    Settings,
+}
+
+/// `uninstall`
+#[derive(Clone, Debug, Default, Args)]
+#[allow(clippy::struct_excessive_bools)] // one per flag
+pub struct UninstallArgs {
+    /// Stop the daemon at once, even if running sessions still need it
+    #[arg(long)]
+    pub now: bool,
+    /// Delete everything recorded, too; implies --now
+    #[arg(long)]
+    pub purge: bool,
+    /// Print what would change in every file, and change nothing
+    #[arg(long)]
+    pub dry_run: bool,
+    /// Print one JSON object
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// `completions`
+#[derive(Clone, Debug, Args)]
+pub struct CompletionsArgs {
+    /// The shell
+    pub shell: clap_complete::Shell,
+}
+
+/// The name of a value as it is typed, which is also what the daemon is asked with.
+pub fn name_of(value: &impl ValueEnum) -> String {
+    value.to_possible_value().map(|v| v.get_name().to_owned()).unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::CommandFactory;
+
+    #[test]
+    fn the_command_line_is_consistent() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn the_clients_arguments_are_left_alone() {
+        for line in [
+            &["ccctl", "run", "--thinking", "--", "-p", "--json", "hi"][..],
+            &["ccctl", "run", "--thinking", "-p", "--json", "hi"],
+        ] {
+            let Command::Run(args) = Cli::parse_from(line).command else { panic!() };
+            assert!(args.thinking);
+            assert_eq!(args.args, ["-p", "--json", "hi"]);
+        }
+    }
+
+    #[test]
+    fn doctor_is_verify_and_usage_is_daily() {
+        assert!(matches!(Cli::parse_from(["ccctl", "doctor"]).command, Command::Verify(_)));
+        let Command::Usage(args) = Cli::parse_from(["ccctl", "usage", "--by", "model,tool"]).command else {
+            panic!()
+        };
+        assert_eq!(args.period, Period::Daily);
+        assert_eq!(args.by, [UsageKey::Model, UsageKey::Tool]);
+    }
+}

@@ -1,0 +1,272 @@
+//! The only way to the daemon: HTTP/1.1 over its control socket, and the one request to its proxy that proves
+//! a base URL is answered.
+//!
+//! Each request has a connection of its own; nothing is kept between them. Must never hang on a daemon that
+//! does not answer, and must never send the path token anywhere but to a loopback address that
+//! the user's own settings name.
+
+use std::future::Future;
+use std::io;
+use std::time::Duration;
+
+use bytes::Bytes;
+use ccd_proto::api::ErrorReply;
+use ccd_proto::{API_VERSION, VERSION};
+use http::{HeaderMap, Method, Request, StatusCode};
+use http_body_util::{BodyExt, Empty};
+use hyper::body::Incoming;
+use hyper_util::rt::TokioIo;
+use serde::de::DeserializeOwned;
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::net::{TcpStream, UnixStream};
+use tokio::runtime::Runtime;
+
+use crate::env::Env;
+use crate::error::{CommandError, Result};
+use crate::printer::Printer;
+
+/// How long the daemon may take to begin its answer.
+const PATIENCE: Duration = Duration::from_secs(30);
+
+/// Asks the daemon.
+pub struct Client<'a> {
+    env: &'a Env,
+    runtime: Runtime,
+}
+
+/// The head of an answer.
+#[derive(Clone, Debug)]
+pub struct Head {
+    /// HTTP status.
+    pub status: StatusCode,
+    /// Headers.
+    pub headers: HeaderMap,
+}
+
+impl<'a> Client<'a> {
+    /// A client of this installation's daemon; nothing is sent yet.
+    pub fn new(env: &'a Env) -> Result<Self> {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+        Ok(Client { env, runtime })
+    }
+
+    /// Asks with GET and returns the reply's exact bytes.
+    pub fn get(&self, out: &mut Printer, target: &str) -> Result<Bytes> {
+        let (head, body) = self.whole(Method::GET, target)?;
+        warn_of_other_version(out, &head);
+        Ok(body)
+    }
+
+    /// Asks with GET and reads the reply.
+    pub fn read<T: DeserializeOwned>(&self, out: &mut Printer, target: &str) -> Result<T> {
+        decode(&self.get(out, target)?)
+    }
+
+    /// Gives a command with POST.
+    pub fn post(&self, target: &str) -> Result<()> {
+        self.whole(Method::POST, target).map(drop)
+    }
+
+    /// Asks with GET and hands the reply over piece by piece, as it arrives, until it ends or `take` fails.
+    pub fn stream(&self, out: &mut Printer, target: &str, mut take: impl FnMut(&mut Printer, &[u8]) -> Result<()>) -> Result<()> {
+        self.runtime.block_on(async {
+            let (head, mut body) = self.ask(Method::GET, target).await?;
+            warn_of_other_version(out, &head);
+            while let Some(frame) = body.frame().await {
+                if let Some(data) = frame.map_err(|e| broken(&e))?.data_ref() {
+                    take(out, data)?;
+                }
+            }
+            Ok(())
+        })
+    }
+
+    fn whole(&self, method: Method, target: &str) -> Result<(Head, Bytes)> {
+        self.runtime.block_on(async {
+            let (head, body) = self.ask(method, target).await?;
+            Ok((head, body.collect().await.map_err(|e| broken(&e))?.to_bytes()))
+        })
+    }
+
+    /// Sends a request; an error reply becomes an error.
+    async fn ask(&self, method: Method, target: &str) -> Result<(Head, Incoming)> {
+        let socket = self.env.layout.control_socket();
+        let stream = match UnixStream::connect(&socket).await {
+            Ok(stream) => stream,
+            Err(e) if matches!(e.kind(), io::ErrorKind::NotFound | io::ErrorKind::ConnectionRefused) => {
+                return Err(CommandError::not_running());
+            }
+            Err(e) => {
+                return Err(CommandError::failed(format!("cannot reach the daemon at {}: {e}", socket.display())));
+            }
+        };
+        let request = Request::builder()
+            .method(method)
+            .uri(target)
+            .header(http::header::HOST, "ccd")
+            .header("Ccd-Version", VERSION)
+            .header("Ccd-Api", API_VERSION)
+            .body(Empty::new())
+            .map_err(|e| CommandError::usage(format!("cannot ask for `{target}`: {e}")))?;
+        let (head, body) = limited(exchange(stream, request)).await?;
+        if head.status.is_success() {
+            return Ok((head, body));
+        }
+        let body = body.collect().await.map_err(|e| broken(&e))?.to_bytes();
+        Err(refused(&head, &body))
+    }
+
+    /// Asks `base_url` for its `/.ccd/ping`, which our proxy answers by itself. Returns its version.
+    pub fn ping(&self, base_url: &str) -> Result<String> {
+        let failed = |why: String| CommandError::failed(format!("{} is not answered by ccd: {why}", without_token(base_url)));
+        let (authority, path) = split_url(base_url).ok_or_else(|| failed("it is no http:// URL".into()))?;
+        let request = Request::builder()
+            .uri(format!("{}/.ccd/ping", path.trim_end_matches('/')))
+            .header(http::header::HOST, authority)
+            .body(Empty::new())
+            .map_err(|e| failed(e.to_string()))?;
+        let head = self.runtime.block_on(async {
+            let stream = TcpStream::connect(authority).await.map_err(|e| failed(e.to_string()))?;
+            limited(exchange(stream, request)).await.map(|(head, _)| head).map_err(|e| failed(e.message))
+        })?;
+        let version = head.headers.get("ccd-version").and_then(|v| v.to_str().ok());
+        match (head.status, version) {
+            (StatusCode::NO_CONTENT, Some(version)) => Ok(version.to_owned()),
+            (status, _) => Err(failed(format!("something else is listening there (HTTP {status})"))),
+        }
+    }
+}
+
+/// One request on a connection of its own.
+async fn exchange<S>(stream: S, request: Request<Empty<Bytes>>) -> Result<(Head, Incoming)>
+where
+    S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+{
+    let (mut sender, connection) = hyper::client::conn::http1::handshake(TokioIo::new(stream)).await.map_err(|e| broken(&e))?;
+    // Ends with the body; its errors reach us through the body as well.
+    tokio::spawn(async move { _ = connection.await });
+    let (parts, body) = sender.send_request(request).await.map_err(|e| broken(&e))?.into_parts();
+    Ok((Head { status: parts.status, headers: parts.headers }, body))
+}
+
+async fn limited<T>(answer: impl Future<Output = Result<T>>) -> Result<T> {
+    tokio::time::timeout(PATIENCE, answer).await.unwrap_or_else(|_| {
+        Err(CommandError::failed(format!("no answer within {} s", PATIENCE.as_secs()))
+            .hint("`ccctl logs` may say why; `ccctl restart --now` starts the daemon afresh"))
+    })
+}
+
+/// Reads a reply.
+pub fn decode<T: DeserializeOwned>(body: &[u8]) -> Result<T> {
+    serde_json::from_slice(body).map_err(|e| {
+        CommandError::failed(format!("cannot read the daemon's reply: {e}"))
+            .hint("ccctl and the daemon may be of different versions: `ccctl restart` brings them together")
+    })
+}
+
+fn broken(error: &hyper::Error) -> CommandError {
+    let cause = std::error::Error::source(error).map(|s| format!(" ({s})")).unwrap_or_default();
+    CommandError::failed(format!("the connection to the daemon broke: {error}{cause}")).hint("`ccctl logs` may say why")
+}
+
+fn refused(head: &Head, body: &[u8]) -> CommandError {
+    let Ok(ErrorReply { error }) = serde_json::from_slice(body) else {
+        return CommandError::failed(format!("the daemon answered HTTP {}", head.status));
+    };
+    let failure = match error.code.as_str() {
+        "bad_request" => CommandError::usage(error.message),
+        _ => CommandError::failed(error.message),
+    };
+    error.hint.into_iter().fold(failure, CommandError::hint)
+}
+
+fn warn_of_other_version(out: &mut Printer, head: &Head) {
+    let Some(theirs) = head.headers.get("ccd-version").and_then(|v| v.to_str().ok()) else { return };
+    if theirs != VERSION {
+        out.warn(format!("the daemon is version {theirs}, ccctl is {VERSION}: `ccctl restart` starts the installed one"));
+    }
+}
+
+/// `http://AUTHORITY/PATH` in its two parts.
+fn split_url(url: &str) -> Option<(&str, &str)> {
+    let rest = url.strip_prefix("http://")?;
+    let (authority, path) = rest.find('/').map_or((rest, ""), |at| rest.split_at(at));
+    (!authority.is_empty()).then_some((authority, path))
+}
+
+/// A base URL for messages: the token in its path stays out of them.
+#[must_use]
+pub fn without_token(url: &str) -> String {
+    split_url(url).map_or_else(|| url.to_owned(), |(authority, _)| format!("http://{authority}/…"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::error::Kind;
+    use crate::testing::{Home, Reply};
+    use ccd_proto::api::{Reply as Envelope, Sessions};
+
+    #[test]
+    fn no_socket_and_a_dead_socket_are_a_daemon_that_is_not_running() {
+        let home = Home::new();
+        let ask = || Client::new(&home.env()).unwrap().post("/v0/stop").unwrap_err();
+        assert_eq!(ask().exit_code(), 3);
+        drop(home.listen_and_die());
+        assert_eq!(ask().exit_code(), 3);
+        assert!(ask().hints[0].contains("ccctl start"));
+    }
+
+    #[test]
+    fn replies_are_read_and_versions_sent() {
+        let home = Home::new();
+        let daemon = home.daemon(|request| {
+            assert_eq!(request.headers()["ccd-api"], "1");
+            assert_eq!(request.headers()["host"], "ccd");
+            Reply::json(r#"{"schema_version":1,"sessions":[{"session_id":"s","new_field":1}]}"#)
+        });
+        let (mut out, _, err) = Printer::captured(80);
+        let env = home.env();
+        let client = Client::new(&env).unwrap();
+        let got: Envelope<Sessions> = client.read(&mut out, "/v0/sessions?limit=3").unwrap();
+        assert_eq!(got.body.sessions[0].session_id, "s");
+        assert_eq!(daemon.requests(), ["GET /v0/sessions?limit=3"]);
+        assert_eq!(err.text(), "");
+    }
+
+    #[test]
+    fn refusals_carry_the_daemons_words() {
+        let home = Home::new();
+        let _daemon = home.daemon(|_| {
+            Reply::status(404, r#"{"error":{"code":"not_found","message":"no such exchange","hint":"`ccctl exchanges` lists them"}}"#)
+        });
+        let error = Client::new(&home.env()).unwrap().post("/v0/x").unwrap_err();
+        assert_eq!((error.kind, error.message.as_str()), (Kind::Failed, "no such exchange"));
+        assert_eq!(error.hints, ["`ccctl exchanges` lists them"]);
+    }
+
+    #[test]
+    fn another_version_is_a_warning() {
+        let home = Home::new();
+        let _daemon = home.daemon(|_| Reply::json("{}").header("ccd-version", "9.9.9"));
+        let (mut out, _, err) = Printer::captured(80);
+        Client::new(&home.env()).unwrap().get(&mut out, "/v0/status").unwrap();
+        assert!(err.text().contains("version 9.9.9"), "{}", err.text());
+        assert_eq!(err.text().lines().count(), 1);
+    }
+
+    #[test]
+    fn a_ping_is_answered_by_ccd_or_by_nobody() {
+        let home = Home::new();
+        let daemon = home.daemon(|_| Reply::status(204, "").header("ccd-version", VERSION));
+        let client_env = home.env();
+        let client = Client::new(&client_env).unwrap();
+        assert_eq!(client.ping(&format!("http://{}/tok", daemon.proxy)).unwrap(), VERSION);
+        assert!(daemon.requests().contains(&"GET /tok/.ccd/ping".to_owned()));
+        let other = home.other_server();
+        let error = client.ping(&format!("http://{other}/secret")).unwrap_err();
+        assert!(error.message.contains("something else"), "{error}");
+        assert!(!error.message.contains("secret"));
+        assert!(client.ping("http://127.0.0.1:1/tok").is_err());
+    }
+}

@@ -1,0 +1,81 @@
+//! The one key that `install` may put into the daemon's `config.toml`: `upstream`. Text in, text out; the
+//! user's own configuration and comments stay.
+
+use toml_edit::{DocumentMut, Item, value};
+
+use crate::error::{CommandError, Result};
+
+/// The key.
+const UPSTREAM: &str = "upstream";
+
+fn parse(text: &str) -> Result<DocumentMut> {
+    text.parse().map_err(|e: toml_edit::TomlError| {
+        CommandError::failed(format!("config.toml cannot be read: {}", e.to_string().trim_end()))
+            .hint("correct it, then run this again")
+    })
+}
+
+fn text(bytes: &[u8]) -> Result<&str> {
+    std::str::from_utf8(bytes).map_err(|_| CommandError::failed("config.toml is not UTF-8 text"))
+}
+
+/// The upstream that a configuration names.
+pub fn upstream(bytes: &[u8]) -> Result<Option<String>> {
+    Ok(parse(text(bytes)?)?.get(UPSTREAM).and_then(Item::as_str).map(ToOwned::to_owned))
+}
+
+/// The configuration with this upstream, or with none.
+pub fn with_upstream(bytes: &[u8], url: Option<&str>) -> Result<Vec<u8>> {
+    let mut document = parse(text(bytes)?)?;
+    match url {
+        Some(url) => document[UPSTREAM] = value(url),
+        None => _ = document.remove(UPSTREAM),
+    }
+    Ok(document.to_string().into_bytes())
+}
+
+/// The same upstream, whatever the slash at the end, credentials, and letter case of scheme and host.
+#[must_use]
+pub fn same_upstream(a: &str, b: &str) -> bool {
+    normal(a) == normal(b)
+}
+
+/// A URL in one form, credentials left out, as the daemon tells it.
+fn normal(url: &str) -> String {
+    let Some((scheme, rest)) = url.trim().split_once("://") else { return url.trim().to_owned() };
+    let (authority, path) = rest.find('/').map_or((rest, ""), |at| rest.split_at(at));
+    let host = authority.rsplit_once('@').map_or(authority, |(_, host)| host).to_ascii_lowercase();
+    let scheme = scheme.to_ascii_lowercase();
+    let port = if scheme == "https" { ":443" } else { ":80" };
+    let host = host.strip_suffix(port).unwrap_or(&host);
+    format!("{scheme}://{host}{}", path.trim_end_matches('/'))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_users_configuration_stays() {
+        let before = b"# mine\nlog = \"debug\" # loud\n\n[web]\nlisten = \"127.0.0.1:1\"\n";
+        let after = with_upstream(before, Some("https://gw.example/v")).unwrap();
+        assert_eq!(upstream(&after).unwrap().as_deref(), Some("https://gw.example/v"));
+        let text = String::from_utf8(after.clone()).unwrap();
+        assert!(text.contains("# mine") && text.contains("# loud") && text.contains("[web]"), "{text}");
+        assert_eq!(with_upstream(&after, None).unwrap(), before);
+        assert_eq!(upstream(b"").unwrap(), None);
+        assert!(with_upstream(b"= 1", None).is_err());
+    }
+
+    #[test]
+    fn upstreams_are_compared_by_what_they_mean() {
+        for (a, b) in [
+            ("https://api.anthropic.com", "https://API.anthropic.com:443/"),
+            ("http://u:p@gw:8080/x/", "http://gw:8080/x"),
+        ] {
+            assert!(same_upstream(a, b), "{a} {b}");
+        }
+        assert!(!same_upstream("https://a", "http://a"));
+        assert!(!same_upstream("https://a/x", "https://a/X"));
+    }
+}

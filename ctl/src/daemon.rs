@@ -1,0 +1,178 @@
+//! The daemon's life, as seen from outside: is it there, start it, wait for it, stop it.
+
+use std::ffi::OsString;
+use std::thread::sleep;
+use std::time::{Duration, Instant};
+
+use ccd_proto::api::{Reply, Status};
+
+use crate::client::Client;
+use crate::env::Env;
+use crate::error::{CommandError, Kind, Result};
+use crate::exec::Invocation;
+use crate::human::plural;
+use crate::manifest::Manifest;
+use crate::printer::Printer;
+use crate::service;
+
+/// How long a start may take: a large store that is rebuilt, at worst.
+const START_LIMIT: Duration = Duration::from_secs(60);
+/// How long streams may take to end: longer than the daemon itself waits for them.
+const DRAIN_LIMIT: Duration = Duration::from_secs(11 * 60);
+/// How often we look.
+const LOOK: Duration = Duration::from_millis(50);
+
+/// What the daemon says of itself; none if it is not running.
+pub fn status(env: &Env, out: &mut Printer) -> Result<Option<Status>> {
+    match Client::new(env)?.read::<Reply<Status>>(out, "/v0/status") {
+        Ok(reply) => Ok(Some(reply.body)),
+        Err(e) if e.kind == Kind::NotRunning => Ok(None),
+        Err(e) => Err(e),
+    }
+}
+
+/// Starts the daemon, by the service that keeps it where there is one, and waits until it answers. `extra` are
+/// variables for a daemon that is started directly.
+pub fn start(env: &Env, out: &mut Printer, extra: &[(String, OsString)]) -> Result<Status> {
+    let service = Manifest::load(&env.layout)?.and_then(|m| m.service).filter(|s| s.path.exists());
+    if let Some(manager) = service.and_then(|s| service::named(env, &s.manager)) {
+        manager.start(env)?;
+        return wait_until_it_answers(env, out);
+    }
+    start_directly(env, out, extra)
+}
+
+/// Starts the daemon with no service manager between.
+pub fn start_directly(env: &Env, out: &mut Printer, extra: &[(String, OsString)]) -> Result<Status> {
+    let program = env.program("ccd")?;
+    let mut invocation = Invocation::new(&program, ["start"]).limit(START_LIMIT);
+    invocation.envs.extend_from_slice(extra);
+    let outcome = env
+        .runner
+        .run(&invocation)
+        .map_err(|e| CommandError::failed(format!("cannot run {}: {e}", program.display())))?;
+    if !outcome.success() {
+        let why = outcome.complaint();
+        let why = why.strip_prefix("error: ").unwrap_or(&why);
+        return Err(CommandError::failed(format!("the daemon did not start: {why}")).hint("`ccctl logs` may say more"));
+    }
+    wait_until_it_answers(env, out)
+}
+
+/// Waits until the daemon answers and serves.
+pub fn wait_until_it_answers(env: &Env, out: &mut Printer) -> Result<Status> {
+    let deadline = Instant::now() + START_LIMIT;
+    loop {
+        if let Some(status) = status(env, out)? {
+            return Ok(status);
+        }
+        if Instant::now() >= deadline {
+            return Err(CommandError::failed("the daemon was started, but does not answer").hint("`ccctl logs` may say why"));
+        }
+        sleep(LOOK);
+    }
+}
+
+/// The running daemon if it will stay, else a fresh one: one that is on its way out is waited for. Says
+/// whether it was started here.
+pub fn ensure(env: &Env, out: &mut Printer, extra: &[(String, OsString)]) -> Result<(Status, bool)> {
+    match status(env, out)? {
+        Some(status) if status.daemon.state == "draining" => {
+            wait_until_gone(env, out, Some(status.daemon.pid))?;
+            start(env, out, extra).map(|s| (s, true))
+        }
+        Some(status) => Ok((status, false)),
+        None => start(env, out, extra).map(|s| (s, true)),
+    }
+}
+
+/// Stops the daemon and waits until it is gone. Says whether there was one.
+pub fn stop(env: &Env, out: &mut Printer, now: bool) -> Result<bool> {
+    let Some(status) = status(env, out)? else { return Ok(false) };
+    let client = Client::new(env)?;
+    match client.post(if now { "/v0/stop?now=1" } else { "/v0/stop" }) {
+        // It may be gone before its answer has arrived.
+        Err(e) if now && e.kind == Kind::Failed && self::status(env, out).is_ok_and(|s| s.is_none()) => {}
+        Err(e) if e.kind == Kind::NotRunning => {}
+        other => other?,
+    }
+    wait_until_gone(env, out, Some(status.daemon.pid))?;
+    Ok(true)
+}
+
+fn wait_until_gone(env: &Env, out: &mut Printer, pid: Option<u32>) -> Result<()> {
+    let deadline = Instant::now() + DRAIN_LIMIT;
+    let (begun, mut told) = (Instant::now(), false);
+    loop {
+        // While it goes down, an answer may break off: only a socket that refuses counts as gone.
+        match status(env, out) {
+            Ok(None) => break,
+            Ok(Some(status)) if status.proxy.in_flight > 0 => {
+                let waiting = format!("waiting for {} to end", plural(status.proxy.in_flight, "stream"));
+                if out.is_watched() {
+                    out.progress(&waiting);
+                } else if !told && begun.elapsed() > Duration::from_secs(1) {
+                    out.note(&waiting);
+                }
+                told |= begun.elapsed() > Duration::from_secs(1) || out.is_watched();
+            }
+            _ => {}
+        }
+        if Instant::now() >= deadline {
+            return Err(CommandError::failed("the daemon is still waiting for streams to end")
+                .hint("`ccctl stop --now` cuts them"));
+        }
+        sleep(LOOK);
+    }
+    if told {
+        out.progress("");
+    }
+    // The process holds its lock a moment longer than its socket.
+    let limit = Instant::now() + Duration::from_secs(5);
+    while pid.is_some_and(is_alive) && Instant::now() < limit {
+        sleep(Duration::from_millis(5));
+    }
+    Ok(())
+}
+
+fn is_alive(pid: u32) -> bool {
+    let pid = i32::try_from(pid).ok().and_then(rustix::process::Pid::from_raw);
+    pid.is_some_and(|pid| rustix::process::test_kill_process(pid).is_ok())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::exec::Outcome;
+    use crate::testing::{Home, Reply, said};
+
+    #[test]
+    fn a_start_relays_the_real_reason_of_a_failure() {
+        let home = Home::new();
+        home.programs();
+        let env = home.env_with(|call| {
+            assert!(call.line().ends_with("bin/ccd start"), "{}", call.line());
+            Outcome { code: Some(1), stderr: "error: 127.0.0.1:7788 is taken by pid 42\n".into(), ..Outcome::default() }
+        });
+        let (mut out, _, _) = Printer::captured(80);
+        let error = start(&env, &mut out, &[]).unwrap_err();
+        assert_eq!(error.message, "the daemon did not start: 127.0.0.1:7788 is taken by pid 42");
+    }
+
+    #[test]
+    fn a_start_waits_until_the_daemon_answers() {
+        let home = Home::new();
+        home.programs();
+        let _daemon = home.daemon(|_| Reply::json(r#"{"schema_version":1,"daemon":{"running":true,"pid":7}}"#));
+        let (mut out, _, _) = Printer::captured(80);
+        assert_eq!(start(&home.env_with(|_| said("")), &mut out, &[]).unwrap().daemon.pid, 7);
+        let missing = Home::new();
+        assert!(start(&missing.env(), &mut out, &[]).unwrap_err().message.contains("`ccd` is missing"));
+    }
+
+    #[test]
+    fn stopping_what_is_not_running_is_fine() {
+        let (mut out, _, _) = Printer::captured(80);
+        assert!(!stop(&Home::new().env(), &mut out, false).unwrap());
+    }
+}

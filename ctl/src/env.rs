@@ -1,0 +1,106 @@
+//! Everything that `ccctl` knows about its surroundings, gathered once in `main` and passed down.
+//!
+//! Must never be bypassed: no other module reads the process environment, the clock or the time zone. That is
+//! what lets every command be tested in a temporary directory, with no variable of the process changed.
+
+use std::ffi::{OsStr, OsString};
+use std::os::unix::ffi::OsStrExt;
+use std::path::{Path, PathBuf};
+
+use ccd_proto::paths::{self, Layout};
+use jiff::Timestamp;
+use jiff::tz::TimeZone;
+
+use crate::error::{CommandError, Result};
+use crate::exec::Runner;
+
+/// Looks a variable of the environment up.
+pub type Lookup = Box<dyn Fn(&str) -> Option<OsString>>;
+
+/// The surroundings of one run.
+pub struct Env {
+    /// Looks a variable up; see [`Env::var`].
+    pub vars: Lookup,
+    /// Where everything of ours lies.
+    pub layout: Layout,
+    /// The moment the command was given.
+    pub now: Timestamp,
+    /// The zone that times are read and shown in.
+    pub tz: TimeZone,
+    /// This program's own path; `ccd` and `cc-hook` are looked for beside it first.
+    pub exe: PathBuf,
+    /// The working directory.
+    pub cwd: PathBuf,
+    /// Runs other programs.
+    pub runner: Box<dyn Runner>,
+}
+
+impl Env {
+    /// A variable's value; empty counts as unset.
+    #[must_use]
+    pub fn var(&self, name: &str) -> Option<OsString> {
+        (self.vars)(name).filter(|v| !v.is_empty())
+    }
+
+    /// A variable's value as text; what is not UTF-8 counts as unset.
+    #[must_use]
+    pub fn text(&self, name: &str) -> Option<String> {
+        self.var(name).and_then(|v| v.into_string().ok())
+    }
+
+    /// The user's home.
+    #[must_use]
+    pub fn home(&self) -> Option<PathBuf> {
+        self.var("HOME").map(PathBuf::from).filter(|p| p.is_absolute())
+    }
+
+    /// Claude Code's configuration directories, made absolute, in its own order.
+    pub fn claude_dirs(&self) -> Result<Vec<PathBuf>> {
+        let dirs: Vec<_> =
+            paths::claude_config_dirs(|name| self.var(name)).iter().map(|d| self.cwd.join(d)).collect();
+        if dirs.is_empty() {
+            return Err(CommandError::failed("no home directory, so no place to look for Claude Code's settings")
+                .hint("set HOME, or CLAUDE_CONFIG_DIR to Claude Code's configuration directory"));
+        }
+        Ok(dirs)
+    }
+
+    /// The path token of this installation, once the daemon has made one.
+    #[must_use]
+    pub fn token(&self) -> Option<String> {
+        let text = fs_err::read_to_string(self.layout.token_file()).ok()?;
+        let token = text.trim();
+        (!token.is_empty() && token.bytes().all(|b| b.is_ascii_alphanumeric())).then(|| token.to_owned())
+    }
+
+    /// Whether `url` is the base URL of this installation.
+    #[must_use]
+    pub fn is_our_url(&self, url: &str) -> bool {
+        self.token().is_some_and(|token| paths::is_our_base_url(url, &token))
+    }
+
+    /// One of our programs: beside this one, else on `PATH`.
+    pub fn program(&self, name: &str) -> Result<PathBuf> {
+        let beside = self.exe.parent().map(|dir| dir.join(name)).filter(|p| is_executable(p));
+        beside.or_else(|| self.on_path(OsStr::new(name))).ok_or_else(|| {
+            CommandError::failed(format!("the program `{name}` is missing"))
+                .hint(format!("put it beside {} or on PATH; packaging/install.sh does", self.exe.display()))
+        })
+    }
+
+    /// A program as a shell would find it, as an absolute path.
+    #[must_use]
+    pub fn on_path(&self, name: &OsStr) -> Option<PathBuf> {
+        if name.as_bytes().contains(&b'/') {
+            let path = self.cwd.join(name);
+            return is_executable(&path).then_some(path);
+        }
+        let path = self.var("PATH")?;
+        std::env::split_paths(&path).map(|dir| self.cwd.join(dir).join(name)).find(|p| is_executable(p))
+    }
+}
+
+fn is_executable(path: &Path) -> bool {
+    use std::os::unix::fs::PermissionsExt;
+    path.metadata().is_ok_and(|m| m.is_file() && m.permissions().mode() & 0o111 != 0)
+}

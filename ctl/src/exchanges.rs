@@ -1,0 +1,103 @@
+//! `ccctl exchanges`: requests to the API, newest first.
+
+use ccd_proto::api::{Exchange, Exchanges};
+
+use crate::args::QueryArgs;
+use crate::client::{Client, decode};
+use crate::env::Env;
+use crate::error::Result;
+use crate::human::{bytes, count, duration_ms, short_id};
+use crate::printer::{Printer, Tone};
+use crate::query::Target;
+use crate::sessions::model;
+use crate::table::{Column, Table, captured};
+use crate::time;
+
+/// Runs the command.
+pub fn run(env: &Env, out: &mut Printer, args: &QueryArgs) -> Result<()> {
+    let target = Target::new("/v0/exchanges").query(env, args, &env.tz)?;
+    let body = Client::new(env)?.get(out, target.as_ref())?;
+    if args.json {
+        return out.object(&body);
+    }
+    let Exchanges { exchanges } = decode(&body)?;
+    if exchanges.is_empty() {
+        return out.line("no exchanges yet: they are seen once Claude Code talks to the API through ccd (`ccctl verify`)");
+    }
+    table(env, &exchanges).print(out)
+}
+
+/// Exchanges as a table. Ids are shown whole: they sort by time, so that their heads are alike.
+#[must_use]
+pub fn table(env: &Env, exchanges: &[Exchange]) -> Table {
+    let mut table = Table::new([
+        Column::Whole("EXCHANGE"),
+        Column::Whole("SESSION"),
+        Column::Whole("STARTED"),
+        Column::Text("WHAT"),
+        Column::Number("HTTP"),
+        Column::Number("TOOK"),
+        Column::Number("SENT"),
+        Column::Number("TOKENS"),
+        Column::Number("COST"),
+    ]);
+    for e in exchanges {
+        let (status, tone) = outcome(e);
+        let what = match &e.error {
+            Some(error) => format!("{} {}: {error}", e.purpose, model(e.model.as_deref())),
+            None if e.model.is_some() => format!("{} {}", e.purpose, model(e.model.as_deref())),
+            None => format!("{} {}", e.method, e.path),
+        };
+        table.toned([
+            (captured(&e.exchange_id), Tone::Plain),
+            (captured(e.session_id.as_deref().map_or("–", short_id)), Tone::Faint),
+            (time::short(&e.started_at, env.now, &env.tz), Tone::Plain),
+            (captured(&what), Tone::Plain),
+            (status, tone),
+            (duration_ms(e.duration_ms), Tone::Plain),
+            (bytes(e.request_bytes), Tone::Plain),
+            (e.tokens.map_or_else(|| "–".to_owned(), |t| count(t.total())), Tone::Plain),
+            (captured(&e.cost), Tone::Plain),
+        ]);
+    }
+    table
+}
+
+/// The status that the client received, and what to think of it.
+#[must_use]
+pub fn outcome(e: &Exchange) -> (String, Tone) {
+    match e.status {
+        None => ("none".to_owned(), Tone::Bad),
+        Some(status) if status >= 400 => (status.to_string(), Tone::Bad),
+        Some(status) if !e.complete => (format!("{status} cut"), Tone::Warn),
+        Some(status) => (status.to_string(), Tone::Plain),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::testing::Home;
+    use ccd_proto::api::Tokens;
+
+    #[test]
+    fn a_table_of_exchanges() {
+        let ok = Exchange {
+            exchange_id: "019a0000-0000-7000-8000-000000000001".into(),
+            session_id: Some("5f0c6c2e-8d1f-4a93-a1f2-000000000001".into()),
+            model: Some("claude-opus-4-6".into()),
+            purpose: "main".into(),
+            status: Some(200),
+            started_at: "2026-11-20T20:15:09Z".into(),
+            duration_ms: 2100,
+            request_bytes: 77_000,
+            complete: true,
+            tokens: Some(Tokens { input: 12_345, ..Tokens::default() }),
+            cost: "$0.0123".into(),
+            ..Exchange::default()
+        };
+        let cut = Exchange { complete: false, error: Some("reset by peer".into()), ..ok.clone() };
+        let other = Exchange { model: None, method: "GET".into(), path: "/v1/models".into(), status: Some(404), tokens: None, cost: String::new(), ..ok.clone() };
+        insta::assert_snapshot!(table(&Home::new().env(), &[ok, cut, other]).render(130, false), @"");
+    }
+}

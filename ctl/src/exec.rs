@@ -1,0 +1,207 @@
+//! Running other programs: `ccd`, `cc-hook`, the client, the service manager.
+//!
+//! Behind a trait, so that tests answer for `systemctl` and `launchctl`. Must never hang: every run has a
+//! limit, and a grandchild that keeps our pipes open (a daemon, say) is not waited for.
+
+use std::ffi::{OsStr, OsString};
+use std::io::{self, Read, Write};
+use std::process::{Command, Stdio};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::thread::{self, JoinHandle};
+use std::time::{Duration, Instant};
+
+/// One program to be run.
+#[derive(Clone, Debug)]
+pub struct Invocation {
+    /// The program: a path, or a name to be found on `PATH`.
+    pub program: OsString,
+    /// Its arguments.
+    pub args: Vec<OsString>,
+    /// Variables beside the inherited ones.
+    pub envs: Vec<(String, OsString)>,
+    /// What it reads on stdin.
+    pub stdin: Vec<u8>,
+    /// How long it may take.
+    pub limit: Duration,
+}
+
+impl Invocation {
+    /// A program and its arguments, with ten seconds to finish.
+    pub fn new<A: AsRef<OsStr>>(
+        program: impl AsRef<OsStr>,
+        args: impl IntoIterator<Item = A>,
+    ) -> Self {
+        Invocation {
+            program: program.as_ref().to_owned(),
+            args: args.into_iter().map(|a| a.as_ref().to_owned()).collect(),
+            envs: Vec::new(),
+            stdin: Vec::new(),
+            limit: Duration::from_secs(10),
+        }
+    }
+
+    /// Adds a variable.
+    #[must_use]
+    pub fn env(mut self, name: &str, value: impl AsRef<OsStr>) -> Self {
+        self.envs.push((name.to_owned(), value.as_ref().to_owned()));
+        self
+    }
+
+    /// Sets what it reads on stdin.
+    #[must_use]
+    pub fn stdin(mut self, bytes: impl Into<Vec<u8>>) -> Self {
+        self.stdin = bytes.into();
+        self
+    }
+
+    /// Sets how long it may take.
+    #[must_use]
+    pub fn limit(mut self, limit: Duration) -> Self {
+        self.limit = limit;
+        self
+    }
+
+    /// The command line, for messages.
+    #[must_use]
+    pub fn line(&self) -> String {
+        let words = std::iter::once(&self.program).chain(&self.args);
+        words.map(|w| w.to_string_lossy().into_owned()).collect::<Vec<_>>().join(" ")
+    }
+}
+
+/// How a program ended.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Outcome {
+    /// Exit code; `None` after a signal.
+    pub code: Option<i32>,
+    /// What it printed.
+    pub stdout: String,
+    /// What it complained about.
+    pub stderr: String,
+}
+
+impl Outcome {
+    /// Whether it exited with 0.
+    #[must_use]
+    pub fn success(&self) -> bool {
+        self.code == Some(0)
+    }
+
+    /// What it said, for an error message: stderr, else stdout, else how it ended.
+    #[must_use]
+    pub fn complaint(&self) -> String {
+        let said = [&self.stderr, &self.stdout].into_iter().map(|s| s.trim()).find(|s| !s.is_empty());
+        match (said, self.code) {
+            (Some(text), _) => text.to_owned(),
+            (None, Some(code)) => format!("it exited with code {code}"),
+            (None, None) => "it was ended by a signal".to_owned(),
+        }
+    }
+}
+
+/// Runs programs.
+pub trait Runner {
+    /// Runs one to its end.
+    fn run(&self, invocation: &Invocation) -> io::Result<Outcome>;
+}
+
+/// The real thing.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct System;
+
+/// How long output is still read after the program itself has ended.
+const DRAIN: Duration = Duration::from_millis(300);
+
+impl Runner for System {
+    fn run(&self, invocation: &Invocation) -> io::Result<Outcome> {
+        let mut child = Command::new(&invocation.program)
+            .args(&invocation.args)
+            .envs(invocation.envs.iter().map(|(k, v)| (k, v)))
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()?;
+        if let Some(mut stdin) = child.stdin.take() {
+            // A program that does not read its stdin is not an error of ours.
+            let _ = stdin.write_all(&invocation.stdin);
+        }
+        let out = child.stdout.take().map(Collected::start);
+        let err = child.stderr.take().map(Collected::start);
+        let deadline = Instant::now() + invocation.limit;
+        let status = loop {
+            if let Some(status) = child.try_wait()? {
+                break status;
+            }
+            if Instant::now() >= deadline {
+                child.kill()?;
+                child.wait()?;
+                return Err(io::Error::new(
+                    io::ErrorKind::TimedOut,
+                    format!("no end after {} s", invocation.limit.as_secs()),
+                ));
+            }
+            thread::sleep(Duration::from_millis(2));
+        };
+        let text = |c: Option<Collected>| c.map(Collected::finish).unwrap_or_default();
+        Ok(Outcome { code: status.code(), stdout: text(out), stderr: text(err) })
+    }
+}
+
+/// A pipe being read by a thread, so that a full one cannot block the program.
+struct Collected {
+    bytes: Arc<Mutex<Vec<u8>>>,
+    reader: JoinHandle<()>,
+}
+
+impl Collected {
+    fn start(mut pipe: impl Read + Send + 'static) -> Self {
+        let bytes = Arc::new(Mutex::new(Vec::new()));
+        let sink = Arc::clone(&bytes);
+        let reader = thread::spawn(move || {
+            let mut chunk = [0; 8192];
+            while let Ok(n @ 1..) = pipe.read(&mut chunk) {
+                sink.lock().unwrap_or_else(PoisonError::into_inner).extend_from_slice(&chunk[..n]);
+            }
+        });
+        Collected { bytes, reader }
+    }
+
+    fn finish(self) -> String {
+        let deadline = Instant::now() + DRAIN;
+        while !self.reader.is_finished() && Instant::now() < deadline {
+            thread::sleep(Duration::from_millis(1));
+        }
+        let bytes = self.bytes.lock().unwrap_or_else(PoisonError::into_inner);
+        String::from_utf8_lossy(&bytes).into_owned()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn sh(script: &str) -> Invocation {
+        Invocation::new("/bin/sh", ["-c", script])
+    }
+
+    #[test]
+    fn output_stdin_and_code_come_back() {
+        let got = System.run(&sh("cat; echo oops >&2; exit 3").stdin("hello")).unwrap();
+        assert_eq!(got, Outcome { code: Some(3), stdout: "hello".into(), stderr: "oops\n".into() });
+        assert_eq!(got.complaint(), "oops");
+    }
+
+    #[test]
+    fn a_grandchild_holding_the_pipe_is_not_waited_for() {
+        let started = Instant::now();
+        let got = System.run(&sh("sleep 5 & echo ready")).unwrap();
+        assert_eq!(got.stdout, "ready\n");
+        assert!(started.elapsed() < Duration::from_secs(4));
+    }
+
+    #[test]
+    fn a_program_that_does_not_end_is_killed() {
+        let error = System.run(&sh("sleep 60").limit(Duration::from_millis(50))).unwrap_err();
+        assert_eq!(error.kind(), io::ErrorKind::TimedOut);
+    }
+}

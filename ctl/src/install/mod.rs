@@ -1,0 +1,305 @@
+//! `ccctl install`: records every Claude Code session of this user from now on.
+//!
+//! The order is what makes it safe: everything is looked at first; the daemon answers before any setting
+//! points at it; settings come last; a proof ends it. A first installation that fails at any point is taken
+//! back. Must never leave a base URL in the settings that nobody answers.
+
+mod plan;
+mod screen;
+#[cfg(test)]
+mod tests;
+
+use std::path::{Path, PathBuf};
+use std::thread::sleep;
+use std::time::{Duration, Instant};
+
+use ccd_proto::api::Status;
+use ccd_proto::paths::base_url;
+
+use crate::args::{HooksIn, InstallArgs};
+use crate::changes::{Journal, Planned};
+use crate::client::Client;
+use crate::config::same_upstream;
+use crate::env::Env;
+use crate::error::{CommandError, Kind, Result};
+use crate::files::Lock;
+use crate::manifest::{Options, ServiceChange};
+use crate::printer::Printer;
+use crate::service::{self, Manager};
+use crate::{daemon, diff, plugin, proof, uninstall};
+
+use plan::Plan;
+
+/// How long the daemon may take to notice a changed configuration.
+const RELOAD_LIMIT: Duration = Duration::from_secs(5);
+
+/// Runs the command.
+pub fn run(env: &Env, out: &mut Printer, args: &InstallArgs) -> Result<()> {
+    if args.dry_run {
+        let plan = Plan::make(env, args)?;
+        return dry_run(env, out, args, &plan);
+    }
+    let _lock = Lock::take(&env.layout.state_dir)?;
+    let plan = Plan::make(env, args)?;
+    let first = !env.layout.install_manifest().exists();
+    let was_running = daemon::status(env, out)?.is_some();
+    let mut journal = Journal::open(&env.layout, env.token())?;
+    let done = Installer { env, args, plan: &plan, changed: Vec::new() }.carry_out(out, &mut journal);
+    match done {
+        Ok(report) => screen::print(env, out, args, &plan, &report),
+        Err(error) if first => {
+            uninstall::take_back(env, out, journal)?;
+            if !was_running {
+                daemon::stop(env, out, true)?;
+            }
+            Err(error.hint("nothing is left changed"))
+        }
+        Err(error) => Err(error.hint("what was installed before is still in place: `ccctl verify` checks it")),
+    }
+}
+
+/// What an installation came to.
+pub(crate) struct Report {
+    /// The daemon.
+    pub(crate) status: Status,
+    /// The service manager that keeps it.
+    pub(crate) manager: Option<&'static str>,
+    /// Files that were changed.
+    pub(crate) changed: Vec<PathBuf>,
+    /// Settings files that hold our base URL.
+    pub(crate) settings: Vec<PathBuf>,
+    /// What the user should know.
+    pub(crate) warnings: Vec<String>,
+}
+
+struct Installer<'a> {
+    env: &'a Env,
+    args: &'a InstallArgs,
+    plan: &'a Plan,
+    changed: Vec<PathBuf>,
+}
+
+impl Installer<'_> {
+    fn carry_out(mut self, out: &mut Printer, journal: &mut Journal<'_>) -> Result<Report> {
+        let (env, plan) = (self.env, self.plan);
+        journal.manifest.ccd_version = ccd_proto::VERSION.to_owned();
+        journal.manifest.options = Options {
+            proxy: !self.args.no_proxy,
+            hooks: self.args.hooks,
+            settings: self.args.settings.as_ref().map(|path| env.cwd.join(path)),
+        };
+        let mut warnings = plan.warnings.clone();
+
+        let upstream = self.change(journal, |journal| {
+            let planned = plan.config(journal)?;
+            journal.manifest.upstream.clone_from(&plan.upstream);
+            Ok(planned)
+        })?;
+        journal.save()?;
+        let manager = self.service(out, journal, &mut warnings)?;
+        let status = self.daemon(out, manager.as_ref())?;
+        if upstream || plan.foreign.is_some() {
+            self.upstream_in_force(out)?;
+        }
+
+        let url = self.url(&status)?;
+        if let Some(url) = &url {
+            Client::new(env)?.ping(url)?;
+        }
+        for dir in &plan.dirs {
+            for (path, content) in plan.plugin_files(dir)? {
+                match self.args.hooks {
+                    HooksIn::Plugin => _ = self.change(journal, |j| plan.own(j, &path, content.as_bytes()))?,
+                    // Recorded twice otherwise.
+                    HooksIn::Settings => _ = journal.undo(&path)?,
+                }
+            }
+        }
+        for path in &plan.settings {
+            self.change(journal, |journal| plan.settings(env, journal, path, url.as_deref()))?;
+        }
+
+        proof::hook(env, &self.installed_hooks()?)?;
+        if url.is_some() {
+            for path in &plan.settings {
+                proof::request(env, path)?;
+            }
+        }
+        Ok(Report {
+            status,
+            manager: manager.as_ref().map(Manager::name),
+            changed: self.changed,
+            settings: if url.is_some() { plan.settings.clone() } else { Vec::new() },
+            warnings,
+        })
+    }
+
+    /// Works a change out and makes it; again, if somebody else has changed the file in between.
+    fn change(
+        &mut self,
+        journal: &mut Journal<'_>,
+        plan: impl Fn(&mut Journal<'_>) -> Result<Option<Planned>>,
+    ) -> Result<bool> {
+        for attempt in 0.. {
+            let Some(planned) = plan(journal)? else { return Ok(false) };
+            match journal.apply(&planned) {
+                Err(e) if e.kind == Kind::Changed && attempt < 5 => sleep(Duration::from_millis(20)),
+                Err(e) => return Err(e),
+                Ok(changed) => {
+                    if changed {
+                        self.changed.push(planned.path);
+                    }
+                    return Ok(changed);
+                }
+            }
+        }
+        Ok(false)
+    }
+
+    /// Writes the service's file and enables it, where there is a service manager.
+    fn service(
+        &mut self,
+        out: &mut Printer,
+        journal: &mut Journal<'_>,
+        warnings: &mut Vec<String>,
+    ) -> Result<Option<Manager>> {
+        if self.args.no_service {
+            return Ok(None);
+        }
+        let (env, plan) = (self.env, self.plan);
+        let Some(manager) = service::detect(env) else { return Ok(None) };
+        let path = manager.path();
+        if path.exists() && journal.manifest.file(&path).is_none() {
+            warnings.push(format!(
+                "{} is not of this installation: the daemon runs without a service, and does not start by itself after a reboot",
+                path.display()
+            ));
+            return Ok(None);
+        }
+        let file = manager.file(env, &plan.ccd)?;
+        journal.manifest.service = Some(ServiceChange { manager: manager.name().to_owned(), path: path.clone() });
+        let changed = self.change(journal, |journal| plan.own(journal, &path, &file))?;
+        journal.save()?;
+        // A daemon started otherwise holds the lock of this home; one that the service keeps must see a new file.
+        let running = daemon::status(env, out)?;
+        if running.as_ref().is_some_and(|s| changed || s.daemon.manager != manager.name()) {
+            daemon::stop(env, out, false)?;
+        }
+        manager.enable(env)?;
+        Ok(Some(manager))
+    }
+
+    /// A daemon that will stay.
+    fn daemon(&self, out: &mut Printer, manager: Option<&Manager>) -> Result<Status> {
+        let env = self.env;
+        if manager.is_some() {
+            daemon::wait_until_it_answers(env, out)?;
+        }
+        let (status, _) = daemon::ensure(env, out, &[])?;
+        if status.daemon.state != "retiring" {
+            return Ok(status);
+        }
+        // One that an uninstallation left behind is replaced by one that stays.
+        daemon::stop(env, out, false)?;
+        daemon::start(env, out, &[])
+    }
+
+    /// Waits until the daemon sends requests where they went before.
+    fn upstream_in_force(&self, out: &mut Printer) -> Result<()> {
+        let Some(wanted) = &self.plan.foreign else { return Ok(()) };
+        let deadline = Instant::now() + RELOAD_LIMIT;
+        loop {
+            let now = daemon::status(self.env, out)?.ok_or_else(CommandError::not_running)?.proxy.upstream;
+            if same_upstream(&now, wanted) {
+                return Ok(());
+            }
+            if Instant::now() >= deadline {
+                return Err(CommandError::failed(format!(
+                    "Claude Code's requests went to {}, but the daemon sends them to {now}",
+                    plan::shown(wanted)
+                ))
+                .hint("if CCD_UPSTREAM was set when the daemon was started: `ccctl stop`, then install again without it")
+                .hint("set CCD_UPSTREAM to say that the daemon is right"));
+            }
+            sleep(Duration::from_millis(50));
+        }
+    }
+
+    /// The base URL for the settings; none with `--no-proxy`.
+    fn url(&self, status: &Status) -> Result<Option<String>> {
+        if self.args.no_proxy {
+            return Ok(None);
+        }
+        let token = self.env.token().ok_or_else(|| {
+            CommandError::failed(format!("the daemon has made no token in {}", self.env.layout.token_file().display()))
+                .hint("`ccctl logs` may say why")
+        })?;
+        Ok(Some(base_url(&status.proxy.listen, &token)))
+    }
+
+    /// The hooks as they stand in the files, so that the proof is about what Claude Code will read.
+    fn installed_hooks(&self) -> Result<plugin::Hooks> {
+        let settings = self.plan.settings.first().map(PathBuf::as_path);
+        let find = |dir: &PathBuf| plugin::in_force(self.env, dir, settings);
+        self.plan.dirs.first().and_then(find).ok_or_else(|| {
+            CommandError::failed("the hooks were written, but do not read back").hint("`ccctl install` writes them again")
+        })
+    }
+}
+
+/// Prints what would change, file by file.
+fn dry_run(env: &Env, out: &mut Printer, args: &InstallArgs, plan: &Plan) -> Result<()> {
+    let mut journal = Journal::open(&env.layout, env.token())?;
+    let status = daemon::status(env, out)?;
+    let listen = status.map(|s| s.proxy.listen).or_else(|| env.text("CCD_PROXY_LISTEN"));
+    let listen = listen.unwrap_or_else(|| "127.0.0.1:7788".to_owned());
+    let url = base_url(&listen, env.token().as_deref().unwrap_or("<token>"));
+    let url = (!args.no_proxy).then_some(url.as_str());
+    let mut planned: Vec<Planned> = plan.config(&mut journal)?.into_iter().collect();
+    if !args.no_service
+        && let Some(manager) = service::detect(env)
+        && (!manager.path().exists() || journal.manifest.file(&manager.path()).is_some())
+    {
+        planned.extend(plan.own(&mut journal, &manager.path(), &manager.file(env, &plan.ccd)?)?);
+    }
+    for dir in &plan.dirs {
+        for (path, content) in plan.plugin_files(dir)? {
+            match args.hooks {
+                HooksIn::Plugin => planned.extend(plan.own(&mut journal, &path, content.as_bytes())?),
+                HooksIn::Settings => {
+                    if let Some(change) = journal.manifest.file(&path) {
+                        planned.push(journal.plan_undo(change)?.0);
+                    }
+                }
+            }
+        }
+    }
+    for path in &plan.settings {
+        planned.extend(plan.settings(env, &mut journal, path, url)?);
+    }
+    plan.warnings.iter().for_each(|warning| out.warn(warning));
+    show_plans(out, &planned, args.json)
+}
+
+/// Prints planned changes: as diffs, or as one object.
+pub(crate) fn show_plans(out: &mut Printer, planned: &[Planned], json: bool) -> Result<()> {
+    let planned: Vec<_> = planned.iter().filter(|p| !p.is_in_force()).collect();
+    let plain = |path: &Path| path.display().to_string();
+    if json {
+        let changes: Vec<_> = planned
+            .iter()
+            .map(|p| {
+                let text = |bytes: &Option<Vec<u8>>| bytes.as_ref().map(|b| String::from_utf8_lossy(b).into_owned());
+                serde_json::json!({"path": plain(&p.path), "before": text(&p.current), "after": text(&p.target)})
+            })
+            .collect();
+        return out.json(&serde_json::json!({"dry_run": true, "changes": changes}));
+    }
+    for p in &planned {
+        for line in diff::render(out, &plain(&p.path), p.current.as_deref(), p.target.as_deref()) {
+            out.line(line)?;
+        }
+        out.line("")?;
+    }
+    out.line(if planned.is_empty() { "no file would change" } else { "nothing was changed: this was a dry run" })
+}

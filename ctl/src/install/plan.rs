@@ -1,0 +1,278 @@
+//! What an installation would do: worked out from what is there, without changing anything.
+//!
+//! Everything that can be wrong (a program that is missing, a settings file that cannot be read, a foreign
+//! file in our place) is found here, before the first change.
+
+use std::ffi::OsStr;
+use std::path::{Path, PathBuf};
+
+use serde_json::Value;
+
+use crate::args::{HooksIn, InstallArgs};
+use crate::changes::{Journal, Planned};
+use crate::claude::{self, Version};
+use crate::client::without_token;
+use crate::config::{self, same_upstream};
+use crate::env::Env;
+use crate::error::{CommandError, Result};
+use crate::files;
+use crate::manifest::{FileKind, hash};
+use crate::plugin::{self, Hooks};
+use crate::settings::{self, BASE_URL, Document, THINKING, Wanted, Written, hooks};
+
+/// What is to be done.
+pub(crate) struct Plan {
+    /// The daemon's program.
+    pub(crate) ccd: PathBuf,
+    /// Claude Code's configuration directories.
+    pub(crate) dirs: Vec<PathBuf>,
+    /// The settings files to be changed, links resolved.
+    pub(crate) settings: Vec<PathBuf>,
+    /// The hooks.
+    pub(crate) hooks: Hooks,
+    /// The client's version.
+    pub(crate) client: Option<Version>,
+    /// Where requests went before, if not to the API itself.
+    pub(crate) foreign: Option<String>,
+    /// That, where it is to be written into the configuration.
+    pub(crate) upstream: Option<String>,
+    /// What the user should know.
+    pub(crate) warnings: Vec<String>,
+    hooks_in: HooksIn,
+    thinking: bool,
+    config_file: PathBuf,
+    roots: Vec<PathBuf>,
+}
+
+impl Plan {
+    pub(crate) fn make(env: &Env, args: &InstallArgs) -> Result<Self> {
+        let ccd = env.program("ccd")?;
+        let dirs = env.claude_dirs()?;
+        let roots: Vec<PathBuf> = env.home().into_iter().chain(dirs.iter().cloned()).collect();
+        let mut warnings = Vec::new();
+        let program = claude::find(env);
+        let client = program.as_deref().and_then(|program| claude::version(env, program));
+        if client.is_none() {
+            let what = if program.is_some() { "does not tell its version" } else { "was not found" };
+            warnings.push(format!(
+                "`{}` {what}: the hooks are those that every supported version knows; install again after it was installed or updated",
+                claude::name(env).to_string_lossy()
+            ));
+        }
+        let named = match &args.settings {
+            Some(path) => vec![env.cwd.join(path)],
+            None => dirs.iter().map(|dir| dir.join("settings.json")).collect(),
+        };
+        let mut settings = Vec::new();
+        for path in named {
+            let real = files::resolve(&path, &roots)?;
+            if !settings.contains(&real) {
+                settings.push(real);
+            }
+        }
+        let mut plan = Plan {
+            ccd,
+            hooks: Hooks::new(env, client)?,
+            dirs,
+            settings,
+            client,
+            foreign: None,
+            upstream: None,
+            warnings,
+            hooks_in: args.hooks,
+            thinking: args.thinking,
+            config_file: env.layout.config_file.clone(),
+            roots,
+        };
+        // Everything is worked out once before anything is done: what cannot be changed is found now.
+        let mut journal = Journal::open(&env.layout, env.token())?;
+        if !args.no_proxy {
+            plan.foreign = plan.find_foreign(env, &journal)?;
+        }
+        if env.var("CCD_UPSTREAM").is_some() {
+            plan.foreign = None;
+        }
+        plan.upstream.clone_from(&plan.foreign);
+        plan.config(&mut journal)?;
+        if plan.foreign.is_some() {
+            let base = plan.base(&journal, FileKind::Config, &plan.config_file)?;
+            // The user's own configuration says it already.
+            if config::upstream(&base.unwrap_or_default())?.is_some() {
+                plan.upstream = None;
+            }
+        }
+        for path in plan.settings.clone() {
+            plan.settings(env, &mut journal, &path, (!args.no_proxy).then_some("http://127.0.0.1:1/x"))?;
+        }
+        if args.hooks == HooksIn::Plugin {
+            for dir in &plan.dirs {
+                for (path, content) in plan.plugin_files(dir)? {
+                    plan.own(&mut journal, &path, content.as_bytes())?;
+                }
+            }
+        }
+        Ok(plan)
+    }
+
+    /// The base URL in force that is not ours: the settings', else the shell's.
+    fn find_foreign(&self, env: &Env, journal: &Journal<'_>) -> Result<Option<String>> {
+        let mut found: Option<(String, &Path)> = None;
+        for path in &self.settings {
+            let Some(bytes) = self.base(journal, FileKind::Settings, path)? else { continue };
+            let Some(url) = Document::read(&bytes).map_err(|e| e.of(path))?.env(BASE_URL) else { continue };
+            if env.is_our_url(&url) || url.is_empty() {
+                continue;
+            }
+            if is_anothers(&url) {
+                return Err(CommandError::failed(format!(
+                    "{}: env.{BASE_URL} belongs to another installation of ccd ({})",
+                    path.display(),
+                    shown(&url)
+                ))
+                .hint(format!("uninstall that one with its own CCD_HOME, or remove the key {BASE_URL} from the file")));
+            }
+            match &found {
+                Some((other, theirs)) if !same_upstream(other, &url) => {
+                    return Err(CommandError::failed(format!(
+                        "{} and {} name different base URLs, but the daemon has one upstream",
+                        theirs.display(),
+                        path.display()
+                    ))
+                    .hint("install with CLAUDE_CONFIG_DIR set to one of the directories, or set CCD_UPSTREAM"));
+                }
+                _ => found = Some((url, path)),
+            }
+        }
+        let shell = || env.text(BASE_URL).filter(|url| !env.is_our_url(url) && !is_anothers(url));
+        Ok(found.map(|(url, _)| url).or_else(shell))
+    }
+
+    fn base(&self, journal: &Journal<'_>, kind: FileKind, path: &Path) -> Result<Option<Vec<u8>>> {
+        journal.base(kind, path, files::read(path)?.as_deref())
+    }
+
+    /// The change to the daemon's configuration.
+    pub(crate) fn config(&self, journal: &mut Journal<'_>) -> Result<Option<Planned>> {
+        let path = files::resolve(&self.config_file, &self.roots)?;
+        let current = files::read(&path)?;
+        if current.is_none() && self.foreign.is_none() {
+            return Ok(None);
+        }
+        let original = journal.base(FileKind::Config, &path, current.as_deref())?;
+        let mut target = original.clone();
+        if let Some(wanted) = &self.foreign {
+            let bytes = original.clone().unwrap_or_default();
+            match config::upstream(&bytes)? {
+                None => target = Some(config::with_upstream(&bytes, Some(wanted))?),
+                Some(configured) if same_upstream(&configured, wanted) => {}
+                Some(configured) => {
+                    return Err(CommandError::failed(format!(
+                        "Claude Code's base URL is {}, but `upstream` in {} is {}",
+                        shown(wanted),
+                        path.display(),
+                        shown(&configured)
+                    ))
+                    .hint("remove one of the two, or set CCD_UPSTREAM"));
+                }
+            }
+        }
+        Ok(Some(Planned { kind: FileKind::Config, path, original, current, target, written: Written::default() }))
+    }
+
+    /// The change to a settings file; `url` is our base URL.
+    pub(crate) fn settings(
+        &self,
+        env: &Env,
+        journal: &mut Journal<'_>,
+        path: &Path,
+        url: Option<&str>,
+    ) -> Result<Option<Planned>> {
+        let wrong = |e: settings::SettingsError| e.of(path);
+        let current = files::read(path)?;
+        let now = current.as_deref().map(Document::read).transpose().map_err(wrong)?;
+        let original = journal.base(FileKind::Settings, path, current.as_deref())?;
+        let base = Document::read(original.as_deref().unwrap_or_default()).map_err(wrong)?;
+        let mut wanted = Wanted::default();
+        if let Some(url) = url {
+            wanted.env = settings::no_proxy(|name| base.env(name), |name| env.text(name));
+            wanted.env.insert(BASE_URL.to_owned(), url.to_owned());
+        }
+        if self.thinking {
+            wanted.top.insert(THINKING.to_owned(), Value::Bool(true));
+        }
+        if self.hooks_in == HooksIn::Settings {
+            wanted.hooks = Some(self.hooks.clone());
+        }
+        let merged = base.merged(&wanted).map_err(wrong)?;
+        // A file that says the same in another form is left in that form.
+        let same = now.as_ref().is_some_and(|now| now.value() == merged.value());
+        let target = if same {
+            current.clone()
+        } else if original.is_none() && merged.value().is_empty() {
+            None
+        } else {
+            Some(merged.bytes())
+        };
+        let written = wanted.written();
+        Ok(Some(Planned { kind: FileKind::Settings, path: path.to_owned(), original, current, target, written }))
+    }
+
+    /// The files of the plugin directory below `dir`.
+    pub(crate) fn plugin_files(&self, dir: &Path) -> Result<[(PathBuf, String); 2]> {
+        let plugin = files::resolve(&plugin::directory(dir), &self.roots)?;
+        Ok([
+            (plugin::manifest_path(&plugin), plugin::manifest_file()),
+            (plugin::hooks_path(&plugin), self.hooks.file()),
+        ])
+    }
+
+    /// The change to a file of our own.
+    pub(crate) fn own(&self, journal: &mut Journal<'_>, path: &Path, content: &[u8]) -> Result<Option<Planned>> {
+        let current = files::read(path)?;
+        let is_known = journal.manifest.file(path).is_some();
+        if let Some(bytes) = &current
+            && !is_known
+            && hash(bytes) != hash(content)
+            && !is_recognised(path, bytes)
+        {
+            return Err(CommandError::failed(format!("{} is there already, and not of ours", path.display()))
+                .hint("move it away, or install with --hooks settings"));
+        }
+        Ok(Some(Planned {
+            kind: FileKind::Own,
+            path: path.to_owned(),
+            original: None,
+            current,
+            target: Some(content.to_owned()),
+            written: Written::default(),
+        }))
+    }
+}
+
+/// Whether a file in our plugin directory is one that an earlier installation left there.
+fn is_recognised(path: &Path, bytes: &[u8]) -> bool {
+    let Ok(document) = Document::read(bytes) else { return false };
+    match path.file_name().and_then(OsStr::to_str) {
+        Some("plugin.json") => document.value().get("name").is_some_and(|name| name == "ccd"),
+        Some("hooks.json") => hooks::ours(document.value()).next().is_some(),
+        _ => false,
+    }
+}
+
+/// A base URL in the form that ccd writes: a loopback address and a token.
+fn is_anothers(url: &str) -> bool {
+    let Some((host, path)) = url.strip_prefix("http://").and_then(|rest| rest.split_once('/')) else { return false };
+    let token = path.trim_end_matches('/');
+    host.starts_with("127.0.0.1:") && token.len() == 32 && token.bytes().all(|b| b.is_ascii_hexdigit())
+}
+
+/// A URL for messages: without credentials or tokens.
+pub(crate) fn shown(url: &str) -> String {
+    if is_anothers(url) {
+        return without_token(url);
+    }
+    match (url.split_once("://"), url.rsplit_once('@')) {
+        (Some((scheme, _)), Some((_, rest))) => format!("{scheme}://{rest}"),
+        _ => url.to_owned(),
+    }
+}

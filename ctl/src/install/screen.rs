@@ -1,0 +1,143 @@
+//! What `ccctl install` tells at its end: what was done, what it costs, and what to type next.
+
+use std::path::Path;
+
+use serde::Serialize;
+
+use super::Report;
+use super::plan::{Plan, shown};
+use crate::args::{HooksIn, InstallArgs};
+use crate::env::Env;
+use crate::error::Result;
+use crate::human::plural;
+use crate::plugin;
+use crate::printer::{Printer, Tone, visible};
+use crate::settings::{BASE_URL, THINKING};
+
+/// What Claude Code leaves off when its base URL is not the API's own.
+const SWITCHED_OFF: [&str; 3] = [
+    "Remote Control does not work",
+    "server-managed (enterprise) settings are not applied",
+    "fine-grained tool streaming and the traceparent header are off, unless switched on by \
+     CLAUDE_CODE_ENABLE_FINE_GRAINED_TOOL_STREAMING=1 and CLAUDE_CODE_PROPAGATE_TRACEPARENT=1",
+];
+
+#[derive(Serialize)]
+struct Installed<'a> {
+    installed: bool,
+    changed: &'a [std::path::PathBuf],
+    daemon: Daemon<'a>,
+    hooks: Hooks<'a>,
+    proxy: bool,
+    upstream: &'a str,
+    proof: Proof,
+    switched_off: &'a [&'a str],
+    warnings: &'a [String],
+}
+
+#[derive(Serialize)]
+struct Daemon<'a> {
+    pid: u32,
+    listen: &'a str,
+    service: Option<&'a str>,
+}
+
+#[derive(Serialize)]
+struct Hooks<'a> {
+    events: &'a [String],
+    client: Option<String>,
+}
+
+#[derive(Serialize)]
+struct Proof {
+    hook: bool,
+    request: bool,
+}
+
+/// Prints it.
+pub(super) fn print(env: &Env, out: &mut Printer, args: &InstallArgs, plan: &Plan, report: &Report) -> Result<()> {
+    let off: &[&str] = if args.no_proxy { &[] } else { &SWITCHED_OFF };
+    if args.json {
+        return out.json(&Installed {
+            installed: true,
+            changed: &report.changed,
+            daemon: Daemon {
+                pid: report.status.daemon.pid,
+                listen: &report.status.proxy.listen,
+                service: report.manager,
+            },
+            hooks: Hooks { events: &plan.hooks.events, client: plan.client.map(|v| v.to_string()) },
+            proxy: !args.no_proxy,
+            upstream: &report.status.proxy.upstream,
+            // A proof that fails is a failed installation, and does not come here.
+            proof: Proof { hook: true, request: !report.settings.is_empty() },
+            switched_off: off,
+            warnings: &report.warnings,
+        });
+    }
+    report.warnings.iter().for_each(|warning| out.warn(visible(warning)));
+    for line in lines(env, out, args, plan, report, off) {
+        out.line(line)?;
+    }
+    Ok(())
+}
+
+fn lines(env: &Env, out: &Printer, args: &InstallArgs, plan: &Plan, report: &Report, off: &[&str]) -> Vec<String> {
+    let home = env.home();
+    let path = |path: &Path| {
+        let short = home.as_ref().and_then(|home| path.strip_prefix(home).ok());
+        visible(&short.map_or_else(|| path.display().to_string(), |rest| format!("~/{}", rest.display())))
+    };
+    let title = if report.changed.is_empty() {
+        format!("ccd {} was installed already: nothing had to be changed.", ccd_proto::VERSION)
+    } else {
+        format!("ccd {} is installed.", ccd_proto::VERSION)
+    };
+    let mut lines = vec![out.paint(Tone::Good, &title), String::new()];
+    let mut fact = |name: &str, text: String| {
+        lines.push(format!("  {} {text}", out.paint(Tone::Strong, &format!("{name:9}"))));
+    };
+    let kept = match report.manager {
+        Some(manager) => format!("kept running by {manager}"),
+        None => "started directly: after a reboot, type `ccctl start`".to_owned(),
+    };
+    let status = &report.status;
+    fact("daemon", visible(&format!("pid {}, {kept}", status.daemon.pid)));
+    let client = plan.client.map(|v| format!(" for Claude Code {v}")).unwrap_or_default();
+    let events = plural(plan.hooks.events.len() as u64, "event");
+    for dir in &plan.dirs {
+        let place = match args.hooks {
+            HooksIn::Plugin => path(&plugin::directory(dir)),
+            HooksIn::Settings => plan.settings.iter().map(|p| path(p)).collect::<Vec<_>>().join(", "),
+        };
+        fact("hooks", format!("{events}{client}: {place}"));
+    }
+    for file in &report.settings {
+        fact("settings", format!("env.{BASE_URL} in {}", path(file)));
+        fact("", visible(&format!("{} → {}", status.proxy.listen, status.proxy.upstream)));
+    }
+    if let Some(foreign) = &plan.foreign {
+        fact("upstream", visible(&format!("{}, as before; it comes back at uninstall", shown(foreign))));
+    }
+    if args.thinking {
+        fact("thinking", format!("{THINKING} is on; for `claude -p`, add `--thinking-display summarized`"));
+    }
+    fact("proof", if report.settings.is_empty() { "a hook event arrived" } else { "a hook event and a request arrived" }.into());
+    if !off.is_empty() {
+        lines.push(String::new());
+        lines.push("While requests go through ccd, Claude Code leaves some things off:".to_owned());
+        lines.extend(off.iter().map(|what| format!("  - {what}")));
+    }
+    lines.push(String::new());
+    lines.push("Use Claude Code as always; sessions that are running take this up with their next prompt. Then:".to_owned());
+    for (command, what) in [
+        ("ccctl sessions", "what was recorded"),
+        ("ccctl traces --follow", "what happens, as it happens"),
+        ("ccctl usage", "tokens and cost"),
+        ("ccctl verify", "checks that everything is in place"),
+        ("ccctl uninstall", "takes all of this back, byte for byte"),
+    ] {
+        lines.push(format!("  {} {what}", out.paint(Tone::Strong, &format!("{command:23}"))));
+    }
+    lines
+}

@@ -1,0 +1,295 @@
+use std::rc::Rc;
+use std::sync::atomic::{AtomicU16, Ordering};
+use std::sync::{Arc, Mutex};
+
+use super::*;
+use crate::args::UninstallArgs;
+use crate::exec::{Invocation, Outcome};
+use crate::testing::{Daemon, Home, Reply, TOKEN, said};
+use crate::{uninstall, verify};
+use serde_json::{Value, json};
+
+/// A daemon that says what a daemon says, for an upstream that may be changed.
+fn daemon(home: &Home, upstream: &str) -> (Daemon, Arc<Mutex<String>>) {
+    let port = Arc::new(AtomicU16::new(0));
+    let upstream = Arc::new(Mutex::new(upstream.to_owned()));
+    let (seen_port, seen_upstream) = (Arc::clone(&port), Arc::clone(&upstream));
+    let daemon = home.daemon(move |request| match request.uri().path() {
+        "/v0/status" => Reply::json(
+            json!({
+                "schema_version": 1,
+                "daemon": {"running": true, "pid": 0, "version": ccd_proto::VERSION, "state": "serving"},
+                "proxy": {
+                    "listen": format!("127.0.0.1:{}", seen_port.load(Ordering::Relaxed)),
+                    "upstream": *seen_upstream.lock().unwrap(),
+                },
+            })
+            .to_string(),
+        ),
+        path if path.ends_with("/.ccd/ping") => Reply::status(204, "").header("ccd-version", ccd_proto::VERSION),
+        _ => Reply::json(r#"{"schema_version":1,"ok":true}"#),
+    });
+    port.store(daemon.proxy.port(), Ordering::Relaxed);
+    (daemon, upstream)
+}
+
+/// Answers for the client, the daemon's program, the hook and a machine without a service manager.
+fn programs(call: &Invocation) -> Outcome {
+    let line = call.line();
+    match line.split_whitespace().next().unwrap_or_default().rsplit('/').next().unwrap_or_default() {
+        "claude" => said("2.1.329 (Claude Code)\n"),
+        "ccd" => said(&format!("ccd {}\n", ccd_proto::VERSION)),
+        "cc-hook" => {
+            assert!(call.envs.iter().any(|(k, _)| k == "CCD_HOOK_PROBE"), "{line}");
+            said("")
+        }
+        "systemctl" => Outcome { code: Some(1), ..Outcome::default() },
+        _ => panic!("unexpected program: {line}"),
+    }
+}
+
+fn home() -> Home {
+    let home = Home::new();
+    home.programs();
+    let path = home.path().join("bin");
+    home.var("PATH", path)
+}
+
+fn install(env: &Env, args: &InstallArgs) -> Result<String> {
+    let (mut out, text, err) = Printer::captured(100);
+    run(env, &mut out, args).map(|()| text.text() + &err.text())
+}
+
+fn uninstall(env: &Env) -> String {
+    let (mut out, text, _) = Printer::captured(100);
+    uninstall::run(env, &mut out, &UninstallArgs::default()).unwrap();
+    text.text()
+}
+
+fn settings(home: &Home) -> Value {
+    serde_json::from_str(&home.read(".claude/settings.json").unwrap()).unwrap()
+}
+
+#[test]
+fn install_and_uninstall_leave_no_trace() {
+    for before in [None, Some("{\"model\":\"opus\"}"), Some("\u{feff}{\r\n\t\"a\" : [1 ,2]\r\n}")] {
+        let home = home();
+        if let Some(text) = before {
+            home.write(".claude/settings.json", text);
+        }
+        let was = home.foreign_files();
+        let (daemon, _) = daemon(&home, "https://api.anthropic.com");
+        let env = home.env_with(programs);
+        let text = install(&env, &InstallArgs::default()).unwrap();
+        assert!(text.contains("Remote Control") && text.contains("a hook event and a request arrived"), "{text}");
+        assert_eq!(
+            String::from_utf8(std::fs::read(home.path().join(".claude/settings.json")).unwrap())
+                .unwrap()
+                .matches(&format!("http://127.0.0.1:{}/{TOKEN}", daemon.proxy.port()))
+                .count(),
+            1
+        );
+        let hooks: Value = serde_json::from_str(&home.read(".claude/skills/ccd/hooks/hooks.json").unwrap()).unwrap();
+        assert_eq!(hooks["hooks"].as_object().unwrap().len(), 30);
+        assert!(!daemon.requests().contains(&"POST /v0/retire".to_owned()));
+
+        let installed = home.foreign_files();
+        let again = install(&env, &InstallArgs::default()).unwrap();
+        assert!(again.contains("nothing had to be changed"), "{again}");
+        assert_eq!(home.foreign_files(), installed);
+        let (mut out, _, _) = Printer::captured(100);
+        let failed: Vec<_> = verify::checks(&env, &mut out).into_iter().filter(|c| !c.ok && c.name != "access").collect();
+        assert_eq!(failed, []);
+
+        uninstall(&env);
+        assert_eq!(home.foreign_files(), was, "before: {before:?}");
+        assert!(daemon.requests().contains(&"POST /v0/retire".to_owned()));
+        assert!(uninstall(&env).contains("nothing was installed"));
+        assert_eq!(home.foreign_files(), was);
+    }
+}
+
+#[test]
+fn a_file_that_claude_code_would_reject_is_not_touched() {
+    let home = home();
+    home.write(".claude/settings.json", "{\n  \"a\": 1,\n}");
+    let was = home.foreign_files();
+    let (_daemon, _) = daemon(&home, "https://api.anthropic.com");
+    let error = install(&home.env_with(programs), &InstallArgs::default()).unwrap_err();
+    assert_eq!(error.exit_code(), 1);
+    assert!(error.message.contains("settings.json: line 3, column 1"), "{error}");
+    assert_eq!(home.foreign_files(), was);
+    assert!(!home.env().layout.install_manifest().exists());
+}
+
+#[test]
+fn without_programs_or_daemon_nothing_is_changed() {
+    let bare = Home::new();
+    let error = install(&bare.env(), &InstallArgs::default()).unwrap_err();
+    assert!(error.message.contains("`ccd` is missing"), "{error}");
+    let home = home();
+    let was = home.foreign_files();
+    let env = home.env_with(|call| match call.args.first() {
+        Some(arg) if arg == "start" => Outcome { code: Some(1), stderr: "error: port taken".into(), ..Outcome::default() },
+        _ => programs(call),
+    });
+    let error = install(&env, &InstallArgs::default()).unwrap_err();
+    assert!(error.message.contains("port taken"), "{error}");
+    assert_eq!(home.foreign_files(), was);
+    assert!(!env.layout.install_manifest().exists());
+}
+
+#[test]
+fn a_proof_that_fails_takes_everything_back() {
+    let home = home();
+    home.write(".claude/settings.json", "{ }");
+    let was = home.foreign_files();
+    let (_daemon, _) = daemon(&home, "https://api.anthropic.com");
+    let env = home.env_with(|call| match call.program.to_string_lossy().ends_with("cc-hook") {
+        true => Outcome { code: Some(1), ..Outcome::default() },
+        false => programs(call),
+    });
+    let error = install(&env, &InstallArgs::default()).unwrap_err();
+    assert!(error.message.contains("no hook event gets through"), "{error}");
+    assert_eq!(home.foreign_files(), was);
+}
+
+#[test]
+fn a_base_url_of_the_user_becomes_our_upstream_and_comes_back() {
+    let home = home();
+    let text = r#"{"env": {"ANTHROPIC_BASE_URL": "https://gw.example/v", "X": "1"}}"#;
+    home.write(".claude/settings.json", text);
+    home.write("ccd/config.toml", "# mine\nlog = \"info\"\n");
+    let (_daemon, upstream) = daemon(&home, "https://api.anthropic.com");
+    // The daemon takes its configuration up when it changes.
+    let file = home.path().join("ccd/config.toml");
+    let watched = Arc::clone(&upstream);
+    let watcher = std::thread::spawn(move || {
+        while !std::fs::read_to_string(&file).unwrap_or_default().contains("gw.example") {
+            sleep(Duration::from_millis(5));
+        }
+        *watched.lock().unwrap() = "https://gw.example/v".into();
+    });
+    let env = home.env_with(programs);
+    let said = install(&env, &InstallArgs::default()).unwrap();
+    watcher.join().unwrap();
+    assert!(said.contains("https://gw.example/v, as before"), "{said}");
+    assert_eq!(home.read("ccd/config.toml").unwrap(), "# mine\nlog = \"info\"\nupstream = \"https://gw.example/v\"\n");
+    assert!(install(&env, &InstallArgs::default()).unwrap().contains("nothing had to be changed"));
+    uninstall(&env);
+    assert_eq!(home.read(".claude/settings.json").unwrap(), text);
+    assert_eq!(home.read("ccd/config.toml").unwrap(), "# mine\nlog = \"info\"\n");
+}
+
+#[test]
+fn an_upstream_that_does_not_come_into_force_is_a_failure() {
+    let home = home().var("CCD_UPSTREAM", "");
+    home.write(".claude/settings.json", r#"{"env": {"ANTHROPIC_BASE_URL": "https://gw.example"}}"#);
+    let was = home.foreign_files();
+    let (_daemon, _) = daemon(&home, "https://api.anthropic.com");
+    let error = install(&home.env_with(programs), &InstallArgs::default()).unwrap_err();
+    assert!(error.message.contains("https://gw.example"), "{error}");
+    assert_eq!(home.foreign_files(), was);
+    assert_eq!(home.read("ccd/config.toml"), None);
+}
+
+#[test]
+fn hooks_may_go_into_the_settings_and_back_into_the_plugin() {
+    let home = home();
+    home.write(".claude/settings.json", "{\"hooks\": {\"Stop\": []}}");
+    let was = home.foreign_files();
+    let (_daemon, _) = daemon(&home, "https://api.anthropic.com");
+    let env = home.env_with(programs);
+    install(&env, &InstallArgs::default()).unwrap();
+    let in_settings = InstallArgs { hooks: HooksIn::Settings, thinking: true, ..InstallArgs::default() };
+    install(&env, &in_settings).unwrap();
+    assert_eq!(settings(&home)["hooks"].as_object().unwrap().len(), 30);
+    assert_eq!(settings(&home)["showThinkingSummaries"], true);
+    assert_eq!(home.read(".claude/skills/ccd/hooks/hooks.json"), None);
+    install(&env, &InstallArgs::default()).unwrap();
+    assert_eq!(settings(&home)["hooks"], json!({"Stop": []}));
+    uninstall(&env);
+    assert_eq!(home.foreign_files(), was);
+}
+
+#[test]
+fn hooks_only_leaves_the_settings_alone() {
+    let home = home();
+    let (_daemon, _) = daemon(&home, "https://api.anthropic.com");
+    let env = home.env_with(programs);
+    let text = install(&env, &InstallArgs { no_proxy: true, ..InstallArgs::default() }).unwrap();
+    assert!(!text.contains("Remote Control"), "{text}");
+    assert_eq!(home.read(".claude/settings.json"), None);
+}
+
+#[test]
+fn a_dry_run_shows_every_change_and_makes_none() {
+    let home = home();
+    home.write(".claude/settings.json", "{\n  \"model\": \"opus\"\n}\n");
+    let was = home.foreign_files();
+    let env = home.env_with(programs);
+    let text = install(&env, &InstallArgs { dry_run: true, ..InstallArgs::default() }).unwrap();
+    assert!(text.contains(&format!("+    \"ANTHROPIC_BASE_URL\": \"http://127.0.0.1:7788/{TOKEN}\"")), "{text}");
+    assert!(text.contains("hooks.json") && text.contains("+    \"SessionStart\""), "{text}");
+    assert_eq!(home.foreign_files(), was);
+    assert!(!env.layout.install_manifest().exists());
+}
+
+#[test]
+fn a_foreign_plugin_in_our_place_is_left_alone() {
+    let home = home();
+    home.write(".claude/skills/ccd/hooks/hooks.json", "{\"hooks\":{}}");
+    let was = home.foreign_files();
+    let (_daemon, _) = daemon(&home, "https://api.anthropic.com");
+    let error = install(&home.env_with(programs), &InstallArgs::default()).unwrap_err();
+    assert!(error.message.contains("not of ours"), "{error}");
+    assert_eq!(home.foreign_files(), was);
+}
+
+#[test]
+fn a_lost_manifest_still_leaves_claude_code_clean() {
+    let home = home();
+    home.write(".claude/settings.json", "{\n  \"model\": \"opus\"\n}\n");
+    let was = home.foreign_files();
+    let (_daemon, _) = daemon(&home, "https://api.anthropic.com");
+    let env = home.env_with(programs);
+    install(&env, &InstallArgs::default()).unwrap();
+    std::fs::remove_file(env.layout.install_manifest()).unwrap();
+    uninstall(&env);
+    let now = home.foreign_files();
+    assert_eq!(now.get(&home.path().join(".claude/settings.json")), was.get(&home.path().join(".claude/settings.json")));
+    assert_eq!(home.read(".claude/skills/ccd/hooks/hooks.json"), None);
+    assert_eq!(home.read(".claude/skills/ccd/.claude-plugin/plugin.json"), None);
+}
+
+#[test]
+fn a_service_is_written_enabled_and_taken_away() {
+    let home = home();
+    let units = home.path().join(".config/systemd/user");
+    let was = home.foreign_files();
+    let (daemon, _) = daemon(&home, "https://api.anthropic.com");
+    let calls = Rc::new(std::cell::RefCell::new(Vec::new()));
+    let seen = Rc::clone(&calls);
+    let status = daemon.proxy; // keeps the daemon alive to the end
+    let env = home.env_with(move |call| {
+        if call.program == "systemctl" {
+            seen.borrow_mut().push(call.args[1].to_string_lossy().into_owned());
+            return said(&units.display().to_string());
+        }
+        programs(call)
+    });
+    // This daemon says that nobody keeps it, so it would be stopped first; ours cannot stop.
+    let file = Manager::file(&service::named(&env, "systemd").unwrap(), &env, &home.path().join("bin/ccd")).unwrap();
+    let mut journal = Journal::open(&env.layout, env.token()).unwrap();
+    let plan = Plan::make(&env, &InstallArgs::default()).unwrap();
+    let path = service::detect(&env).unwrap().path();
+    let planned = plan.own(&mut journal, &path, &file).unwrap().unwrap();
+    journal.manifest.service = Some(ServiceChange { manager: "systemd".into(), path: path.clone() });
+    journal.apply(&planned).unwrap();
+    assert!(String::from_utf8(std::fs::read(&path).unwrap()).unwrap().contains("CCD_HOME="));
+    drop(journal);
+    uninstall(&env);
+    assert_eq!(home.foreign_files(), was);
+    assert_eq!(calls.borrow()[2..], ["disable", "daemon-reload"]);
+    assert!(status.port() > 0);
+}

@@ -1,0 +1,114 @@
+//! The daemon as a launch agent of macOS.
+
+use std::path::{Path, PathBuf};
+
+use plist::{Dictionary, Value};
+
+use super::must;
+use crate::env::Env;
+use crate::error::{CommandError, Result};
+
+/// The manager's name.
+pub const NAME: &str = "launchd";
+/// The agent's name.
+const LABEL: &str = "dev.ccd.daemon";
+
+/// launchd, in the user's own domain.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Launchd {
+    agents: PathBuf,
+    domain: String,
+}
+
+impl Launchd {
+    /// launchd, with the directory of the user's own agents.
+    #[must_use]
+    pub fn new(env: &Env) -> Option<Self> {
+        let domain = format!("gui/{}", rustix::process::getuid().as_raw());
+        Some(Launchd { agents: env.home()?.join("Library/LaunchAgents"), domain })
+    }
+
+    pub(super) fn path(&self) -> PathBuf {
+        self.agents.join(format!("{LABEL}.plist"))
+    }
+
+    fn service(&self) -> String {
+        format!("{}/{LABEL}", self.domain)
+    }
+
+    pub(super) fn enable(&self, env: &Env) -> Result<()> {
+        must(env, "launchctl", &["enable", &self.service()])?;
+        // An agent of an earlier file is unloaded first; there may be none.
+        let _ = must(env, "launchctl", &["bootout", &self.service()]);
+        must(env, "launchctl", &["bootstrap", &self.domain, &self.path().to_string_lossy()])?;
+        self.start(env)
+    }
+
+    pub(super) fn start(&self, env: &Env) -> Result<()> {
+        must(env, "launchctl", &["kickstart", &self.service()])
+            .map(drop)
+            .map_err(|e| e.hint(format!("`launchctl print {}` and `ccctl logs` say more", self.service())))
+    }
+
+    /// Not `bootout`: that would stop the running daemon.
+    pub(super) fn disable(&self, env: &Env) -> Result<()> {
+        must(env, "launchctl", &["disable", &self.service()]).map(drop)
+    }
+}
+
+/// The agent's property list. As with systemd, only an exit that was not asked for is made good.
+pub(super) fn agent(ccd: &Path, environment: &[(&str, String)], log_dir: &Path) -> Result<Vec<u8>> {
+    let text = |path: &Path| {
+        path.to_str()
+            .map(|p| Value::String(p.to_owned()))
+            .ok_or_else(|| CommandError::failed(format!("{} is not UTF-8", path.display())))
+    };
+    let mut keep_alive = Dictionary::new();
+    keep_alive.insert("SuccessfulExit".into(), Value::Boolean(false));
+    let mut variables = Dictionary::new();
+    for (name, value) in environment {
+        variables.insert((*name).to_owned(), Value::String(value.clone()));
+    }
+    let mut agent = Dictionary::new();
+    agent.insert("Label".into(), Value::String(LABEL.into()));
+    agent.insert("ProgramArguments".into(), Value::Array(vec![text(ccd)?, Value::String("run".into())]));
+    agent.insert("RunAtLoad".into(), Value::Boolean(true));
+    agent.insert("KeepAlive".into(), Value::Dictionary(keep_alive));
+    agent.insert("ThrottleInterval".into(), Value::Integer(1.into()));
+    agent.insert("ProcessType".into(), Value::String("Background".into()));
+    agent.insert("Umask".into(), Value::Integer(0o077.into()));
+    agent.insert("StandardErrorPath".into(), text(&log_dir.join("launchd.err"))?);
+    agent.insert("EnvironmentVariables".into(), Value::Dictionary(variables));
+    let mut bytes = Vec::new();
+    plist::to_writer_xml(&mut bytes, &Value::Dictionary(agent))
+        .map_err(|e| CommandError::failed(format!("cannot write the launch agent: {e}")))?;
+    bytes.push(b'\n');
+    Ok(bytes)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::testing::{Home, said};
+    use std::cell::RefCell;
+    use std::rc::Rc;
+
+    #[test]
+    fn the_agent() {
+        let bytes = agent(Path::new("/opt/a & b/ccd"), &[("CCD_HOME", "/h".into())], Path::new("/h/logs")).unwrap();
+        insta::assert_snapshot!(String::from_utf8(bytes).unwrap(), @"");
+    }
+
+    #[test]
+    fn taking_the_agent_away_stops_nothing() {
+        let calls = Rc::new(RefCell::new(Vec::new()));
+        let seen = Rc::clone(&calls);
+        let env = Home::new().env_with(move |call| {
+            seen.borrow_mut().push(call.line());
+            said("")
+        });
+        Launchd::new(&env).unwrap().disable(&env).unwrap();
+        assert_eq!(calls.borrow().len(), 1);
+        assert!(calls.borrow()[0].starts_with("launchctl disable gui/"));
+    }
+}

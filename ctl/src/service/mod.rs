@@ -1,0 +1,124 @@
+//! The service manager that keeps the daemon running: systemd's user manager, or launchd.
+//!
+//! Must never touch a unit that is not of this installation, and never stop the running process when the
+//! service is taken away: sessions that hold the base URL still need it.
+
+pub mod launchd;
+pub mod systemd;
+
+use std::path::{Path, PathBuf};
+
+use crate::env::Env;
+use crate::error::{CommandError, Result};
+use crate::exec::{Invocation, Outcome};
+
+/// Variables that the daemon must see as we do. A service manager does not hand our environment on.
+const HANDED_ON: [&str; 7] = [
+    "CCD_HOME",
+    "CCD_UPSTREAM",
+    "CCD_PROXY_LISTEN",
+    "CCD_WEB_LISTEN",
+    "CCD_LOG",
+    "XDG_CONFIG_HOME",
+    "XDG_STATE_HOME",
+];
+
+/// A service manager.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Manager {
+    /// systemd's user manager.
+    Systemd(systemd::Systemd),
+    /// launchd.
+    Launchd(launchd::Launchd),
+}
+
+/// The service manager of this user, if one is there and answers.
+#[must_use]
+pub fn detect(env: &Env) -> Option<Manager> {
+    if cfg!(target_os = "macos") {
+        return named(env, launchd::NAME);
+    }
+    systemd::Systemd::detect(env).map(Manager::Systemd)
+}
+
+/// The service manager of this name.
+#[must_use]
+pub fn named(env: &Env, name: &str) -> Option<Manager> {
+    match name {
+        systemd::NAME => systemd::Systemd::new(env).map(Manager::Systemd),
+        launchd::NAME => launchd::Launchd::new(env).map(Manager::Launchd),
+        _ => None,
+    }
+}
+
+impl Manager {
+    /// Its name, as the daemon's status tells it.
+    #[must_use]
+    pub fn name(&self) -> &'static str {
+        match self {
+            Manager::Systemd(_) => systemd::NAME,
+            Manager::Launchd(_) => launchd::NAME,
+        }
+    }
+
+    /// Where its file about our service lies.
+    #[must_use]
+    pub fn path(&self) -> PathBuf {
+        match self {
+            Manager::Systemd(s) => s.path(),
+            Manager::Launchd(l) => l.path(),
+        }
+    }
+
+    /// That file's content.
+    pub fn file(&self, env: &Env, ccd: &Path) -> Result<Vec<u8>> {
+        match self {
+            Manager::Systemd(_) => systemd::unit(ccd, &environment(env)),
+            Manager::Launchd(_) => launchd::agent(ccd, &environment(env), &env.layout.log_dir),
+        }
+    }
+
+    /// Has the daemon start with every login, and now.
+    pub fn enable(&self, env: &Env) -> Result<()> {
+        match self {
+            Manager::Systemd(s) => s.enable(env),
+            Manager::Launchd(l) => l.enable(env),
+        }
+    }
+
+    /// Starts the daemon.
+    pub fn start(&self, env: &Env) -> Result<()> {
+        match self {
+            Manager::Systemd(s) => s.start(env),
+            Manager::Launchd(l) => l.start(env),
+        }
+    }
+
+    /// Has the daemon start no more. The running one is left alone.
+    pub fn disable(&self, env: &Env) -> Result<()> {
+        match self {
+            Manager::Systemd(s) => s.disable(env),
+            Manager::Launchd(l) => l.disable(env),
+        }
+    }
+
+    /// Has the manager notice that the file is gone.
+    pub fn forget(&self, env: &Env) -> Result<()> {
+        match self {
+            Manager::Systemd(s) => s.forget(env),
+            Manager::Launchd(_) => Ok(()),
+        }
+    }
+}
+
+fn environment(env: &Env) -> Vec<(&'static str, String)> {
+    HANDED_ON.into_iter().filter_map(|name| Some((name, env.text(name)?))).collect()
+}
+
+/// Runs a command of a service manager, which must succeed.
+fn must(env: &Env, program: &str, args: &[&str]) -> Result<Outcome> {
+    let invocation = Invocation::new(program, args).limit(std::time::Duration::from_secs(90));
+    let failed = |why: String| CommandError::failed(format!("`{}` failed: {why}", invocation.line()));
+    let outcome = env.runner.run(&invocation).map_err(|e| failed(e.to_string()))?;
+    if outcome.success() { Ok(outcome) } else { Err(failed(outcome.complaint())) }
+}

@@ -1,0 +1,172 @@
+//! `ccctl status`: what the daemon is doing. Whether the hooks are installed is answered here, because the
+//! daemon does not read Claude Code's files.
+
+use ccd_proto::api::{Reply, Status};
+use jsonc_parser::ParseOptions;
+use jsonc_parser::cst::{CstInputValue, CstRootNode};
+
+use crate::args::JsonArgs;
+use crate::client::{Client, decode};
+use crate::env::Env;
+use crate::error::{Kind, Result};
+use crate::human::{bytes, count, duration_ms, plural};
+use crate::plugin;
+use crate::manifest::Manifest;
+use crate::printer::{Printer, Tone, visible};
+
+/// Runs the command.
+pub fn run(env: &Env, out: &mut Printer, args: &JsonArgs) -> Result<()> {
+    let hooks = hooks_installed(env);
+    let body = match Client::new(env)?.get(out, "/v0/status") {
+        Err(e) if e.kind == Kind::NotRunning && args.json => {
+            out.json(&absent(env, hooks))?;
+            return Err(e);
+        }
+        other => other?,
+    };
+    if args.json {
+        return out.object(&with_hooks(&body, hooks));
+    }
+    let Reply { body: mut status, .. }: Reply<Status> = decode(&body)?;
+    status.hooks.installed = hooks;
+    lines(out, &status).iter().try_for_each(|line| out.line(line))
+}
+
+/// Whether Claude Code's hooks call this installation's `cc-hook`, in every configuration directory.
+#[must_use]
+pub fn hooks_installed(env: &Env) -> bool {
+    let settings = Manifest::load(&env.layout).ok().flatten().and_then(|m| m.options.settings);
+    let dirs = env.claude_dirs().unwrap_or_default();
+    !dirs.is_empty() && dirs.iter().all(|dir| plugin::in_force(env, dir, settings.as_deref()).is_some())
+}
+
+/// The status of a daemon that is not there.
+fn absent(env: &Env, hooks: bool) -> Status {
+    let mut status = Status::default();
+    status.daemon.state = "stopped".to_owned();
+    status.hooks.installed = hooks;
+    status.store.path = env.layout.store_dir().display().to_string();
+    status
+}
+
+/// The daemon's own object, with `hooks.installed` set: fields that this build does not know stay in it.
+fn with_hooks(body: &[u8], installed: bool) -> Vec<u8> {
+    let set = || {
+        let root = CstRootNode::parse(std::str::from_utf8(body).ok()?, &ParseOptions::default()).ok()?;
+        let hooks = root.object_value()?.object_value("hooks")?;
+        match hooks.get("installed") {
+            Some(property) => property.set_value(CstInputValue::Bool(installed)),
+            None => _ = hooks.insert(0, "installed", CstInputValue::Bool(installed)),
+        }
+        Some(root.to_string().into_bytes())
+    };
+    set().unwrap_or_else(|| body.to_owned())
+}
+
+/// The status for people.
+#[must_use]
+pub fn lines(out: &Printer, s: &Status) -> Vec<String> {
+    let mut lines = Vec::new();
+    let mut fact = |name: &str, tone: Tone, text: String| {
+        lines.push(format!("{} {}", out.paint(Tone::Strong, &format!("{name:8}")), out.paint(tone, &visible(&text))));
+    };
+    let d = &s.daemon;
+    let state = if d.state.is_empty() { "running" } else { &d.state };
+    let tone = if state == "serving" { Tone::Good } else { Tone::Warn };
+    let up = duration_ms(d.uptime_s.saturating_mul(1000));
+    let kept = if d.manager.is_empty() { String::new() } else { format!(", {}", d.manager) };
+    fact("daemon", tone, format!("{state}, pid {}, version {}, up {up}{kept}, {}", d.pid, d.version, bytes(d.rss_bytes)));
+    if let Some(error) = &d.config_error {
+        fact("config", Tone::Bad, format!("the file in place is not in force: {error}"));
+    }
+    let p = &s.proxy;
+    let tone = if p.bypass { Tone::Bad } else { Tone::Plain };
+    let bypass = if p.bypass { ", RELAYING WITHOUT CAPTURE" } else { "" };
+    fact(
+        "proxy",
+        tone,
+        format!("{} → {}, {} under way, {} captured{bypass}", p.listen, p.upstream, p.in_flight, plural(p.exchanges, "exchange")),
+    );
+    if p.errors > 0 {
+        let last = p.last_error.as_deref().map(|e| format!(", last: {e}")).unwrap_or_default();
+        fact("", Tone::Warn, format!("{} to upstream since start{last}", plural(p.errors, "error")));
+    }
+    if let Some(listen) = &s.web.listen {
+        fact("web", Tone::Plain, listen.clone());
+    }
+    let h = &s.hooks;
+    let (tone, installed) = if h.installed { (Tone::Plain, "installed") } else { (Tone::Warn, "not installed") };
+    let rejected = if h.rejected > 0 { format!(", {} set aside as damaged", count(h.rejected)) } else { String::new() };
+    fact("hooks", tone, format!("{installed}, {}, {} in the spool{rejected}", plural(h.events, "event"), count(h.spooled)));
+    let st = &s.store;
+    let tone = if st.damaged > 0 || st.error.is_some() { Tone::Bad } else { Tone::Plain };
+    let damaged = if st.damaged > 0 { format!(", {} damaged", count(st.damaged)) } else { String::new() };
+    fact(
+        "store",
+        tone,
+        format!("{}, {}, {}, {}{damaged}", plural(st.sessions, "session"), plural(st.records, "record"), bytes(st.bytes), st.path),
+    );
+    if let Some(error) = &st.error {
+        fact("", Tone::Bad, format!("takes nothing: {error}"));
+    }
+    let c = &s.capture;
+    let lost = c.dropped > 0 || c.gaps > 0;
+    let text = match lost {
+        true => format!("{} dropped since start, {} incomplete, {} waiting", count(c.dropped), count(c.gaps), bytes(c.queue_bytes)),
+        false => format!("nothing lost, {} waiting", bytes(c.queue_bytes)),
+    };
+    fact("capture", if lost { Tone::Warn } else { Tone::Plain }, text);
+    if s.detections.open > 0 {
+        fact("detected", Tone::Warn, plural(s.detections.open, "open detection"));
+    }
+    lines
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::testing::{Home, Reply};
+    use serde_json::Value;
+
+    #[test]
+    fn json_is_the_daemons_with_the_hooks_looked_up() {
+        let home = Home::new();
+        home.programs();
+        let body = r#"{"schema_version":1,"hooks":{"installed":false,"events":3,"new":[1]},"tomorrow":{}}"#;
+        let _daemon = home.daemon(move |_| Reply::json(body));
+        let hooks = plugin::Hooks::new(&home.env(), None).unwrap();
+        home.write(".claude/skills/ccd/hooks/hooks.json", hooks.file());
+        let (mut out, text, _) = Printer::captured(80);
+        run(&home.env(), &mut out, &JsonArgs { json: true }).unwrap();
+        assert_eq!(text.text(), body.replace("false", "true") + "\n");
+    }
+
+    #[test]
+    fn a_daemon_that_is_not_there_has_a_status_too() {
+        let (mut out, text, _) = Printer::captured(80);
+        let error = run(&Home::new().env(), &mut out, &JsonArgs { json: true }).unwrap_err();
+        assert_eq!(error.exit_code(), 3);
+        assert!(text.text().starts_with("{\"schema_version\":1,\"daemon\":{\"running\":false,"), "{}", text.text());
+        let value: Value = serde_json::from_str(&text.text()).unwrap();
+        assert_eq!(value["hooks"]["installed"], false);
+        let (mut out, text, _) = Printer::captured(80);
+        assert_eq!(run(&Home::new().env(), &mut out, &JsonArgs::default()).unwrap_err().exit_code(), 3);
+        assert_eq!(text.text(), "");
+    }
+
+    #[test]
+    fn a_status_for_people() {
+        let (out, _, _) = Printer::captured(100);
+        let mut s = Status::default();
+        s.daemon.state = "serving".into();
+        s.daemon.pid = 42;
+        s.daemon.version = "0.1.0".into();
+        s.daemon.uptime_s = 7620;
+        s.proxy.listen = "127.0.0.1:7788".into();
+        s.proxy.upstream = "https://api.anthropic.com".into();
+        s.proxy.errors = 2;
+        s.proxy.last_error = Some("refused\u{1b}".into());
+        s.store.path = "/x/store".into();
+        insta::assert_snapshot!(lines(&out, &s).join("\n"), @"");
+    }
+}

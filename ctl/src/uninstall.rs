@@ -1,0 +1,249 @@
+//! `ccctl uninstall`: takes back what `install` did.
+//!
+//! Settings first, so that no new session is sent to a daemon on its way out. The daemon is then retired, not
+//! stopped: a session that is running keeps the base URL it started with, whatever the settings say now.
+//! Works with the daemon down, after a killed installation, without a manifest, and any number of times.
+
+use std::path::{Path, PathBuf};
+
+use serde::Serialize;
+
+use crate::args::UninstallArgs;
+use crate::changes::{Journal, Planned, Undone};
+use crate::client::Client;
+use crate::daemon;
+use crate::env::Env;
+use crate::error::{Kind, Result};
+use crate::files::{self, Lock};
+use crate::install::show_plans;
+use crate::manifest::{FileKind, backups};
+use crate::plugin;
+use crate::printer::{Printer, visible};
+use crate::service;
+use crate::settings::{Document, Written, hooks};
+
+/// What was taken back.
+#[derive(Clone, Debug, Default, Serialize)]
+pub struct Report {
+    /// Files that are what they were before, byte for byte; those that did not exist are gone.
+    pub restored: Vec<PathBuf>,
+    /// Files that somebody else has changed meanwhile: only what is ours was taken out.
+    pub taken_out: Vec<PathBuf>,
+    /// Directories of ours that hold something of somebody else.
+    pub kept: Vec<PathBuf>,
+    /// `retired`, `stopped` or `not_running`.
+    pub daemon: String,
+    /// Whether what was recorded is gone, too.
+    pub purged: bool,
+}
+
+/// Runs the command.
+pub fn run(env: &Env, out: &mut Printer, args: &UninstallArgs) -> Result<()> {
+    if args.dry_run {
+        return dry_run(env, out, args);
+    }
+    let lock = Lock::take(&env.layout.state_dir)?;
+    adopt(env, &mut Journal::open(&env.layout, env.token())?)?;
+    let journal = Journal::open(&env.layout, env.token())?;
+    let mut report = Report::default();
+    let journal = claude_files(env, out, journal, &mut report)?;
+    report.daemon = dismiss(env, out, args.now || args.purge)?.to_owned();
+    close(journal, &mut report)?;
+    if args.purge {
+        drop(lock);
+        purge(env)?;
+        report.purged = true;
+    }
+    if args.json {
+        return out.json(&report);
+    }
+    lines(env, &report).iter().try_for_each(|line| out.line(line))
+}
+
+/// Takes everything in the journal back, but leaves the daemon alone: a first installation that failed.
+pub(crate) fn take_back(env: &Env, out: &mut Printer, journal: Journal<'_>) -> Result<Report> {
+    let mut report = Report::default();
+    let journal = claude_files(env, out, journal, &mut report)?;
+    close(journal, &mut report)?;
+    Ok(report)
+}
+
+/// Claude Code's files, then the service.
+fn claude_files<'a>(env: &Env, out: &mut Printer, mut journal: Journal<'a>, report: &mut Report) -> Result<Journal<'a>> {
+    let unit = journal.manifest.service.as_ref().map(|service| service.path.clone());
+    let of = |journal: &Journal<'_>, kind: FileKind| -> Vec<PathBuf> {
+        let files = journal.manifest.files.iter().filter(|change| change.kind == kind);
+        files.map(|change| change.path.clone()).filter(|path| Some(path) != unit.as_ref()).collect()
+    };
+    let settings = of(&journal, FileKind::Settings);
+    for path in settings.into_iter().chain(of(&journal, FileKind::Own)) {
+        undo(&mut journal, &path, report)?;
+    }
+    if let Some(change) = journal.manifest.service.clone() {
+        let manager = service::named(env, &change.manager);
+        if let Some(manager) = &manager
+            && let Err(e) = manager.disable(env)
+        {
+            // Its file goes anyway, and that is what counts.
+            out.warn(visible(&e.message));
+        }
+        undo(&mut journal, &change.path, report)?;
+        if let Some(manager) = &manager
+            && let Err(e) = manager.forget(env)
+        {
+            out.warn(visible(&e.message));
+        }
+        journal.manifest.service = None;
+        journal.save()?;
+    }
+    Ok(journal)
+}
+
+/// The daemon's configuration, directories and the manifest itself. Last, because a daemon that has not been
+/// told to retire would take up the changed configuration.
+fn close(mut journal: Journal<'_>, report: &mut Report) -> Result<()> {
+    let rest: Vec<_> = journal.manifest.files.iter().map(|change| change.path.clone()).collect();
+    for path in rest {
+        undo(&mut journal, &path, report)?;
+    }
+    report.kept = journal.remove_directories()?;
+    journal.close()
+}
+
+fn undo(journal: &mut Journal<'_>, path: &Path, report: &mut Report) -> Result<()> {
+    match journal.undo(path)? {
+        Undone::Restored | Undone::Removed => report.restored.push(path.to_owned()),
+        Undone::TakenOut => report.taken_out.push(path.to_owned()),
+        Undone::Nothing => {}
+    }
+    Ok(())
+}
+
+/// Notes down what is ours in Claude Code's files but not in the manifest (which may be lost), so that it is
+/// taken back like the rest.
+fn adopt(env: &Env, journal: &mut Journal<'_>) -> Result<()> {
+    for planned in unknown(env, journal)? {
+        // What is there is what shall be there: nothing is written but the note.
+        journal.apply(&planned)?;
+    }
+    Ok(())
+}
+
+fn unknown(env: &Env, journal: &Journal<'_>) -> Result<Vec<Planned>> {
+    let mut found = Vec::new();
+    let roots: Vec<_> = env.home().into_iter().chain(env.claude_dirs().unwrap_or_default()).collect();
+    for dir in env.claude_dirs().unwrap_or_default() {
+        let plugin = plugin::directory(&dir);
+        let candidates = [
+            (FileKind::Settings, dir.join("settings.json")),
+            (FileKind::Own, plugin::hooks_path(&plugin)),
+            (FileKind::Own, plugin::manifest_path(&plugin)),
+        ];
+        for (kind, path) in candidates {
+            // A file that cannot be read has nothing of ours that Claude Code would see.
+            let Ok(path) = files::resolve(&path, &roots) else { continue };
+            let Some(bytes) = files::read(&path)? else { continue };
+            let Ok(document) = Document::read(&bytes) else { continue };
+            if journal.manifest.file(&path).is_some() || !is_ours(env, kind, &path, &document) {
+                continue;
+            }
+            let original = match kind {
+                FileKind::Own => None,
+                _ => journal.base(kind, &path, Some(&bytes))?,
+            };
+            let (current, target) = (Some(bytes.clone()), Some(bytes));
+            found.push(Planned { kind, path, original, current, target, written: Written::default() });
+        }
+    }
+    Ok(found)
+}
+
+fn is_ours(env: &Env, kind: FileKind, path: &Path, document: &Document) -> bool {
+    let our_hooks = || {
+        let socket = env.layout.hook_socket();
+        hooks::ours(document.value())
+            .any(|(_, h)| h.pointer("/args/0").and_then(|s| s.as_str()).is_some_and(|s| Path::new(s) == socket))
+    };
+    match kind {
+        FileKind::Settings => document.env(crate::settings::BASE_URL).is_some_and(|url| env.is_our_url(&url)) || our_hooks(),
+        _ if path.ends_with("plugin.json") => {
+            let hooks = path.parent().and_then(Path::parent).map(plugin::hooks_path);
+            document.value().get("name").is_some_and(|name| name == "ccd")
+                && hooks
+                    .and_then(|path| Document::read(&std::fs::read(path).ok()?).ok())
+                    .is_some_and(|hooks| is_ours(env, kind, Path::new("hooks.json"), &hooks))
+        }
+        _ => our_hooks(),
+    }
+}
+
+/// Retires the daemon, or stops it.
+fn dismiss(env: &Env, out: &mut Printer, now: bool) -> Result<&'static str> {
+    if now {
+        return Ok(if daemon::stop(env, out, true)? { "stopped" } else { "not_running" });
+    }
+    match Client::new(env)?.post("/v0/retire") {
+        Ok(()) => Ok("retired"),
+        Err(e) if e.kind == Kind::NotRunning => Ok("not_running"),
+        Err(e) => Err(e),
+    }
+}
+
+/// Deletes what was recorded. The user's configuration stays: it is not ours.
+fn purge(env: &Env) -> Result<()> {
+    let l = &env.layout;
+    for dir in [&l.state_dir, &l.spool_dir, &l.log_dir, &l.run_dir] {
+        match std::fs::remove_dir_all(dir) {
+            Err(e) if e.kind() != std::io::ErrorKind::NotFound => return Err(e.into()),
+            _ => {}
+        }
+    }
+    if let Some(home) = &l.home {
+        // Gone if nothing else is in it.
+        let _ = std::fs::remove_dir(home);
+    }
+    Ok(())
+}
+
+fn dry_run(env: &Env, out: &mut Printer, args: &UninstallArgs) -> Result<()> {
+    let journal = Journal::open(&env.layout, env.token())?;
+    let mut planned = Vec::new();
+    for change in &journal.manifest.files {
+        planned.push(journal.plan_undo(change)?.0);
+    }
+    for found in unknown(env, &journal)? {
+        planned.push(Planned { target: found.original.clone(), ..found });
+    }
+    show_plans(out, &planned, args.json)
+}
+
+fn lines(env: &Env, report: &Report) -> Vec<String> {
+    let mut lines = Vec::new();
+    let mut tell = |what: &str, paths: &[PathBuf]| {
+        lines.extend(paths.iter().map(|path| visible(&format!("{what}: {}", path.display()))));
+    };
+    tell("as before", &report.restored);
+    tell("changed by somebody else since, so only what is ours was taken out", &report.taken_out);
+    tell("kept, because it holds files that are not ours", &report.kept);
+    if lines.is_empty() {
+        lines.push("nothing was installed".to_owned());
+    }
+    match report.daemon.as_str() {
+        "retired" => lines.push(
+            "the daemon goes on answering sessions that are still running, and ends by itself (`--now` stops it at once)"
+                .to_owned(),
+        ),
+        "stopped" => lines.push("the daemon was stopped: sessions that were running need a restart".to_owned()),
+        _ => {}
+    }
+    if report.purged {
+        lines.push("everything recorded was deleted".to_owned());
+    } else if env.layout.store_dir().exists() {
+        let store = env.layout.store_dir();
+        lines.push(format!("what was recorded is kept in {}; `ccctl uninstall --purge` deletes it", store.display()));
+    }
+    if backups(&env.layout).exists() {
+        lines.push(format!("copies of changed files are in {}", backups(&env.layout).display()));
+    }
+    lines
+}

@@ -1,0 +1,262 @@
+//! `ccctl verify` (`doctor`): is everything in place, and what is to be done where it is not.
+//!
+//! One check per line: what was looked at, what was found, what to type. Changes nothing.
+
+use std::os::unix::fs::{FileTypeExt, PermissionsExt};
+use std::path::{Path, PathBuf};
+
+use ccd_proto::api::Status;
+use serde::Serialize;
+
+use crate::args::JsonArgs;
+use crate::env::Env;
+use crate::error::{CommandError, Result};
+use crate::exec::Invocation;
+use crate::human::plural;
+use crate::manifest::Manifest;
+use crate::printer::{Printer, Tone, visible};
+use crate::{claude, daemon, plugin, proof};
+
+/// One check.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Check {
+    /// What was looked at.
+    pub name: &'static str,
+    /// Whether it is as it should be.
+    pub ok: bool,
+    /// What was found.
+    pub detail: String,
+    /// What to do.
+    pub hint: Option<String>,
+}
+
+impl Check {
+    fn good(name: &'static str, detail: impl Into<String>) -> Self {
+        Check { name, ok: true, detail: detail.into(), hint: None }
+    }
+
+    fn bad(name: &'static str, detail: impl Into<String>, hint: impl Into<String>) -> Self {
+        Check { name, ok: false, detail: detail.into(), hint: Some(hint.into()) }
+    }
+
+    fn of(name: &'static str, result: Result<String>) -> Self {
+        match result {
+            Ok(detail) => Check::good(name, detail),
+            Err(e) => Check { name, ok: false, detail: e.message, hint: e.hints.into_iter().next() },
+        }
+    }
+}
+
+/// Runs the command.
+pub fn run(env: &Env, out: &mut Printer, args: &JsonArgs) -> Result<()> {
+    let checks = checks(env, out);
+    if args.json {
+        #[derive(Serialize)]
+        struct Checks<'a> {
+            ok: bool,
+            checks: &'a [Check],
+        }
+        out.json(&Checks { ok: checks.iter().all(|c| c.ok), checks: &checks })?;
+    } else {
+        for check in &checks {
+            let (mark, tone) = if check.ok { ("✓", Tone::Good) } else { ("✗", Tone::Bad) };
+            out.line(format!("{} {:10} {}", out.paint(tone, mark), check.name, visible(&check.detail)))?;
+            if let Some(hint) = &check.hint {
+                out.line(format!("             → {}", visible(hint)))?;
+            }
+        }
+    }
+    match checks.iter().filter(|c| !c.ok).count() {
+        0 => Ok(()),
+        failed => Err(CommandError::failed(format!("{} failed", plural(failed as u64, "check")))),
+    }
+}
+
+/// Every check.
+pub fn checks(env: &Env, out: &mut Printer) -> Vec<Check> {
+    let mut checks = vec![Check::of("programs", programs(env))];
+    let status = daemon::status(env, out);
+    checks.extend(daemon_checks(env, status.as_ref().map(Option::as_ref)));
+    let manifest = Manifest::load(&env.layout);
+    let manifest = match manifest {
+        Ok(Some(manifest)) => manifest,
+        Ok(None) => {
+            checks.push(Check::bad("install", "nothing is installed", "`ccctl install` (or record one session with `ccctl run`)"));
+            checks.push(places(env));
+            return checks;
+        }
+        Err(e) => {
+            checks.push(Check::of("install", Err(e)));
+            return checks;
+        }
+    };
+    let settings = manifest.options.settings.clone();
+    for dir in env.claude_dirs().unwrap_or_default() {
+        checks.extend(hook_checks(env, &dir, settings.as_deref()));
+        if manifest.options.proxy {
+            let file = settings.clone().unwrap_or_else(|| dir.join("settings.json"));
+            checks.push(request_check(env, &file));
+        } else {
+            checks.push(Check::good("settings", "left alone (installed with --no-proxy)"));
+        }
+    }
+    checks.push(service_check(&manifest));
+    checks.push(places(env));
+    checks
+}
+
+/// The programs are there and of one version.
+fn programs(env: &Env) -> Result<String> {
+    let ccd = env.program("ccd")?;
+    env.program("cc-hook")?;
+    let said = env.runner.run(&Invocation::new(&ccd, ["--version"]));
+    let said = said.map_err(|e| CommandError::failed(format!("cannot run {}: {e}", ccd.display())))?;
+    let version = said.stdout.split_whitespace().last().unwrap_or_default().to_owned();
+    if version == ccd_proto::VERSION {
+        return Ok(format!("ccd, cc-hook and ccctl {version} in {}", ccd.parent().unwrap_or(Path::new("/")).display()));
+    }
+    Err(CommandError::failed(format!("{} is version {version}, ccctl is {}", ccd.display(), ccd_proto::VERSION))
+        .hint("install all three programs of one version"))
+}
+
+fn daemon_checks(env: &Env, status: Result<Option<&Status>, &CommandError>) -> Vec<Check> {
+    let status = match status {
+        Ok(Some(status)) => status,
+        Ok(None) => return vec![Check::bad("daemon", "it is not running", "`ccctl start`")],
+        Err(e) => return vec![Check::of("daemon", Err(e.clone()))],
+    };
+    let d = &status.daemon;
+    let mut checks = vec![match d.state.as_str() {
+        "retiring" => Check::bad("daemon", "it is on its way out after `ccctl uninstall`", "`ccctl install` brings it back"),
+        _ if d.version != ccd_proto::VERSION => {
+            Check::bad("daemon", format!("version {} is running, {} is installed", d.version, ccd_proto::VERSION), "`ccctl restart`")
+        }
+        _ => Check::good("daemon", format!("running, pid {}, {} → {}", d.pid, status.proxy.listen, status.proxy.upstream)),
+    }];
+    let config = env.layout.config_file.display();
+    checks.push(match &d.config_error {
+        Some(error) => Check::bad("config", format!("{config} is not in force: {error}"), "correct it: it is read again by itself"),
+        None => Check::good("config", if env.layout.config_file.exists() { format!("{config} is in force") } else { "defaults".into() }),
+    });
+    checks.push(match &status.store.error {
+        Some(error) => Check::bad("store", format!("takes nothing: {error}"), "make room or repair the disk; requests are relayed meanwhile"),
+        None if status.store.damaged > 0 => {
+            Check::bad("store", format!("{} damaged records were found; the rest is served", status.store.damaged), "look at the disk; `ccctl logs` names the files")
+        }
+        None if status.proxy.bypass => Check::bad("store", "requests are relayed without being captured", "`ccctl logs` says why"),
+        None => Check::good("store", status.store.path.clone()),
+    });
+    if status.proxy.errors > 0 && let Some(error) = &status.proxy.last_error {
+        checks.push(Check::good("upstream", format!("{} since start, the last: {error}", plural(status.proxy.errors, "error"))));
+    }
+    checks
+}
+
+/// The hooks stand in Claude Code's files, fit its version, and reach the daemon.
+fn hook_checks(env: &Env, dir: &Path, settings: Option<&Path>) -> Vec<Check> {
+    let Some(hooks) = plugin::in_force(env, dir, settings) else {
+        let place = plugin::hooks_path(&plugin::directory(dir));
+        return vec![Check::bad("hooks", format!("they do not stand in {}", place.display()), "`ccctl install` puts them there")];
+    };
+    let version = claude::find(env).and_then(|program| claude::version(env, &program));
+    let wanted = plugin::events(version);
+    let unknown: Vec<_> = hooks.events.iter().filter(|e| !wanted.contains(e)).map(String::as_str).collect();
+    let missing: Vec<_> = wanted.iter().filter(|e| !hooks.events.contains(e)).map(String::as_str).collect();
+    let client = version.map_or_else(|| "a client of unknown version".to_owned(), |v| format!("Claude Code {v}"));
+    let fit = if !unknown.is_empty() && version.is_some() {
+        Check::bad("hooks", format!("{client} does not know {}, and may drop all of them", unknown.join(", ")), "`ccctl install` writes them for this version")
+    } else if !missing.is_empty() {
+        Check::bad("hooks", format!("{client} knows {} more: {}", missing.len(), missing.join(", ")), "`ccctl install` adds them")
+    } else {
+        Check::good("hooks", format!("{} for {client}", plural(hooks.events.len() as u64, "event")))
+    };
+    vec![fit, Check::of("event", proof::hook(env, &hooks).map(|()| "a hook event arrives".to_owned()))]
+}
+
+fn request_check(env: &Env, file: &Path) -> Check {
+    match proof::request(env, file) {
+        Ok(version) => Check::good("request", format!("{}: a request arrives, ccd {version} answers", file.display())),
+        Err(e) => {
+            let hint = e.hints.first().cloned().unwrap_or_else(|| "`ccctl start`; or `ccctl uninstall`, if ccd shall not run".into());
+            Check::bad("request", e.message, hint)
+        }
+    }
+}
+
+fn service_check(manifest: &Manifest) -> Check {
+    match &manifest.service {
+        Some(service) if service.path.exists() => Check::good("service", format!("{}: {}", service.manager, service.path.display())),
+        Some(service) => Check::bad("service", format!("{} is gone", service.path.display()), "`ccctl install` writes it again"),
+        None => Check::good("service", "none: after a reboot, `ccctl start`"),
+    }
+}
+
+/// Nobody else can look into our directories and sockets, and nothing waits in the spool.
+fn places(env: &Env) -> Check {
+    let l = &env.layout;
+    let open: Vec<String> = [&l.state_dir, &l.run_dir, &l.spool_dir, &l.log_dir]
+        .into_iter()
+        .map(|dir| (dir.clone(), false))
+        .chain([(l.control_socket(), true), (l.hook_socket(), true), (l.token_file(), false)])
+        .filter_map(|(path, socket)| too_open(&path, socket))
+        .collect();
+    if !open.is_empty() {
+        return Check::bad("access", open.join("; "), "chmod go-rwx on them");
+    }
+    // Files that are being written begin with a dot.
+    let waiting = |dir: &PathBuf| -> usize {
+        let entries = std::fs::read_dir(dir).into_iter().flatten().flatten();
+        entries.filter(|e| e.file_type().is_ok_and(|t| t.is_file()) && !e.file_name().to_string_lossy().starts_with('.')).count()
+    };
+    match waiting(&l.spool_dir) {
+        0 => Check::good("access", "only you can look into ccd's files; the spool is empty"),
+        n => Check::bad("access", format!("{} wait in {}", plural(n as u64, "event"), l.spool_dir.display()), "a running daemon takes them up: `ccctl start`, `ccctl logs`"),
+    }
+}
+
+fn too_open(path: &Path, socket: bool) -> Option<String> {
+    let meta = path.symlink_metadata().ok()?;
+    if socket && !meta.file_type().is_socket() {
+        return Some(format!("{} is no socket", path.display()));
+    }
+    let mode = meta.permissions().mode() & 0o777;
+    (mode & 0o077 != 0).then(|| format!("{} has mode {mode:o}", path.display()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::testing::{Home, said};
+
+    #[test]
+    fn a_bare_machine_is_told_what_to_do() {
+        let home = Home::new();
+        let (mut out, text, _) = Printer::captured(100);
+        let error = run(&home.env(), &mut out, &JsonArgs::default()).unwrap_err();
+        assert_eq!(error.exit_code(), 1);
+        insta::assert_snapshot!(text.text().replace(&home.path().display().to_string(), "~"), @"");
+    }
+
+    #[test]
+    fn programs_of_two_versions_and_open_doors_are_found() {
+        let home = Home::new();
+        home.programs();
+        std::fs::set_permissions(home.path().join("ccd/state"), std::fs::Permissions::from_mode(0o755)).unwrap();
+        let env = home.env_with(|_| said("ccd 9.9.9\n"));
+        let (mut out, _, _) = Printer::captured(100);
+        let checks = checks(&env, &mut out);
+        let find = |name| checks.iter().find(|c| c.name == name).unwrap();
+        assert!(find("programs").detail.contains("version 9.9.9"));
+        assert!(find("access").detail.contains("mode 755"));
+    }
+
+    #[test]
+    fn json_has_the_documented_shape() {
+        let (mut out, text, _) = Printer::captured(100);
+        run(&Home::new().env(), &mut out, &JsonArgs { json: true }).unwrap_err();
+        let value: serde_json::Value = serde_json::from_str(&text.text()).unwrap();
+        assert!(text.text().starts_with("{\"schema_version\":1,"));
+        let first = value["checks"][0].as_object().unwrap();
+        assert_eq!(first.keys().collect::<Vec<_>>(), ["detail", "hint", "name", "ok"]);
+    }
+}

@@ -1,0 +1,108 @@
+//! `traces --follow`: spans as they come and change, one JSON object per line.
+//!
+//! A message only says which session changed; what is sent comes from the session itself. So a reader that
+//! lags behind the messages loses none of the spans: it looks at every session that changed since.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use tokio::sync::broadcast::error::RecvError;
+use tokio::sync::mpsc;
+
+use super::routes::blocking;
+use crate::app::Running;
+use crate::clock::parse_rfc3339;
+use crate::query::content::Contents;
+use crate::query::filter::Filter;
+use crate::query::spans::matches;
+use crate::query::{Ask, QueryError, sessions};
+
+/// Lines that may wait for a slow reader.
+const QUEUE: usize = 256;
+
+/// Spans already sent or there before: their id, and a hash of what was last seen.
+type Seen = HashMap<String, [u8; 32]>;
+
+/// Starts to follow. The receiver ends with the daemon; dropping it ends the following.
+pub(super) async fn follow(app: &Arc<Running>, filter: Filter) -> Result<mpsc::Receiver<Bytes>, QueryError> {
+    let mut changed = app.shared.changed.subscribe();
+    let from_ns = app.clock.now_ns();
+    let ask = Ask::new(&app.shared, from_ns).await?;
+    let only = match &filter.session {
+        Some(prefix) => Some(sessions::resolve(&ask, prefix)?),
+        None => None,
+    };
+    let (tx, rx) = mpsc::channel(QUEUE);
+    let app = Arc::clone(app);
+    tokio::spawn(async move {
+        let mut seen = Seen::new();
+        loop {
+            let touched = tokio::select! {
+                () = tx.closed() => return,
+                message = changed.recv() => match message {
+                    Ok(session) => vec![session],
+                    Err(RecvError::Lagged(_)) => match active_since(&app, from_ns).await {
+                        Ok(sessions) => sessions,
+                        Err(_) => continue,
+                    },
+                    Err(RecvError::Closed) => return,
+                },
+            };
+            for session in touched.into_iter().filter(|s| only.as_ref().is_none_or(|o| o == s)) {
+                let Ok(ask) = Ask::new(&app.shared, from_ns).await else { continue };
+                let (filter, before) = (filter.clone(), std::mem::take(&mut seen));
+                let Ok((lines, after)) =
+                    blocking(move || Ok(news(&ask, &session, &filter, before, from_ns))).await
+                else {
+                    return;
+                };
+                seen = after;
+                for line in lines {
+                    if tx.send(line).await.is_err() {
+                        return;
+                    }
+                }
+            }
+        }
+    });
+    Ok(rx)
+}
+
+async fn active_since(app: &Arc<Running>, from_ns: u64) -> Result<Vec<String>, QueryError> {
+    let ask = Ask::new(&app.shared, from_ns).await?;
+    let of = Filter { since_ns: Some(from_ns), limit: 0, ..Filter::default() };
+    blocking(move || {
+        Ok(sessions::sessions(&ask, &of)?.sessions.into_iter().map(|s| s.session_id).collect())
+    })
+    .await
+}
+
+/// A session's spans that are new or changed, as lines.
+fn news(ask: &Ask, session: &str, filter: &Filter, mut seen: Seen, from_ns: u64) -> (Vec<Bytes>, Seen) {
+    let Ok(state) = ask.shared.live.get(&ask.reader, session) else { return (Vec::new(), seen) };
+    let mut contents = Contents::new(ask);
+    let mut lines = Vec::new();
+    for view in state.view().spans {
+        let Ok(plain) = serde_json::to_vec(&view.span) else { continue };
+        let hash = *blake3::hash(&plain).as_bytes();
+        let known = seen.insert(view.span.span_id.clone(), hash);
+        let is_news = match known {
+            Some(last) => last != hash,
+            // Over before we began to follow: not news.
+            None => {
+                let start = parse_rfc3339(&view.span.started_at).unwrap_or(view.start_ns);
+                let end = view.span.duration_ms.map(|ms| start + ms * 1_000_000);
+                end.is_none_or(|end| end >= from_ns)
+            }
+        };
+        if is_news && matches(filter, &view) {
+            let span = contents.fill(view, filter);
+            if let Ok(mut line) = serde_json::to_vec(&span) {
+                line.push(b'\n');
+                lines.push(Bytes::from(line));
+            }
+        }
+    }
+    (lines, seen)
+}

@@ -1,0 +1,118 @@
+//! The control API: HTTP/1.1 and JSON on `ccd.sock`.
+//!
+//! Only our own user is heard. A browser never is: requests with `Origin` or `Referer`, or with a foreign
+//! `Host`, are refused before anything else. Versions go both ways in headers, so that a newer or older
+//! command line can say so instead of misreading.
+
+mod body;
+mod follow;
+mod routes;
+
+use std::sync::Arc;
+
+use ccd_proto::api::{ErrorReply, Reply};
+use http::header::{CONTENT_TYPE, HOST, HeaderValue, ORIGIN, REFERER};
+use http::{Request, Response, StatusCode};
+use hyper::body::Incoming;
+use hyper::server::conn::http1;
+use hyper::service::service_fn;
+use hyper_util::rt::{TokioIo, TokioTimer};
+use serde::Serialize;
+use tokio::net::UnixListener;
+use tokio_util::sync::CancellationToken;
+
+use crate::app::Running;
+use crate::query::QueryError;
+use crate::source::hook::peer_is_us;
+use body::ApiBody;
+
+/// Names that the socket answers to.
+const HOSTS: [&str; 4] = ["ccd", "ccd.local", "localhost", "127.0.0.1"];
+
+/// Serves until `stop`.
+pub async fn serve(listener: UnixListener, app: Arc<Running>, stop: CancellationToken) {
+    loop {
+        let stream = tokio::select! {
+            () = stop.cancelled() => return,
+            accepted = listener.accept() => match accepted {
+                Ok((stream, _)) => stream,
+                Err(error) => {
+                    tracing::warn!(%error, "the control socket cannot accept");
+                    tokio::time::sleep(std::time::Duration::from_millis(100)).await;
+                    continue;
+                }
+            },
+        };
+        if !peer_is_us(&stream) {
+            tracing::warn!("another user's connection to the control socket was refused");
+            continue;
+        }
+        let app = Arc::clone(&app);
+        tokio::spawn(async move {
+            let service = service_fn(|request| {
+                let app = Arc::clone(&app);
+                async move { Ok::<_, std::convert::Infallible>(answer(app, request).await) }
+            });
+            let connection = http1::Builder::new()
+                .timer(TokioTimer::new())
+                .header_read_timeout(std::time::Duration::from_secs(10))
+                .serve_connection(TokioIo::new(stream), service);
+            if let Err(error) = connection.await {
+                tracing::debug!(%error, "a control connection ended in an error");
+            }
+        });
+    }
+}
+
+async fn answer(app: Arc<Running>, request: Request<Incoming>) -> Response<ApiBody> {
+    let head_only = request.method() == http::Method::HEAD;
+    let mut response = match refuse(&request) {
+        Some(error) => error_response(error),
+        None => match routes::route(app, &request).await {
+            Ok(response) => response,
+            Err(error) => error_response(error),
+        },
+    };
+    let headers = response.headers_mut();
+    headers.insert("ccd-version", HeaderValue::from_static(ccd_proto::VERSION));
+    headers.insert("ccd-api", HeaderValue::from(ccd_proto::API_VERSION));
+    headers.insert("x-content-type-options", HeaderValue::from_static("nosniff"));
+    if head_only {
+        *response.body_mut() = ApiBody::full(Vec::new());
+    }
+    response
+}
+
+fn refuse(request: &Request<Incoming>) -> Option<QueryError> {
+    let headers = request.headers();
+    let forbidden = |why: &str| Some(QueryError::new(StatusCode::FORBIDDEN, "forbidden", why));
+    if headers.contains_key(ORIGIN) || headers.contains_key(REFERER) {
+        return forbidden("requests from web pages are refused");
+    }
+    let host = headers.get(HOST).and_then(|h| h.to_str().ok()).unwrap_or("");
+    if !HOSTS.contains(&host) {
+        return forbidden("foreign Host");
+    }
+    None
+}
+
+/// A reply object as JSON.
+fn json<T: Serialize>(body: T) -> Result<Response<ApiBody>, QueryError> {
+    let bytes = serde_json::to_vec(&Reply::new(body)).map_err(|e| {
+        QueryError::new(StatusCode::INTERNAL_SERVER_ERROR, "encode", e.to_string())
+    })?;
+    Ok(with_type("application/json", ApiBody::full(bytes)))
+}
+
+fn with_type(content_type: &'static str, body: ApiBody) -> Response<ApiBody> {
+    let mut response = Response::new(body);
+    response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static(content_type));
+    response
+}
+
+fn error_response(error: QueryError) -> Response<ApiBody> {
+    let body = serde_json::to_vec(&ErrorReply { error: error.error }).unwrap_or_default();
+    let mut response = with_type("application/json", ApiBody::full(body));
+    *response.status_mut() = error.status;
+    response
+}

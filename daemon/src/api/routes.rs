@@ -1,0 +1,174 @@
+//! The routes: one enum, one place where each is answered.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use ccd_proto::api::Done;
+use http::{Method, Request, Response, StatusCode};
+use hyper::body::Incoming;
+
+use super::body::ApiBody;
+use super::{follow, json, with_type};
+use crate::app::{RETIRE_IDLE, Running};
+use crate::query::exchanges::Side;
+use crate::query::filter::Filter;
+use crate::query::{Ask, QueryError, exchanges, sessions, show, spans, status, turns, usage};
+
+#[derive(Debug, PartialEq, Eq)]
+enum Route<'a> {
+    Status,
+    Sessions,
+    Turns,
+    Spans,
+    Follow,
+    Exchanges,
+    Exchange(&'a str),
+    Body(&'a str, Side),
+    Show(&'a str),
+    Usage,
+    Stop,
+    Retire,
+    LogLevel,
+}
+
+/// `Err(true)`: the path exists, with another method.
+fn find<'a>(method: &Method, path: &'a str) -> Result<Route<'a>, bool> {
+    let segments: Vec<&str> = path.trim_start_matches('/').split('/').collect();
+    let (write, route) = match segments.as_slice() {
+        ["v0", "status"] => (false, Route::Status),
+        ["v0", "sessions"] => (false, Route::Sessions),
+        ["v0", "turns"] => (false, Route::Turns),
+        ["v0", "spans"] => (false, Route::Spans),
+        ["v0", "spans", "follow"] => (false, Route::Follow),
+        ["v0", "exchanges"] => (false, Route::Exchanges),
+        ["v0", "exchanges", id] => (false, Route::Exchange(id)),
+        ["v0", "exchanges", id, "request"] => (false, Route::Body(id, Side::Request)),
+        ["v0", "exchanges", id, "response"] => (false, Route::Body(id, Side::Response)),
+        ["v0", "show", id] => (false, Route::Show(id)),
+        ["v0", "usage"] => (false, Route::Usage),
+        ["v0", "stop"] => (true, Route::Stop),
+        ["v0", "retire"] => (true, Route::Retire),
+        ["v0", "log-level"] => (true, Route::LogLevel),
+        _ => return Err(false),
+    };
+    let fits = if write { *method == Method::POST } else { matches!(*method, Method::GET | Method::HEAD) };
+    if fits { Ok(route) } else { Err(true) }
+}
+
+/// Answers a request.
+pub(super) async fn route(app: Arc<Running>, request: &Request<Incoming>) -> Result<Response<ApiBody>, QueryError> {
+    let path = request.uri().path();
+    let query = request.uri().query().unwrap_or("");
+    let route = find(request.method(), path).map_err(|exists| {
+        if exists {
+            QueryError::new(StatusCode::METHOD_NOT_ALLOWED, "method", "another method is needed here")
+        } else {
+            QueryError::not_found(format!("no route {path}"))
+                .hint("a newer ccctl than ccd? `ccctl status` shows both versions")
+        }
+    })?;
+    match route {
+        Route::Status => json(status::status(&app)),
+        Route::Stop => {
+            app.stop(parameter(query, "now").is_some());
+            json(Done { ok: true })
+        }
+        Route::Retire => {
+            let idle = match parameter(query, "idle_s") {
+                Some(text) => Duration::from_secs(
+                    text.parse().map_err(|_| QueryError::bad(format!("idle_s={text:?}: not a number")))?,
+                ),
+                None => RETIRE_IDLE,
+            };
+            app.retire(idle);
+            json(Done { ok: true })
+        }
+        Route::LogLevel => {
+            let level = parameter(query, "level").ok_or_else(|| QueryError::bad("level is missing"))?;
+            app.set_log(&level).map_err(QueryError::bad)?;
+            json(Done { ok: true })
+        }
+        Route::Follow => {
+            let filter = Filter::parse(query)?;
+            let lines = follow::follow(&app, filter).await?;
+            Ok(with_type("application/x-ndjson", ApiBody::Lines(lines)))
+        }
+        Route::Sessions => ask(&app, query, sessions::sessions).await,
+        Route::Turns => ask(&app, query, turns::turns).await,
+        Route::Spans => ask(&app, query, spans::spans).await,
+        Route::Exchanges => ask(&app, query, exchanges::exchanges).await,
+        Route::Usage => ask(&app, query, usage::usage).await,
+        Route::Exchange(id) => {
+            let id = unescape(id)?;
+            ask(&app, query, move |a, f| exchanges::exchange(a, &id, f)).await
+        }
+        Route::Show(id) => {
+            let id = unescape(id)?;
+            ask(&app, query, move |a, f| show::show(a, &id, f)).await
+        }
+        Route::Body(id, side) => {
+            let id = unescape(id)?;
+            let a = Ask::new(&app.shared, app.clock.now_ns()).await?;
+            let bytes = blocking(move || exchanges::bytes(&a, &id, side)).await?;
+            Ok(with_type("application/octet-stream", ApiBody::full(bytes)))
+        }
+    }
+}
+
+/// Asks a question off the runtime's threads: it may read the disk.
+async fn ask<T: serde::Serialize + Send + 'static>(
+    app: &Running,
+    query: &str,
+    question: impl FnOnce(&Ask, &Filter) -> Result<T, QueryError> + Send + 'static,
+) -> Result<Response<ApiBody>, QueryError> {
+    let filter = Filter::parse(query)?;
+    let a = Ask::new(&app.shared, app.clock.now_ns()).await?;
+    json(blocking(move || question(&a, &filter)).await?)
+}
+
+pub(super) async fn blocking<T: Send + 'static>(
+    work: impl FnOnce() -> Result<T, QueryError> + Send + 'static,
+) -> Result<T, QueryError> {
+    tokio::task::spawn_blocking(work).await.unwrap_or_else(|e| {
+        tracing::error!(error = %e, "a question panicked");
+        Err(QueryError::new(StatusCode::INTERNAL_SERVER_ERROR, "internal", "the question could not be answered")
+            .hint("`ccctl logs` shows why"))
+    })
+}
+
+fn parameter(query: &str, name: &str) -> Option<String> {
+    form_urlencoded::parse(query.as_bytes())
+        .find(|(key, value)| key == name && !value.is_empty())
+        .map(|(_, value)| value.into_owned())
+}
+
+/// A path segment, percent-decoded.
+fn unescape(segment: &str) -> Result<String, QueryError> {
+    let (decoded, _) = form_urlencoded::parse(format!("k={}", segment.replace('+', "%2B")).as_bytes())
+        .next()
+        .map(|(_, v)| (v.into_owned(), ()))
+        .ok_or_else(|| QueryError::bad("no id"))?;
+    if decoded.is_empty() {
+        return Err(QueryError::bad("no id"));
+    }
+    Ok(decoded)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn routes_are_found_by_method_and_path() {
+        assert_eq!(find(&Method::GET, "/v0/status"), Ok(Route::Status));
+        assert_eq!(find(&Method::GET, "/v0/exchanges/x/response"), Ok(Route::Body("x", Side::Response)));
+        assert_eq!(find(&Method::GET, "/v0/stop"), Err(true));
+        assert_eq!(find(&Method::POST, "/v0/nothing"), Err(false));
+    }
+
+    #[test]
+    fn ids_are_unescaped() {
+        assert_eq!(unescape("a%2Fb+c").unwrap(), "a/b+c");
+        assert!(unescape("").is_err());
+    }
+}

@@ -1,0 +1,322 @@
+//! The daemon, running: everything wired together, and how it ends.
+//!
+//! Stopping: no new connections, streams in flight finish (as long as the configuration allows), what they
+//! brought is written, the control socket goes last, so that `ccctl` can watch all of it.
+
+use std::net::SocketAddr;
+use std::sync::atomic::{AtomicU8, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use ccd_proto::paths::Layout;
+use tokio::net::{TcpListener, UnixListener};
+use tokio::sync::Notify;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use crate::clock::Clock;
+use crate::config::{Config, ConfigError};
+use crate::ingest::Door;
+use crate::ingest::writer::{Shared, Writer};
+use crate::project::price::Prices;
+use crate::source::proxy::server::{Proxy, Settings};
+use crate::source::proxy::upstream::{self, Target};
+use crate::source::{hook, spool};
+use crate::startup::{Prepared, StartError};
+use crate::telemetry::LogHandle;
+use crate::{api, watch};
+
+/// Loads the configuration anew.
+pub type Reload = Arc<dyn Fn() -> Result<Config, ConfigError> + Send + Sync>;
+
+/// What a daemon is made of.
+pub struct Parts {
+    /// Where everything lies.
+    pub layout: Layout,
+    /// The configuration in force at start.
+    pub config: Config,
+    /// Loads it anew.
+    pub reload: Reload,
+    /// What is bound and locked.
+    pub prepared: Prepared,
+    /// Changes the log filter.
+    pub log: LogHandle,
+    /// Who keeps it running.
+    pub manager: &'static str,
+    /// The time.
+    pub clock: Arc<dyn Clock>,
+}
+
+const SERVING: u8 = 0;
+const DRAINING: u8 = 1;
+const RETIRING: u8 = 2;
+
+/// How long a retiring daemon waits after the last request before it ends, unless it is told otherwise. A
+/// session may rest over night and still hold our URL; an idle daemon costs next to nothing.
+pub const RETIRE_IDLE: Duration = Duration::from_secs(12 * 3600);
+
+/// A daemon that serves.
+pub struct Running {
+    /// Where everything lies.
+    pub layout: Layout,
+    /// The time.
+    pub clock: Arc<dyn Clock>,
+    /// When it began to serve, nanoseconds since the Unix epoch.
+    pub started_ns: u64,
+    /// Who keeps it running.
+    pub manager: &'static str,
+    /// The store and what is known of it.
+    pub shared: Arc<Shared>,
+    /// The door.
+    pub door: Door,
+    /// The proxy.
+    pub proxy: Arc<Proxy>,
+    /// Where it listens.
+    pub proxy_listen: SocketAddr,
+    /// The spool.
+    pub spool: Arc<spool::Counts>,
+    state: AtomicU8,
+    config: Mutex<Config>,
+    config_error: Mutex<Option<String>>,
+    log: LogHandle,
+    log_filter: Mutex<String>,
+    reload: Reload,
+    /// Stop, and whether without draining.
+    stop: Notify,
+    drain: Mutex<Option<Duration>>,
+}
+
+fn locked<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+impl Running {
+    /// `serving`, `draining` or `retiring`.
+    #[must_use]
+    pub fn state(&self) -> &'static str {
+        match self.state.load(Ordering::Relaxed) {
+            DRAINING => "draining",
+            RETIRING => "retiring",
+            _ => "serving",
+        }
+    }
+
+    /// The log filter in force.
+    #[must_use]
+    pub fn log_filter(&self) -> String {
+        locked(&self.log_filter).clone()
+    }
+
+    /// Why the configuration file in place is not in force.
+    #[must_use]
+    pub fn config_error(&self) -> Option<String> {
+        locked(&self.config_error).clone()
+    }
+
+    /// Puts another log filter in force, until the configuration next changes.
+    pub fn set_log(&self, filter: &str) -> Result<(), String> {
+        self.log.set(filter)?;
+        filter.clone_into(&mut locked(&self.log_filter));
+        tracing::info!(filter, "log filter changed");
+        Ok(())
+    }
+
+    /// Asks the daemon to end: after streams in flight, or at once.
+    pub fn stop(&self, now: bool) {
+        let limit = Duration::from_secs(locked(&self.config).drain_s);
+        *locked(&self.drain) = Some(if now { Duration::ZERO } else { limit });
+        self.state.store(DRAINING, Ordering::Relaxed);
+        self.stop.notify_one();
+    }
+
+    /// Asks the daemon to end by itself once nobody has used it for `idle`.
+    pub fn retire(self: &Arc<Self>, idle: Duration) {
+        if self.state.swap(RETIRING, Ordering::Relaxed) == RETIRING {
+            return;
+        }
+        tracing::info!(idle_s = idle.as_secs(), "retiring: answering until nobody asks any more");
+        let this = Arc::clone(self);
+        let asked_ns = self.clock.now_ns();
+        tokio::spawn(async move {
+            let look = (idle / 10).clamp(Duration::from_millis(50), Duration::from_secs(60));
+            while this.state.load(Ordering::Relaxed) == RETIRING {
+                tokio::time::sleep(look).await;
+                let gauges = this.proxy.gauges();
+                let last = gauges.last_request_ns.load(Ordering::Relaxed).max(asked_ns);
+                let quiet = this.clock.now_ns().saturating_sub(last);
+                let busy = gauges.in_flight.load(Ordering::Relaxed) > 0;
+                if !busy && u128::from(quiet) >= idle.as_nanos() {
+                    tracing::info!("nobody asked any more");
+                    this.stop(false);
+                }
+            }
+        });
+    }
+
+    /// Puts a changed configuration in force; a wrong one is shown and leaves the old one as it is.
+    async fn reload(&self) {
+        let new = match (self.reload)() {
+            Ok(new) => new,
+            Err(error) => {
+                tracing::error!(%error, "the changed configuration is not valid; the old one stays in force");
+                *locked(&self.config_error) = Some(error.to_string());
+                return;
+            }
+        };
+        *locked(&self.config_error) = None;
+        let old = std::mem::replace(&mut *locked(&self.config), new.clone());
+        if new == old {
+            return;
+        }
+        tracing::info!("configuration changed");
+        if new.log != old.log
+            && let Err(error) = self.set_log(&new.log)
+        {
+            tracing::error!(error, "log filter");
+        }
+        if let Some(target) = Target::new(&new.upstream) {
+            self.proxy.set(Settings { target, capture: new.capture });
+        }
+        if new.proxy_listen != old.proxy_listen {
+            tracing::warn!(listen = %new.proxy_listen, "proxy.listen changes at the next start");
+            *locked(&self.config_error) = Some("proxy.listen changed: `ccctl restart` puts it in force".into());
+        }
+        if new.prices != old.prices {
+            tracing::info!("prices changed: costs are worked out again");
+            self.shared.live.set_prices(Prices::new(&new.prices));
+            self.door.rebuild().await;
+        }
+    }
+}
+
+/// Runs a daemon until it is told to end. `ready` is called once everything listens and the store is open (or
+/// known to be unusable).
+pub async fn run(parts: Parts, ready: impl FnOnce(&Arc<Running>)) -> Result<(), StartError> {
+    let Parts { layout, config, reload, prepared, log, manager, clock } = parts;
+    let failed = |what: &str, e: &dyn std::fmt::Display| StartError::Process(format!("{what}: {e}"));
+    let proxy_listener = TcpListener::from_std(prepared.proxy).map_err(|e| failed("proxy listener", &e))?;
+    let hook_listener = UnixListener::from_std(prepared.hooks).map_err(|e| failed("hook socket", &e))?;
+    let control_listener = UnixListener::from_std(prepared.control).map_err(|e| failed("control socket", &e))?;
+    let proxy_listen = proxy_listener.local_addr().map_err(|e| failed("proxy listener", &e))?;
+    let client = upstream::client().map_err(|e| failed("TLS", &e))?;
+    let target = Target::new(&config.upstream)
+        .ok_or_else(|| StartError::Process(format!("upstream {} is no base URL", config.upstream)))?;
+
+    let (door, rx) = Door::new();
+    let shared = Shared::new(Prices::new(&config.prices));
+    let writer = Writer::new(layout.store_dir(), rx, Arc::clone(&shared), Arc::clone(door.gauges()));
+    let writer = std::thread::Builder::new()
+        .name("ccd-writer".into())
+        .spawn(move || writer.run())
+        .map_err(|e| failed("the writer's thread", &e))?;
+
+    let settings = Settings { target, capture: config.capture };
+    let proxy =
+        Proxy::new(client, prepared.token, proxy_listen, settings, Some(door.clone()), Arc::clone(&clock));
+    let app = Arc::new(Running {
+        started_ns: clock.now_ns(),
+        layout,
+        clock,
+        manager,
+        shared,
+        door,
+        proxy,
+        proxy_listen,
+        spool: Arc::default(),
+        state: AtomicU8::new(SERVING),
+        log_filter: Mutex::new(config.log.clone()),
+        config: Mutex::new(config),
+        config_error: Mutex::new(None),
+        log,
+        reload,
+        stop: Notify::new(),
+        drain: Mutex::new(None),
+    });
+
+    let streams = TaskTracker::new();
+    let sources = TaskTracker::new();
+    let closing = CancellationToken::new();
+    let ending = CancellationToken::new();
+    sources.spawn(Arc::clone(&app.proxy).serve(proxy_listener, streams.clone(), closing.clone()));
+    sources.spawn(hook::serve(hook_listener, app.door.clone(), streams.clone(), closing.clone()));
+    let (config_changed, spool_changed) = (Arc::new(Notify::new()), Arc::new(Notify::new()));
+    sources.spawn(spool::run(
+        app.layout.spool_dir.clone(),
+        app.door.clone(),
+        Arc::clone(&app.spool),
+        Arc::clone(&spool_changed),
+        closing.clone(),
+    ));
+    let watcher = watch::start(
+        &app.layout.config_file,
+        &app.layout.spool_dir,
+        Arc::clone(&config_changed),
+        Arc::clone(&spool_changed),
+    );
+    if let Err(error) = &watcher {
+        tracing::warn!(%error, "files cannot be watched: looking once a minute instead");
+    }
+    let polling = watcher.is_err();
+    let api = tokio::spawn(api::serve(control_listener, Arc::clone(&app), ending.clone()));
+
+    // Everything listens; a store with much to catch up on is waited for by questions, not by the start.
+    ready(&app);
+    tracing::info!(proxy = %proxy_listen, upstream = %app.proxy.settings().target, "serving");
+
+    loop {
+        tokio::select! {
+            () = app.stop.notified() => break,
+            () = config_changed.notified() => {
+                // Editors write in several steps; look once they are done.
+                tokio::time::sleep(Duration::from_millis(100)).await;
+                app.reload().await;
+            }
+            () = tokio::time::sleep(watch::POLL), if polling => {
+                spool_changed.notify_one();
+                app.reload().await;
+            }
+        }
+    }
+
+    let limit = locked(&app.drain).unwrap_or_default();
+    tracing::info!(limit_s = limit.as_secs(), "stopping: waiting for streams in flight");
+    closing.cancel();
+    sources.close();
+    streams.close();
+    let drained = async {
+        sources.wait().await;
+        streams.wait().await;
+    };
+    tokio::select! {
+        () = drained => {}
+        () = tokio::time::sleep(limit) => {
+            tracing::warn!("streams were still in flight and are cut now");
+        }
+        // A second stop, without patience.
+        () = stop_now(&app) => {}
+    }
+    app.door.stop().await;
+    let writer = tokio::task::spawn_blocking(move || writer.join());
+    if tokio::time::timeout(Duration::from_secs(20), writer).await.is_err() {
+        tracing::error!("the writer does not end; its journal is whole");
+    }
+    ending.cancel();
+    // Questions under way may be followers, who would stay for ever.
+    api.abort();
+    for socket in [app.layout.control_socket(), app.layout.hook_socket()] {
+        if let Err(error) = fs_err::remove_file(socket) {
+            tracing::debug!(%error, "a socket was gone already");
+        }
+    }
+    tracing::info!("stopped");
+    Ok(())
+}
+
+async fn stop_now(app: &Running) {
+    loop {
+        app.stop.notified().await;
+        if locked(&app.drain).is_some_and(|limit| limit.is_zero()) {
+            return;
+        }
+    }
+}

@@ -1,0 +1,246 @@
+//! Configuration: `config.toml`, overridden by the environment, checked once, then handed around as values.
+//!
+//! Must never be half applied: a file that does not parse leaves the configuration in force as it was, and the
+//! reason is shown in `status`. Unknown keys are errors, because a misspelt key that is silently ignored costs
+//! its owner an afternoon.
+
+use std::collections::BTreeMap;
+use std::ffi::OsString;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+
+use serde::Deserialize;
+
+/// The API's own address, where nothing else is configured.
+pub const DEFAULT_UPSTREAM: &str = "https://api.anthropic.com";
+
+/// What the daemon runs by.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Config {
+    /// Where requests go: scheme, host, port and an optional path prefix. Credentials are refused.
+    pub upstream: http::Uri,
+    /// Where the proxy listens. Loopback only.
+    pub proxy_listen: SocketAddr,
+    /// Log filter, in `tracing-subscriber`'s syntax.
+    pub log: String,
+    /// Limits of the capture.
+    pub capture: Capture,
+    /// How long a stop waits for streams in flight, in seconds.
+    pub drain_s: u64,
+    /// Prices that add to the built-in table or replace its entries, by model id.
+    pub prices: BTreeMap<String, PriceOverride>,
+}
+
+/// Limits of the capture. Beyond them the stream goes on and the copy is cut, counted and marked.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Capture {
+    /// Bytes kept of one body.
+    pub max_body_bytes: u64,
+    /// Bytes of captured bodies held in memory, all exchanges together.
+    pub max_queue_bytes: u64,
+}
+
+impl Default for Capture {
+    fn default() -> Self {
+        Capture { max_body_bytes: 64 << 20, max_queue_bytes: 256 << 20 }
+    }
+}
+
+/// A price from the configuration, in dollars per million tokens.
+#[derive(Clone, Copy, Debug, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct PriceOverride {
+    /// Input tokens.
+    pub input: f64,
+    /// Output tokens.
+    pub output: f64,
+    /// Cache reads; default: a tenth of `input`.
+    pub cache_read: Option<f64>,
+    /// 5-minute cache writes; default: 1.25 × `input`.
+    pub cache_write_5m: Option<f64>,
+    /// 1-hour cache writes; default: 2 × `input`.
+    pub cache_write_1h: Option<f64>,
+    /// The model's context window in tokens.
+    pub context_window: Option<u64>,
+}
+
+#[derive(Deserialize, Default)]
+#[serde(deny_unknown_fields, default)]
+struct File {
+    upstream: Option<String>,
+    log: Option<String>,
+    drain_s: Option<u64>,
+    proxy: ListenTable,
+    web: ListenTable,
+    capture: Capture,
+    prices: BTreeMap<String, PriceOverride>,
+}
+
+#[derive(Deserialize, Default)]
+#[serde(deny_unknown_fields, default)]
+struct ListenTable {
+    listen: Option<String>,
+}
+
+/// Why there is no valid configuration.
+#[derive(Debug, thiserror::Error)]
+pub enum ConfigError {
+    /// The file cannot be read.
+    #[error("cannot read {path}: {source}")]
+    Read {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        source: std::io::Error,
+    },
+    /// The file is not valid.
+    #[error("{path}: {message}")]
+    Parse {
+        /// The file.
+        path: PathBuf,
+        /// Where and why.
+        message: String,
+    },
+    /// A value makes no sense.
+    #[error("{name} = {value:?}: {reason}")]
+    Value {
+        /// Key or variable.
+        name: &'static str,
+        /// What it was set to.
+        value: String,
+        /// What is expected.
+        reason: String,
+    },
+}
+
+impl Config {
+    /// Loads the file (absent counts as empty) and applies the environment over it.
+    pub fn load(path: &Path, var: impl Fn(&str) -> Option<OsString>) -> Result<Self, ConfigError> {
+        let text = match fs_err::read_to_string(path) {
+            Ok(text) => text,
+            Err(e) if e.kind() == std::io::ErrorKind::NotFound => String::new(),
+            Err(source) => return Err(ConfigError::Read { path: path.into(), source }),
+        };
+        Self::parse(&text, path, var)
+    }
+
+    fn parse(text: &str, path: &Path, var: impl Fn(&str) -> Option<OsString>) -> Result<Self, ConfigError> {
+        let file: File = toml::from_str(text)
+            .map_err(|e| ConfigError::Parse { path: path.into(), message: e.to_string().trim().into() })?;
+        let env = |name: &str| {
+            var(name).filter(|v| !v.is_empty()).map(|v| v.to_string_lossy().into_owned())
+        };
+        let pick = |env_name: &'static str, key: &'static str, from_file: Option<String>, default: &str| {
+            match (env(env_name), from_file) {
+                (Some(v), _) => (env_name, v),
+                (None, Some(v)) => (key, v),
+                (None, None) => (key, default.to_owned()),
+            }
+        };
+        let (name, value) = pick("CCD_UPSTREAM", "upstream", file.upstream, DEFAULT_UPSTREAM);
+        let upstream = parse_upstream(name, &value)?;
+        let (name, value) =
+            pick("CCD_PROXY_LISTEN", "proxy.listen", file.proxy.listen, "127.0.0.1:7788");
+        let proxy_listen = parse_listen(name, &value)?;
+        let (name, value) = pick("CCD_WEB_LISTEN", "web.listen", file.web.listen, "127.0.0.1:7789");
+        parse_listen(name, &value)?;
+        let (name, log) = pick("CCD_LOG", "log", file.log, "info");
+        if let Err(e) = log.parse::<tracing_subscriber::EnvFilter>() {
+            return Err(ConfigError::Value { name, value: log, reason: e.to_string() });
+        }
+        Ok(Config {
+            upstream,
+            proxy_listen,
+            log,
+            capture: file.capture,
+            drain_s: file.drain_s.unwrap_or(600),
+            prices: file.prices,
+        })
+    }
+}
+
+fn parse_upstream(name: &'static str, value: &str) -> Result<http::Uri, ConfigError> {
+    let bad = |reason: &str| ConfigError::Value { name, value: value.into(), reason: reason.into() };
+    let uri: http::Uri =
+        value.trim().parse().map_err(|_| bad("expected a URL such as https://api.anthropic.com"))?;
+    let Some(authority) = uri.authority() else {
+        return Err(bad("expected a URL with scheme and host, such as https://api.anthropic.com"));
+    };
+    if authority.as_str().contains('@') {
+        return Err(bad("credentials in the URL are not supported: they would be shown in `status`"));
+    }
+    if uri.query().is_some() {
+        return Err(bad("a base URL has no query"));
+    }
+    let loopback = matches!(uri.host(), Some("localhost" | "127.0.0.1" | "[::1]"));
+    match uri.scheme_str() {
+        Some("https") => Ok(uri),
+        // A gateway inside a company's network may well speak plain HTTP; that is its owner's decision.
+        Some("http") => {
+            if !loopback {
+                tracing::warn!(upstream = %authority, "the upstream is spoken to without TLS");
+            }
+            Ok(uri)
+        }
+        _ => Err(bad("the scheme must be https or http")),
+    }
+}
+
+fn parse_listen(name: &'static str, value: &str) -> Result<SocketAddr, ConfigError> {
+    let bad = |reason: &str| ConfigError::Value { name, value: value.into(), reason: reason.into() };
+    let addr: SocketAddr = value.parse().map_err(|_| bad("expected ADDRESS:PORT, e.g. 127.0.0.1:7788"))?;
+    if !addr.ip().is_loopback() {
+        return Err(bad("only loopback addresses: others could read and spend what is yours"));
+    }
+    Ok(addr)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parse(text: &str, env: &[(&str, &str)]) -> Result<Config, ConfigError> {
+        Config::parse(text, Path::new("config.toml"), |n| {
+            env.iter().find(|(k, _)| *k == n).map(|(_, v)| OsString::from(v))
+        })
+    }
+
+    #[test]
+    fn nothing_set_is_the_default() {
+        let c = parse("", &[]).unwrap();
+        assert_eq!(c.upstream.to_string(), "https://api.anthropic.com/");
+        assert_eq!(c.proxy_listen.to_string(), "127.0.0.1:7788");
+        assert_eq!(c.log, "info");
+    }
+
+    #[test]
+    fn the_environment_beats_the_file() {
+        let file = "upstream = \"https://gateway.example/anthropic\"\n[proxy]\nlisten = \"127.0.0.1:1\"\n";
+        let c = parse(file, &[("CCD_PROXY_LISTEN", "127.0.0.1:0")]).unwrap();
+        assert_eq!(c.upstream.path(), "/anthropic");
+        assert_eq!(c.proxy_listen.port(), 0);
+    }
+
+    #[test]
+    fn prices_are_read() {
+        let c = parse("[prices.\"my-model\"]\ninput = 1.5\noutput = 7\n", &[]).unwrap();
+        assert!((c.prices["my-model"].input - 1.5).abs() < f64::EPSILON);
+    }
+
+    #[test]
+    fn every_mistake_names_its_place() {
+        for (text, env, want) in [
+            ("upstraem = \"x\"", None, "upstraem"),
+            ("upstream = \"ftp://x\"", None, "https or http"),
+            ("upstream = \"https://u:p@x\"", None, "credentials"),
+            ("log = \"ccd=loud\"", None, "log"),
+            ("", Some(("CCD_PROXY_LISTEN", "0.0.0.0:1")), "loopback"),
+            ("", Some(("CCD_UPSTREAM", "nonsense")), "CCD_UPSTREAM"),
+        ] {
+            let env: Vec<_> = env.into_iter().collect();
+            let message = parse(text, &env).unwrap_err().to_string();
+            assert!(message.contains(want), "{text:?}: {message}");
+        }
+    }
+}

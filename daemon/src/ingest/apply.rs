@@ -1,0 +1,170 @@
+//! From records to the index's rows: one atomic batch for each batch of records.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use ccd_store::{Mutation, Reader, Record};
+
+use crate::live::{Live, LiveError, read_fact};
+use crate::project::exchange::ExchangeFacts;
+use crate::project::rows::{self, Counters, Rollup, RollupKey};
+use crate::project::session::{Fact, SessionState};
+use crate::project::{ids, rows::RowError};
+
+/// Collects the rows of a batch.
+pub struct Batch<'a> {
+    live: &'a Live,
+    reader: &'a Reader,
+    counters: Counters,
+    mutations: Vec<Mutation>,
+    rollups: BTreeMap<RollupKey, Rollup>,
+    touched: BTreeMap<String, Arc<SessionState>>,
+    known: BTreeSet<String>,
+}
+
+/// A batch's rows, and the sessions that it changed.
+pub struct Applied {
+    /// For the index.
+    pub mutations: Vec<Mutation>,
+    /// The store's counters after it.
+    pub counters: Counters,
+    /// Sessions that it changed.
+    pub sessions: Vec<String>,
+}
+
+impl<'a> Batch<'a> {
+    /// Starts from the counters before the batch.
+    #[must_use]
+    pub fn new(live: &'a Live, reader: &'a Reader, counters: Counters) -> Self {
+        Batch {
+            live,
+            reader,
+            counters,
+            mutations: Vec::new(),
+            rollups: BTreeMap::new(),
+            touched: BTreeMap::new(),
+            known: BTreeSet::new(),
+        }
+    }
+
+    /// Adds a record whose fact is known already, or is to be read from the record.
+    pub fn add(&mut self, record: &Record, fact: Option<(String, Fact)>) -> Result<(), LiveError> {
+        let is_hook = record.kind == super::record::KIND_HOOK;
+        let fact = match fact {
+            Some(fact) => Some(fact),
+            None => read_fact(self.reader, record, &self.live.prices())?,
+        };
+        match &fact {
+            Some((_, Fact::Exchange(facts))) => {
+                self.counters.exchanges += 1;
+                self.counters.gaps += u64::from(facts.row.gap);
+            }
+            _ if is_hook => self.counters.hooks += 1,
+            _ => self.counters.unreadable += 1,
+        }
+        let Some((session_id, fact)) = fact else { return Ok(()) };
+        let mut state = None;
+        if !session_id.is_empty() {
+            let key = ids::session_key(&session_id);
+            if self.known.insert(session_id.clone())
+                && !self.touched.contains_key(&session_id)
+                && self.reader.get(&rows::session(key))?.is_none()
+            {
+                self.counters.sessions += 1;
+            }
+            let applied = self.live.apply(self.reader, &session_id, &fact, record.locator)?;
+            self.put(rows::session_record(key, record.seq), record.locator.to_bytes().to_vec());
+            self.touched.insert(session_id.clone(), Arc::clone(&applied));
+            self.look_ups(&session_id, &fact);
+            state = Some(applied);
+        }
+        if let Fact::Exchange(facts) = &fact {
+            let row = &facts.row;
+            self.put(rows::exchange(row.started_ns, row.id), rows::encode(row)?);
+            if row.tokens.is_some() {
+                self.roll_up(facts, state.as_deref())?;
+            }
+        }
+        Ok(())
+    }
+
+    fn put(&mut self, key: Vec<u8>, value: Vec<u8>) {
+        self.mutations.push(Mutation::Put(key, value));
+    }
+
+    /// Rows by which `show ID` finds the session of a turn, span, agent or tool call.
+    fn look_ups(&mut self, session: &str, fact: &Fact) {
+        let mut found: Vec<String> = Vec::new();
+        let mut tool = |id: &str| {
+            found.push(ids::span(session, "tool", id));
+            found.push(id.to_owned());
+        };
+        match fact {
+            Fact::Hook(hook) => {
+                use crate::project::hook::HookKind as K;
+                match &hook.kind {
+                    K::ToolStart(call)
+                    | K::ToolOk { call, .. }
+                    | K::ToolFailed { call, .. }
+                    | K::ToolDenied { call, .. } => tool(&call.tool_use_id),
+                    K::ToolBatch { calls } => calls.iter().for_each(|(call, ..)| tool(&call.tool_use_id)),
+                    _ => {}
+                }
+                if let Some(turn) = &hook.prompt_id {
+                    found.extend([turn.clone(), ids::trace(session, turn), ids::span(session, "turn", turn)]);
+                }
+                if let Some(agent) = &hook.agent_id {
+                    found.extend([agent.clone(), ids::span(session, "agent", agent)]);
+                }
+            }
+            Fact::Exchange(facts) => {
+                facts.tool_uses.iter().for_each(|t| tool(&t.id));
+                let id = ids::exchange(facts.row.id);
+                found.push(ids::span(session, "llm", &id));
+                // Without hooks, an exchange that opens a turn gives the turn its id.
+                found.extend([ids::trace(session, &id), ids::span(session, "turn", &id)]);
+                if let Some(agent) = &facts.row.agent_id {
+                    found.extend([agent.clone(), ids::span(session, "agent", agent)]);
+                }
+            }
+        }
+        for id in found {
+            self.put(rows::lookup(ids::lookup_key(&id)), session.as_bytes().to_vec());
+        }
+    }
+
+    fn roll_up(&mut self, facts: &ExchangeFacts, session: Option<&SessionState>) -> Result<(), LiveError> {
+        let key = RollupKey::of(facts, session);
+        if !self.rollups.contains_key(&key) {
+            let stored = self.reader.get(&key.to_bytes())?;
+            let rollup = match stored {
+                Some(bytes) => rows::decode(&bytes)?,
+                None => Rollup { key: key.clone(), ..Rollup::default() },
+            };
+            self.rollups.insert(key.clone(), rollup);
+        }
+        if let Some(rollup) = self.rollups.get_mut(&key) {
+            rollup.sum.add(&facts.row);
+        }
+        Ok(())
+    }
+
+    /// The rows.
+    pub fn finish(mut self) -> Result<Applied, RowError> {
+        let prices = self.live.prices();
+        for (session_id, state) in std::mem::take(&mut self.touched) {
+            let row = rows::encode(&state.summary(&prices))?;
+            self.put(rows::session(ids::session_key(&session_id)), row);
+        }
+        for (key, rollup) in std::mem::take(&mut self.rollups) {
+            let row = rows::encode(&rollup)?;
+            self.put(key.to_bytes(), row);
+        }
+        self.put(rows::COUNTERS.to_vec(), rows::encode(&self.counters)?);
+        Ok(Applied {
+            mutations: self.mutations,
+            counters: self.counters,
+            sessions: self.known.into_iter().collect(),
+        })
+    }
+}

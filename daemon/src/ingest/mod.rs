@@ -1,0 +1,156 @@
+//! The one bounded door that everything captured comes through, on its way to the journal.
+//!
+//! Sources submit and never wait for the disk, except who asks for an acknowledgement: it is given only after
+//! the bytes are durable. The proxy never waits at all: a full door means that its copy is dropped and counted.
+
+pub mod apply;
+pub mod record;
+pub mod writer;
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use bytes::Bytes;
+use tokio::sync::{mpsc, oneshot};
+
+use record::ExchangeV1;
+
+/// Submissions that may wait at the door.
+pub const QUEUE: usize = 4096;
+
+/// What became of a submission.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Ack {
+    /// It is on disk.
+    Durable,
+    /// It could not be written: keep it and come again.
+    Refused,
+}
+
+/// A hook event as it arrived.
+#[derive(Debug)]
+pub struct HookEvent {
+    /// When the shim was started.
+    pub arrived_ns: u64,
+    /// The client's name and version.
+    pub client: Vec<u8>,
+    /// The payload.
+    pub body: Bytes,
+}
+
+/// A whole exchange as it was captured. The record's bodies are empty: their bytes are here.
+#[derive(Debug)]
+pub struct CapturedExchange {
+    /// Everything but the bodies.
+    pub record: ExchangeV1,
+    /// Pieces of the request's body.
+    pub request: Vec<Bytes>,
+    /// Pieces of the response's body.
+    pub response: Vec<Bytes>,
+    /// Gives the memory back when it is dropped.
+    pub budget: Reserved,
+}
+
+/// Something for the writer.
+#[derive(Debug)]
+pub enum Submission {
+    /// A hook event, with who wants to know that it is durable.
+    Hook(HookEvent, Option<oneshot::Sender<Ack>>),
+    /// An exchange.
+    Exchange(Box<CapturedExchange>),
+    /// Work all views out again, because the prices changed.
+    Rebuild,
+    /// Write what came before, and end.
+    Stop,
+}
+
+/// What could not be captured, and what waits to be.
+#[derive(Debug, Default)]
+pub struct Gauges {
+    /// Exchanges or bodies not captured.
+    pub dropped: AtomicU64,
+    /// Bytes of captured bodies in memory.
+    pub queue_bytes: AtomicU64,
+}
+
+/// Memory taken from the capture's budget.
+#[derive(Debug)]
+pub struct Reserved {
+    gauges: Arc<Gauges>,
+    bytes: u64,
+}
+
+impl Reserved {
+    /// Nothing yet.
+    #[must_use]
+    pub fn new(gauges: Arc<Gauges>) -> Self {
+        Reserved { gauges, bytes: 0 }
+    }
+
+    /// Takes more, unless all captures together would then hold over `max`.
+    pub fn grow(&mut self, bytes: u64, max: u64) -> bool {
+        let before = self.gauges.queue_bytes.fetch_add(bytes, Ordering::Relaxed);
+        if before + bytes > max {
+            self.gauges.queue_bytes.fetch_sub(bytes, Ordering::Relaxed);
+            return false;
+        }
+        self.bytes += bytes;
+        true
+    }
+}
+
+impl Drop for Reserved {
+    fn drop(&mut self) {
+        self.gauges.queue_bytes.fetch_sub(self.bytes, Ordering::Relaxed);
+    }
+}
+
+/// The door, for sources.
+#[derive(Clone, Debug)]
+pub struct Door {
+    tx: mpsc::Sender<Submission>,
+    gauges: Arc<Gauges>,
+}
+
+impl Door {
+    /// A door and the writer's end of it.
+    #[must_use]
+    pub fn new() -> (Self, mpsc::Receiver<Submission>) {
+        let (tx, rx) = mpsc::channel(QUEUE);
+        (Door { tx, gauges: Arc::default() }, rx)
+    }
+
+    /// What could not be captured, and what waits.
+    #[must_use]
+    pub fn gauges(&self) -> &Arc<Gauges> {
+        &self.gauges
+    }
+
+    /// Hands a hook event in and waits until it is durable, or refused.
+    pub async fn hook(&self, event: HookEvent) -> Ack {
+        let (tx, rx) = oneshot::channel();
+        match self.tx.send(Submission::Hook(event, Some(tx))).await {
+            Ok(()) => rx.await.unwrap_or(Ack::Refused),
+            Err(_) => Ack::Refused,
+        }
+    }
+
+    /// Hands an exchange in, if there is room. Never waits.
+    pub fn exchange(&self, exchange: CapturedExchange) {
+        if self.tx.try_send(Submission::Exchange(Box::new(exchange))).is_err() {
+            self.gauges.dropped.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+
+    /// Tells the writer that nothing more comes.
+    pub async fn stop(&self) {
+        // A writer that is gone already has stopped.
+        let _ = self.tx.send(Submission::Stop).await;
+    }
+
+    /// Asks for all views to be worked out again.
+    pub async fn rebuild(&self) {
+        // A closed door means that the daemon stops: the next start looks at the prices anyway.
+        let _ = self.tx.send(Submission::Rebuild).await;
+    }
+}

@@ -1,0 +1,179 @@
+//! Session states: the recent ones held ready, the others read back from the journal when they are asked for.
+//!
+//! Only the writer puts states in, so that a reader can never put an older one over a newer one. The size is
+//! bounded by facts held, not by sessions.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, PoisonError, RwLock};
+
+use ccd_store::{Locator, Reader, Record, StoreError};
+
+use crate::ingest::record::{self, ExchangeV1, Payload, Stored};
+use crate::project::price::Prices;
+use crate::project::session::{Fact, SessionState};
+use crate::project::{exchange, hook, ids, rows};
+
+/// Facts held over all sessions.
+const MAX_WEIGHT: usize = 200_000;
+/// Sessions held.
+const MAX_SESSIONS: usize = 128;
+
+/// The recent sessions' states.
+pub struct Live {
+    states: Mutex<States>,
+    prices: RwLock<Arc<Prices>>,
+}
+
+#[derive(Default)]
+struct States {
+    by_key: HashMap<[u8; 16], (u64, Arc<SessionState>)>,
+    tick: u64,
+}
+
+/// Why a session's state cannot be had.
+#[derive(Debug, thiserror::Error)]
+pub enum LiveError {
+    /// The store.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// A row of the index.
+    #[error(transparent)]
+    Row(#[from] rows::RowError),
+}
+
+impl Live {
+    /// Nothing held yet.
+    #[must_use]
+    pub fn new(prices: Prices) -> Self {
+        Live { states: Mutex::default(), prices: RwLock::new(Arc::new(prices)) }
+    }
+
+    /// The prices in force.
+    #[must_use]
+    pub fn prices(&self) -> Arc<Prices> {
+        Arc::clone(&self.prices.read().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// Puts other prices in force and forgets all states, which hold costs.
+    pub fn set_prices(&self, prices: Prices) {
+        *self.prices.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(prices);
+        self.clear();
+    }
+
+    /// Forgets all states.
+    pub fn clear(&self) {
+        self.lock().by_key.clear();
+    }
+
+    fn lock(&self) -> std::sync::MutexGuard<'_, States> {
+        self.states.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn held(&self, key: [u8; 16]) -> Option<Arc<SessionState>> {
+        let mut states = self.lock();
+        states.tick += 1;
+        let tick = states.tick;
+        let (used, state) = states.by_key.get_mut(&key)?;
+        *used = tick;
+        Some(Arc::clone(state))
+    }
+
+    /// A session's state, for reading. Empty where there is no such session.
+    pub fn get(&self, reader: &Reader, session_id: &str) -> Result<Arc<SessionState>, LiveError> {
+        let key = ids::session_key(session_id);
+        match self.held(key) {
+            Some(state) => Ok(state),
+            None => Ok(Arc::new(self.load(reader, session_id)?)),
+        }
+    }
+
+    /// Adds a fact to a session's state. For the writer only.
+    pub fn apply(
+        &self,
+        reader: &Reader,
+        session_id: &str,
+        fact: &Fact,
+        at: Locator,
+    ) -> Result<Arc<SessionState>, LiveError> {
+        let key = ids::session_key(session_id);
+        let mut state = match self.lock().by_key.remove(&key) {
+            Some((_, state)) => state,
+            None => Arc::new(self.load(reader, session_id)?),
+        };
+        // Copies only while a query is reading it.
+        Arc::make_mut(&mut state).apply(fact, at);
+        let mut states = self.lock();
+        states.tick += 1;
+        let tick = states.tick;
+        states.by_key.insert(key, (tick, Arc::clone(&state)));
+        states.shrink();
+        Ok(state)
+    }
+
+    fn load(&self, reader: &Reader, session_id: &str) -> Result<SessionState, LiveError> {
+        let mut state = SessionState::new(session_id);
+        let prices = self.prices();
+        let (from, to) = rows::session_records(ids::session_key(session_id));
+        for row in reader.scan(&from, &to) {
+            let (_, value) = row?;
+            let Ok(bytes) = <[u8; 10]>::try_from(value.as_slice()) else { continue };
+            let at = Locator::from_bytes(bytes);
+            // A damaged record costs its own fact; the rest of the session is served.
+            match reader.record(at).map_err(LiveError::from).and_then(|r| read_fact(reader, &r, &prices)) {
+                Ok(Some((_, fact))) => state.apply(&fact, at),
+                Ok(None) => {}
+                Err(error) => tracing::warn!(%error, "a record of a session cannot be read"),
+            }
+        }
+        Ok(state)
+    }
+}
+
+impl States {
+    fn shrink(&mut self) {
+        loop {
+            let weight: usize = self.by_key.values().map(|(_, s)| s.weight()).sum();
+            if self.by_key.len() <= 1 || (weight <= MAX_WEIGHT && self.by_key.len() <= MAX_SESSIONS) {
+                return;
+            }
+            let oldest = self.by_key.iter().min_by_key(|(_, (used, _))| *used).map(|(key, _)| *key);
+            let Some(oldest) = oldest else { return };
+            self.by_key.remove(&oldest);
+        }
+    }
+}
+
+/// The bytes of a captured body.
+pub fn body(reader: &Reader, stored: &Stored) -> Result<Vec<u8>, StoreError> {
+    match stored {
+        Stored::Inline(bytes) => Ok(bytes.clone()),
+        Stored::Blob(blob) => reader.blob(blob),
+    }
+}
+
+/// Reads a record into its fact and the session it belongs to. `None` where it tells nothing.
+pub fn read_fact(reader: &Reader, record: &Record, prices: &Prices) -> Result<Option<(String, Fact)>, LiveError> {
+    match record::read(record) {
+        Ok(Payload::Hook(hook)) => {
+            let bytes = body(reader, &hook.body)?;
+            Ok(hook::read(hook.arrived_ns, &hook.client, &bytes)
+                .map(|facts| (facts.session_id.clone(), Fact::Hook(facts))))
+        }
+        Ok(Payload::Exchange(exchange)) => {
+            let request = body(reader, &exchange.request.stored)?;
+            let response = body(reader, &exchange.response.stored)?;
+            Ok(Some(exchange_fact(&exchange, &request, &response, prices)))
+        }
+        Err(error) => {
+            tracing::warn!(seq = record.seq, %error, "a record cannot be read");
+            Ok(None)
+        }
+    }
+}
+
+/// An exchange's fact, and its session (empty where it names none).
+#[must_use]
+pub fn exchange_fact(record: &ExchangeV1, request: &[u8], response: &[u8], prices: &Prices) -> (String, Fact) {
+    let facts = exchange::read(record, request, response, prices);
+    (facts.row.session_id.clone().unwrap_or_default(), Fact::Exchange(Box::new(facts)))
+}

@@ -1,0 +1,250 @@
+//! What an exchange tells: its record and its bodies, read into the facts that sessions, spans, usage and lists
+//! are built from. Pure: the same bytes give the same facts.
+
+use ccd_proto::api::{Reasoning, Tokens};
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+use super::decode::decode;
+use super::message::{self, Assembled};
+use super::price::Prices;
+use super::request::{self, Purpose, ToolResult};
+use super::text::{preview, text_hash, tool_summary};
+use crate::ingest::record::{ExchangeV1, Outcome};
+
+/// The row of an exchange in lists: what the index keeps of it.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ExchangeRow {
+    /// Our id.
+    pub id: [u8; 16],
+    /// The session.
+    pub session_id: Option<String>,
+    /// The subagent.
+    pub agent_id: Option<String>,
+    /// HTTP method.
+    pub method: String,
+    /// Path and query, cut where somebody sent a very long one.
+    pub path: String,
+    /// HTTP status.
+    pub status: Option<u16>,
+    /// The API's request id.
+    pub request_id: Option<String>,
+    /// The API's message id.
+    pub message_id: Option<String>,
+    /// The model that answered, else the one asked for.
+    pub model: Option<String>,
+    /// [`Purpose::as_str`].
+    pub purpose: String,
+    /// Arrival of the request, nanoseconds since the Unix epoch.
+    pub started_ns: u64,
+    /// Until the first body byte.
+    pub ttfb_us: Option<u64>,
+    /// Until the end.
+    pub end_us: u64,
+    /// Bytes of the request's body.
+    pub request_bytes: u64,
+    /// Bytes of the response's body.
+    pub response_bytes: u64,
+    /// Came to its proper end and was captured whole.
+    pub complete: bool,
+    /// Not captured whole.
+    pub gap: bool,
+    /// Streamed.
+    pub stream: bool,
+    /// Why the model stopped.
+    pub stop_reason: Option<String>,
+    /// What went wrong.
+    pub error: Option<String>,
+    /// Tokens billed.
+    pub tokens: Option<Tokens>,
+    /// Web searches billed.
+    pub web_searches: u64,
+    /// Cost in micro-dollars.
+    pub cost: Option<u64>,
+    /// Thinking blocks.
+    pub thinking_blocks: u64,
+    /// Thinking blocks without text.
+    pub thinking_omitted: u64,
+}
+
+impl ExchangeRow {
+    /// Nanoseconds since the Unix epoch at its end.
+    #[must_use]
+    pub fn ended_ns(&self) -> u64 {
+        self.started_ns.saturating_add(self.end_us.saturating_mul(1000))
+    }
+
+    /// What it was for.
+    #[must_use]
+    pub fn purpose(&self) -> Purpose {
+        Purpose::parse(&self.purpose)
+    }
+
+    /// Thinking, without its text.
+    #[must_use]
+    pub fn reasoning(&self) -> Reasoning {
+        Reasoning { blocks: self.thinking_blocks, omitted: self.thinking_omitted, text: None }
+    }
+}
+
+/// A tool call that a response asks for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ToolUse {
+    /// The API's id.
+    pub id: String,
+    /// The tool.
+    pub name: String,
+    /// One line about it.
+    pub summary: Option<String>,
+    /// The hash of the prompt that a subagent is started with.
+    pub prompt_hash: Option<u64>,
+}
+
+/// Everything that an exchange tells.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct ExchangeFacts {
+    /// The list's row.
+    pub row: ExchangeRow,
+    /// The parent agent, as the client's header names it.
+    pub parent_agent_id: Option<String>,
+    /// Calls that the response asks for.
+    pub tool_uses: Vec<ToolUse>,
+    /// Results that the request brings.
+    pub tool_results: Vec<ToolResult>,
+    /// A new prompt, first words.
+    pub prompt: Option<String>,
+    /// Hashes of the request's new user texts.
+    pub text_hashes: Vec<u64>,
+    /// The response's text, first words.
+    pub text: Option<String>,
+}
+
+/// Longest path kept in a row, in characters.
+const MAX_PATH: usize = 200;
+/// Longest of the other strings that come from outside, in characters.
+const MAX_NAME: usize = 120;
+
+fn cut(text: &str, max: usize) -> String {
+    match text.char_indices().nth(max) {
+        Some((at, _)) => text[..at].to_owned(),
+        None => text.to_owned(),
+    }
+}
+
+/// The value of a header, where it is text.
+#[must_use]
+pub fn header<'a>(headers: &'a [(String, Vec<u8>)], name: &str) -> Option<&'a str> {
+    let (_, value) = headers.iter().find(|(n, _)| n.eq_ignore_ascii_case(name))?;
+    std::str::from_utf8(value).ok()
+}
+
+/// Puts a response together from its raw body.
+#[must_use]
+pub fn assemble(record: &ExchangeV1, response: &[u8]) -> Assembled {
+    let encoding = header(&record.response_headers, "content-encoding").unwrap_or("");
+    let decoded = decode(response, encoding);
+    let content_type = header(&record.response_headers, "content-type").unwrap_or("");
+    if content_type.starts_with("text/event-stream") {
+        message::from_stream(&decoded.bytes)
+    } else {
+        message::from_json(&decoded.bytes)
+    }
+}
+
+/// The request's body as the API reads it.
+#[must_use]
+pub fn decoded_request<'a>(record: &ExchangeV1, body: &'a [u8]) -> std::borrow::Cow<'a, [u8]> {
+    decode(body, header(&record.request_headers, "content-encoding").unwrap_or("")).bytes
+}
+
+/// Reads an exchange.
+#[must_use]
+pub fn read(record: &ExchangeV1, request: &[u8], response: &[u8], prices: &Prices) -> ExchangeFacts {
+    let path = record.path.split('?').next().unwrap_or("");
+    let is_messages = record.method == "POST" && path.ends_with("/messages");
+    let is_count = record.method == "POST" && path.ends_with("/messages/count_tokens");
+    let asked = if is_messages || is_count {
+        request::read(&decoded_request(record, request))
+    } else {
+        request::RequestFacts::default()
+    };
+    let answer = assemble(record, response);
+    let purpose = match asked.purpose {
+        _ if is_count => Purpose::CountTokens,
+        _ if !is_messages => Purpose::Other,
+        Purpose::Main if record.agent_id.is_some() => Purpose::Subagent,
+        // Not readable as a request, and sent as one all the same.
+        Purpose::Other => Purpose::Side,
+        known => known,
+    };
+    let usage = if is_messages { answer.usage() } else { None };
+    let model = answer.text_of("model").map(str::to_owned).or(asked.model).map(|m| cut(&m, MAX_NAME));
+    let cost = usage.as_ref().zip(model.as_deref()).and_then(|((t, w), m)| prices.cost(m, t, *w));
+    let gap = record.request.kept < record.request.seen || record.response.kept < record.response.seen;
+    let content_type = header(&record.response_headers, "content-type").unwrap_or("");
+    let stream = asked.stream || content_type.starts_with("text/event-stream");
+    let whole_message = !is_messages || answer.complete || record.status.is_some_and(|s| s >= 400);
+    let reasoning = answer.reasoning(false);
+    let short = |s: Option<&str>| s.map(|s| cut(s, MAX_NAME));
+    ExchangeFacts {
+        row: ExchangeRow {
+            id: record.id,
+            session_id: record.session_id.clone(),
+            agent_id: record.agent_id.clone(),
+            method: cut(&record.method, 20),
+            path: cut(&record.path, MAX_PATH),
+            status: record.status,
+            request_id: short(
+                header(&record.response_headers, "request-id")
+                    .or_else(|| header(&record.response_headers, "x-request-id")),
+            ),
+            message_id: short(answer.text_of("id")),
+            model,
+            purpose: purpose.as_str().into(),
+            started_ns: record.started_ns,
+            ttfb_us: record.first_byte_us.or(record.head_us),
+            end_us: record.end_us,
+            request_bytes: record.request.seen,
+            response_bytes: record.response.seen,
+            complete: record.outcome == Outcome::Complete && !gap && whole_message && answer.error_is_final(record.status),
+            gap,
+            stream,
+            stop_reason: short(answer.text_of("stop_reason")),
+            error: record.error.as_deref().or(answer.error.as_deref()).map(preview).or_else(|| {
+                record.status.filter(|s| *s >= 400).map(|s| format!("HTTP status {s}"))
+            }),
+            tokens: usage.as_ref().map(|(t, _)| *t),
+            web_searches: usage.as_ref().map_or(0, |(_, w)| *w),
+            cost,
+            thinking_blocks: reasoning.blocks,
+            thinking_omitted: reasoning.omitted,
+        },
+        parent_agent_id: record.parent_agent_id.clone(),
+        tool_uses: answer.content().iter().filter_map(tool_use).collect(),
+        tool_results: asked.tool_results,
+        prompt: asked.prompt.as_deref().map(preview),
+        text_hashes: asked.text_hashes,
+        text: Some(preview(&answer.text())).filter(|t| !t.is_empty()),
+    }
+}
+
+/// A call that the client shall run. Server tools run at the API and are part of the message.
+fn tool_use(block: &Value) -> Option<ToolUse> {
+    if block.get("type")?.as_str()? != "tool_use" {
+        return None;
+    }
+    let input = block.get("input").unwrap_or(&Value::Null);
+    Some(ToolUse {
+        id: block.get("id")?.as_str()?.to_owned(),
+        name: block.get("name").and_then(Value::as_str).unwrap_or("").to_owned(),
+        summary: tool_summary(input),
+        prompt_hash: input.get("prompt").and_then(Value::as_str).map(text_hash),
+    })
+}
+
+impl Assembled {
+    /// An error response is complete in itself; an error in the middle of a stream is not.
+    fn error_is_final(&self, status: Option<u16>) -> bool {
+        self.error.is_none() || status.is_some_and(|s| s >= 400)
+    }
+}

@@ -1,0 +1,27 @@
+//! Records → sessions, turns, spans and usage.
+//!
+//! Pure: no I/O, no clock, no configuration beyond the prices handed in. The same records give the same views,
+//! in whatever order they come. What the network sent is read here and nowhere earlier, so that the journal
+//! never holds an interpretation.
+
+pub mod cost;
+pub mod decode;
+pub mod exchange;
+pub mod hook;
+pub mod ids;
+mod links;
+pub mod message;
+pub mod price;
+pub mod request;
+pub mod rows;
+pub mod session;
+pub mod sse;
+mod summary;
+pub mod text;
+mod turns;
+pub mod view;
+#[cfg(test)]
+mod view_tests;
+
+/// Raised when the same records would give other views: the index is then rebuilt from the journal.
+pub const VERSION: u16 = 1;

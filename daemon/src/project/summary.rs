@@ -1,0 +1,83 @@
+//! A session's row in lists: counts, tokens, cost, context.
+
+use ccd_proto::api;
+
+use super::cost::Sum;
+use super::exchange::ExchangeFacts;
+use super::price::Prices;
+use super::request::Purpose;
+use super::session::{Call, SessionState, Tool};
+use crate::clock::rfc3339;
+
+impl SessionState {
+    /// Whether the session's end was seen and nothing came after it.
+    #[must_use]
+    pub fn ended(&self) -> bool {
+        self.ended_ns.is_some_and(|end| end >= self.alive_ns)
+    }
+
+    /// The session's row in lists.
+    #[must_use]
+    pub fn summary(&self, prices: &Prices) -> api::Session {
+        let mut sum = Sum::default();
+        let mut models: Vec<String> = Vec::new();
+        let mut last_main: Option<&ExchangeFacts> = None;
+        for call in self.calls_by_start() {
+            let row = &call.facts.row;
+            sum.add(row);
+            if let Some(model) = row.model.as_ref().filter(|_| row.purpose().is_model_call())
+                && !models.contains(model)
+            {
+                models.push(model.clone());
+            }
+            if row.purpose() == Purpose::Main && row.tokens.is_some() {
+                last_main = Some(&call.facts);
+            }
+        }
+        let model = last_main.and_then(|f| f.row.model.clone());
+        let used = last_main.and_then(|f| f.row.tokens).map_or(0, |t| t.prompt());
+        let window = model.as_deref().and_then(|m| prices.context_window(m));
+        let visible: Vec<&Tool> = self.visible_tools().map(|(_, t)| t).collect();
+        let turns = self.turn_frames();
+        api::Session {
+            session_id: self.session_id.clone(),
+            cwd: self.cwd.as_ref().map(|(_, cwd)| cwd.chars().take(300).collect()),
+            project: self.project().map(|p| p.chars().take(100).collect()),
+            model,
+            started_at: rfc3339(self.first_ns),
+            last_at: rfc3339(self.last_ns),
+            ended: self.ended(),
+            turns: turns.len() as u64,
+            exchanges: self.calls.len() as u64,
+            tool_calls: visible.len() as u64,
+            tool_errors: visible.iter().filter(|t| t.outcome().0 == "error").count() as u64,
+            agents: self.agents.values().filter(|a| a.real).count() as u64,
+            tokens: sum.tokens,
+            cost_usd_micros: sum.cost_usd_micros(),
+            cost: sum.display(),
+            unpriced_models: sum.unpriced_models.into_iter().take(8).collect(),
+            models: models.into_iter().take(8).collect(),
+            context: api::Context { used, window, percent: window.map(|w| used * 100 / w.max(1)) },
+            detections: 0,
+            client: self.client.as_ref().map(|(_, c)| c.clone()),
+        }
+    }
+
+    pub(super) fn calls_by_start(&self) -> Vec<&Call> {
+        let mut calls: Vec<&Call> = self.calls.values().collect();
+        calls.sort_by_key(|c| (c.facts.row.started_ns, c.facts.row.id));
+        calls
+    }
+
+    /// Tool calls that are calls: a result of a call from before the capture, or a call in an answer that was
+    /// cut and asked for again, tells of nothing that ran.
+    pub(super) fn visible_tools(&self) -> impl Iterator<Item = (&String, &Tool)> {
+        self.tools.iter().filter(|(_, t)| {
+            let hooked = t.start.is_some() || t.end.is_some() || t.batch.is_some();
+            let asked = t.requested.is_some_and(|(_, id)| {
+                t.result.is_some() || self.calls.get(&id).is_some_and(|c| c.facts.row.complete)
+            });
+            hooked || asked
+        })
+    }
+}

@@ -1,0 +1,133 @@
+//! A span's content: fetched from the record that has it, at the time it is asked for.
+
+use std::collections::HashMap;
+use std::rc::Rc;
+
+use ccd_proto::api::{Reasoning, Span};
+use ccd_store::Locator;
+use serde_json::Value;
+
+use super::filter::Filter;
+use super::{Ask, QueryError};
+use crate::ingest::record::{self, Payload};
+use crate::live::body;
+use crate::project::exchange::{assemble, decoded_request};
+use crate::project::message::Assembled;
+use crate::project::view::{ContentRef, Part, SpanView};
+
+/// A record's content, read once per question.
+enum Read {
+    Hook(Value),
+    Exchange { request: Option<Value>, answer: Assembled },
+    Nothing,
+}
+
+/// Records read for one question.
+pub struct Contents<'a> {
+    ask: &'a Ask,
+    /// The last few records: a turn's parallel calls point at the same exchange.
+    read: HashMap<Locator, Rc<Read>>,
+}
+
+/// Records held at once.
+const HELD: usize = 8;
+
+impl<'a> Contents<'a> {
+    /// Nothing read yet.
+    #[must_use]
+    pub fn new(ask: &'a Ask) -> Self {
+        Contents { ask, read: HashMap::new() }
+    }
+
+    /// The span, with what the filter asks for.
+    pub fn fill(&mut self, view: SpanView, filter: &Filter) -> Span {
+        let SpanView { mut span, input, output, .. } = view;
+        if filter.content {
+            span.input = input.and_then(|at| self.get(&at));
+            span.output = output.as_ref().and_then(|at| self.get(at));
+        }
+        if filter.reasoning && span.kind == "llm"
+            && let Some(at) = &output
+            && let Read::Exchange { answer, .. } = &*self.read(at.record)
+        {
+            span.reasoning = Some(answer.reasoning(true)).filter(|r| r.blocks > 0);
+        }
+        span
+    }
+
+    fn read(&mut self, at: Locator) -> Rc<Read> {
+        if let Some(read) = self.read.get(&at) {
+            return Rc::clone(read);
+        }
+        let read = Rc::new(read(self.ask, at).unwrap_or_else(|error| {
+            tracing::warn!(error = error.error.message, "a span's content cannot be read");
+            Read::Nothing
+        }));
+        if self.read.len() >= HELD {
+            self.read.clear();
+        }
+        self.read.insert(at, Rc::clone(&read));
+        read
+    }
+
+    fn get(&mut self, at: &ContentRef) -> Option<Value> {
+        match (&*self.read(at.record), &at.part) {
+            (Read::Hook(payload), Part::Hook(member)) => payload.get(member).cloned(),
+            (Read::Hook(payload), Part::Batch(id)) => {
+                let calls = payload.get("tool_calls")?.as_array()?;
+                let call = calls.iter().find(|c| c.get("tool_use_id").and_then(Value::as_str) == Some(id))?;
+                call.get("tool_response").cloned()
+            }
+            (Read::Exchange { request, .. }, Part::NewMessages) => new_messages(request.as_ref()?),
+            (Read::Exchange { answer, .. }, Part::Blocks) => {
+                Some(Value::Array(answer.content().to_vec())).filter(|_| !answer.message.is_null())
+            }
+            (Read::Exchange { answer, .. }, Part::UseInput(id)) => {
+                let block = answer.content().iter().find(|b| b.get("id").and_then(Value::as_str) == Some(id))?;
+                block.get("input").cloned()
+            }
+            (Read::Exchange { request, .. }, Part::ResultContent(id)) => {
+                let messages = request.as_ref()?.get("messages")?.as_array()?;
+                let blocks = messages.iter().filter_map(|m| m.get("content")?.as_array()).flatten();
+                let mut results =
+                    blocks.filter(|b| b.get("tool_use_id").and_then(Value::as_str) == Some(id));
+                results.next()?.get("content").cloned()
+            }
+            _ => None,
+        }
+    }
+}
+
+fn read(ask: &Ask, at: Locator) -> Result<Read, QueryError> {
+    let stored = ask.reader.record(at)?;
+    Ok(match record::read(&stored) {
+        Ok(Payload::Hook(hook)) => {
+            let bytes = body(&ask.reader, &hook.body)?;
+            serde_json::from_slice(&bytes).map_or(Read::Nothing, Read::Hook)
+        }
+        Ok(Payload::Exchange(exchange)) => {
+            let request = body(&ask.reader, &exchange.request.stored)?;
+            let response = body(&ask.reader, &exchange.response.stored)?;
+            Read::Exchange {
+                request: serde_json::from_slice(&decoded_request(&exchange, &request)).ok(),
+                answer: assemble(&exchange, &response),
+            }
+        }
+        Err(e) => return Err(QueryError::not_found(e.to_string())),
+    })
+}
+
+/// The messages after the last assistant's.
+fn new_messages(request: &Value) -> Option<Value> {
+    let messages = request.get("messages")?.as_array()?;
+    let last = messages.iter().rposition(|m| m.get("role").and_then(Value::as_str) == Some("assistant"));
+    Some(Value::Array(messages[last.map_or(0, |i| i + 1)..].to_vec()))
+}
+
+/// A response's reasoning, with its text.
+pub fn reasoning(ask: &Ask, at: Locator) -> Result<Reasoning, QueryError> {
+    match read(ask, at)? {
+        Read::Exchange { answer, .. } => Ok(answer.reasoning(true)),
+        _ => Ok(Reasoning::default()),
+    }
+}

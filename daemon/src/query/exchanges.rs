@@ -1,0 +1,174 @@
+//! `exchanges` and `exchange`: what went over the wire, as a list and byte for byte.
+
+use ccd_proto::api::{Exchange, ExchangeDetail, Exchanges, StreamEvent};
+use http::StatusCode;
+
+use super::filter::Filter;
+use super::{Ask, QueryError, content, sessions};
+use crate::ingest::record::{self, BodyV1, ExchangeV1, Payload};
+use crate::live::body;
+use crate::project::exchange::{ExchangeRow, assemble, header, read};
+use crate::project::{decode, ids, rows, sse};
+
+/// Exchanges, newest first.
+pub fn exchanges(ask: &Ask, filter: &Filter) -> Result<Exchanges, QueryError> {
+    let session = match &filter.session {
+        Some(prefix) => Some(sessions::resolve(ask, prefix)?),
+        None => None,
+    };
+    let of_project: Option<Vec<String>> = match &filter.project {
+        Some(_) => {
+            Some(sessions::matching(ask, filter)?.into_iter().map(|s| s.session_id).collect())
+        }
+        None => None,
+    };
+    let from = rows::exchanges_from(filter.since_ns.unwrap_or(0));
+    let to = filter.until_ns.map_or_else(rows::exchanges_end, rows::exchanges_from);
+    let mut exchanges = Vec::new();
+    for row in ask.reader.scan(&from, &to).rev() {
+        if filter.full(exchanges.len()) {
+            break;
+        }
+        let row: ExchangeRow = rows::decode(&row?.1)?;
+        let of = |id: &String| row.session_id.as_ref() == Some(id);
+        if session.as_ref().is_none_or(of)
+            && of_project.as_ref().is_none_or(|ids| ids.iter().any(of))
+            && filter.status.as_deref().is_none_or(|s| (s == "error") == row.error.is_some())
+        {
+            exchanges.push(with_reasoning(ask, &row, filter)?);
+        }
+    }
+    Ok(Exchanges { exchanges })
+}
+
+fn with_reasoning(ask: &Ask, row: &ExchangeRow, filter: &Filter) -> Result<Exchange, QueryError> {
+    let mut exchange = rows::to_api(row);
+    if filter.reasoning
+        && row.thinking_blocks > row.thinking_omitted
+        && let Some(stored) = ask.reader.record_by_id(&row.id)?
+    {
+        exchange.reasoning = content::reasoning(ask, stored.locator)?;
+    }
+    Ok(exchange)
+}
+
+/// The id of the one exchange whose id is, or starts with, `prefix`.
+pub fn resolve(ask: &Ask, prefix: &str) -> Result<[u8; 16], QueryError> {
+    if let Ok(id) = uuid::Uuid::parse_str(prefix) {
+        return Ok(id.into_bytes());
+    }
+    let looks_right = prefix.len() >= 4 && prefix.bytes().all(|b| b.is_ascii_hexdigit() || b == b'-');
+    let mut found = Vec::new();
+    if looks_right {
+        for row in ask.reader.scan(&rows::exchanges_from(0), &rows::exchanges_end()).rev() {
+            let row: ExchangeRow = rows::decode(&row?.1)?;
+            if ids::exchange(row.id).starts_with(prefix) {
+                found.push(row.id);
+            }
+        }
+    }
+    match found.as_slice() {
+        [only] => Ok(*only),
+        [] => Err(QueryError::not_found(format!("no exchange {prefix:?}"))
+            .hint("`ccctl exchanges` lists them")),
+        many => Err(QueryError::new(
+            StatusCode::CONFLICT,
+            "ambiguous",
+            format!("{} exchanges start with {prefix:?}", many.len()),
+        )
+        .hint("give more of the id")),
+    }
+}
+
+fn load(ask: &Ask, id: [u8; 16]) -> Result<Box<ExchangeV1>, QueryError> {
+    let missing = || QueryError::not_found(format!("no exchange {}", ids::exchange(id)));
+    let stored = ask.reader.record_by_id(&id)?.ok_or_else(missing)?;
+    match record::read(&stored) {
+        Ok(Payload::Exchange(exchange)) => Ok(exchange),
+        Ok(Payload::Hook(_)) => Err(missing()),
+        Err(e) => Err(QueryError::new(StatusCode::INTERNAL_SERVER_ERROR, "store", e.to_string())),
+    }
+}
+
+/// Which of an exchange's bodies.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Side {
+    /// What the client sent.
+    Request,
+    /// What the API sent.
+    Response,
+}
+
+/// The bytes of a body, as they went over the wire.
+pub fn bytes(ask: &Ask, id: &str, side: Side) -> Result<Vec<u8>, QueryError> {
+    let record = load(ask, resolve(ask, id)?)?;
+    let of = match side {
+        Side::Request => &record.request,
+        Side::Response => &record.response,
+    };
+    Ok(body(&ask.reader, &of.stored)?)
+}
+
+/// One exchange in full.
+pub fn exchange(ask: &Ask, id: &str, filter: &Filter) -> Result<ExchangeDetail, QueryError> {
+    let record = load(ask, resolve(ask, id)?)?;
+    let request = body(&ask.reader, &record.request.stored)?;
+    let response = body(&ask.reader, &record.response.stored)?;
+    let facts = read(&record, &request, &response, &ask.shared.live.prices());
+    let answer = assemble(&record, &response);
+    let mut exchange = rows::to_api(&facts.row);
+    exchange.reasoning = answer.reasoning(filter.reasoning);
+    let text = |headers: &[(String, Vec<u8>)]| -> Vec<(String, String)> {
+        headers.iter().map(|(n, v)| (n.clone(), String::from_utf8_lossy(v).into_owned())).collect()
+    };
+    let kept = |b: &BodyV1| (b.kept < b.seen).then_some(b.kept);
+    Ok(ExchangeDetail {
+        exchange,
+        request_headers: text(&record.request_headers),
+        response_headers: text(&record.response_headers),
+        response_trailers: text(&record.response_trailers),
+        http: (http_version(record.client_http), http_version(record.upstream_http)),
+        request_kept: kept(&record.request),
+        response_kept: kept(&record.response),
+        events: events(&record, &response),
+        message: Some(answer.message).filter(|m| !m.is_null()),
+    })
+}
+
+fn http_version(version: u8) -> String {
+    match version {
+        0 => String::new(),
+        10 => "HTTP/1.0".into(),
+        20 => "HTTP/2".into(),
+        30 => "HTTP/3".into(),
+        _ => "HTTP/1.1".into(),
+    }
+}
+
+/// Each event of a stream and when its last byte arrived. A compressed stream's chunks do not tell where its
+/// events end, so its events carry no times.
+fn events(record: &ExchangeV1, response: &[u8]) -> Vec<StreamEvent> {
+    let content_type = header(&record.response_headers, "content-type").unwrap_or("");
+    if !content_type.starts_with("text/event-stream") {
+        return Vec::new();
+    }
+    let encoding = header(&record.response_headers, "content-encoding").unwrap_or("");
+    let decoded = decode::decode(response, encoding);
+    let plain = matches!(encoding.trim(), "" | "identity");
+    let mut marks = record.marks.iter();
+    let (mut upto, mut at_us) = (0u64, 0u64);
+    sse::Events::new(&decoded.bytes)
+        .map(|event| {
+            while plain && upto < event.range.end as u64 {
+                let Some((bytes, gap)) = marks.next() else { break };
+                upto += bytes;
+                at_us += gap;
+            }
+            StreamEvent {
+                event: String::from_utf8_lossy(event.name).into_owned(),
+                at_us,
+                bytes: event.range.len() as u64,
+            }
+        })
+        .collect()
+}

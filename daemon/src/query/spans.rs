@@ -1,0 +1,42 @@
+//! `traces`: agents, model calls and tool calls, with their content where it is asked for.
+
+use ccd_proto::api::Spans;
+
+use super::content::Contents;
+use super::filter::Filter;
+use super::{Ask, QueryError, sessions};
+use crate::project::view::SpanView;
+
+/// The newest spans that the filter lets through, in order of their start.
+pub fn spans(ask: &Ask, filter: &Filter) -> Result<Spans, QueryError> {
+    let mut found: Vec<SpanView> = Vec::new();
+    for session in sessions::matching(ask, filter)? {
+        if filter.full(found.len()) {
+            break;
+        }
+        let view = ask.shared.live.get(&ask.reader, &session.session_id)?.view();
+        found.extend(view.spans.into_iter().filter(|s| matches(filter, s)));
+    }
+    // Within one session the view's order (an agent before what it did) is kept: the sort is stable.
+    found.sort_by_key(|s| s.start_ns);
+    let more = filter.limit != 0 && found.len() > filter.limit;
+    if more {
+        found.drain(..found.len() - filter.limit);
+    }
+    let mut contents = Contents::new(ask);
+    let spans = found.into_iter().map(|s| contents.fill(s, filter)).collect();
+    Ok(Spans { spans, more })
+}
+
+/// Whether the filter lets a span through.
+#[must_use]
+pub fn matches(filter: &Filter, view: &SpanView) -> bool {
+    let span = &view.span;
+    filter.in_range(view.start_ns)
+        && filter.kind.as_ref().is_none_or(|k| *k == span.kind)
+        && filter.status.as_ref().is_none_or(|s| *s == span.status)
+        && filter.turn.as_ref().is_none_or(|t| *t == span.turn_id || *t == span.trace_id)
+        && filter.tool.as_ref().is_none_or(|t| {
+            span.tool_name.as_ref().is_some_and(|name| name.eq_ignore_ascii_case(t))
+        })
+}

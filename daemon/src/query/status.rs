@@ -1,0 +1,80 @@
+//! `status`: how the daemon, the proxy, the hooks and the store are.
+
+use std::sync::PoisonError;
+use std::sync::atomic::Ordering;
+
+use ccd_proto::api::{
+    CaptureStatus, DaemonStatus, DetectionStatus, HookStatus, ProxyStatus, Status, StoreStatus, WebStatus,
+};
+
+use crate::app::Running;
+use crate::ingest::writer::StoreState;
+
+/// The status, now. Answers whatever the store's state is.
+#[must_use]
+pub fn status(app: &Running) -> Status {
+    let counters = app.shared.counters();
+    let gauges = app.door.gauges();
+    let proxy = app.proxy.gauges();
+    let state = app.shared.state.borrow().clone();
+    let last_write_error = app.shared.error.lock().unwrap_or_else(PoisonError::into_inner).clone();
+    let (stats, error) = match &state {
+        StoreState::Ready(reader) => match reader.stats() {
+            Ok(stats) => (Some(stats), last_write_error),
+            Err(e) => (None, Some(e.to_string())),
+        },
+        StoreState::Failed(why) => (None, Some(why.clone())),
+        StoreState::Opening => (None, Some("being opened".into())),
+    };
+    let uptime_ns = app.clock.now_ns().saturating_sub(app.started_ns);
+    Status {
+        daemon: DaemonStatus {
+            running: true,
+            pid: std::process::id(),
+            version: ccd_proto::VERSION.into(),
+            uptime_s: uptime_ns / 1_000_000_000,
+            manager: app.manager.into(),
+            rss_bytes: rss_bytes(),
+            state: app.state().into(),
+            log: app.log_filter(),
+            config_error: app.config_error(),
+        },
+        proxy: ProxyStatus {
+            listen: app.proxy_listen.to_string(),
+            upstream: app.proxy.settings().target.to_string(),
+            in_flight: proxy.in_flight.load(Ordering::Relaxed),
+            exchanges: counters.exchanges,
+            errors: proxy.errors.load(Ordering::Relaxed),
+            bypass: matches!(state, StoreState::Failed(_)),
+            last_error: proxy.last_error(),
+        },
+        web: WebStatus { listen: None },
+        hooks: HookStatus {
+            installed: false,
+            events: counters.hooks,
+            spooled: app.spool.waiting.load(Ordering::Relaxed),
+            rejected: app.spool.rejected.load(Ordering::Relaxed),
+        },
+        store: StoreStatus {
+            path: app.layout.store_dir().display().to_string(),
+            bytes: stats.as_ref().map_or(0, |s| s.journal_bytes + s.pack_bytes + s.index_bytes),
+            records: counters.hooks + counters.exchanges + counters.unreadable,
+            sessions: counters.sessions,
+            damaged: app.shared.damaged.load(Ordering::Relaxed) + counters.unreadable,
+            error,
+        },
+        capture: CaptureStatus {
+            dropped: gauges.dropped.load(Ordering::Relaxed),
+            gaps: counters.gaps,
+            queue_bytes: gauges.queue_bytes.load(Ordering::Relaxed),
+        },
+        detections: DetectionStatus { open: 0 },
+    }
+}
+
+/// Resident memory, where the system tells it cheaply.
+fn rss_bytes() -> u64 {
+    let Ok(statm) = fs_err::read_to_string("/proc/self/statm") else { return 0 };
+    let pages = statm.split_whitespace().nth(1).and_then(|n| n.parse::<u64>().ok()).unwrap_or(0);
+    pages * rustix::param::page_size() as u64
+}

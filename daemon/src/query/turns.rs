@@ -1,0 +1,28 @@
+//! `turns`: what was asked, and how it ended.
+
+use ccd_proto::api::Turns;
+
+use super::filter::Filter;
+use super::{Ask, QueryError, sessions};
+use crate::clock::parse_rfc3339;
+
+/// Turns, newest first.
+pub fn turns(ask: &Ask, filter: &Filter) -> Result<Turns, QueryError> {
+    let mut turns = Vec::new();
+    for session in sessions::matching(ask, filter)? {
+        // Sessions come by their last activity; a turn of a later one may be older than one of an earlier.
+        if filter.full(turns.len()) {
+            break;
+        }
+        let view = ask.shared.live.get(&ask.reader, &session.session_id)?.view();
+        turns.extend(view.turns.into_iter().filter(|t| {
+            parse_rfc3339(&t.started_at).is_ok_and(|ns| filter.in_range(ns))
+                && filter.turn.as_ref().is_none_or(|id| *id == t.turn_id)
+        }));
+    }
+    turns.sort_by(|a, b| b.started_at.cmp(&a.started_at));
+    if filter.limit != 0 {
+        turns.truncate(filter.limit);
+    }
+    Ok(Turns { turns })
+}

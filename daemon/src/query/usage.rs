@@ -1,0 +1,194 @@
+//! `usage`: tokens and cost, added up from the roll-ups.
+//!
+//! Every row is a sum of whole micro-dollars per model call, so rows add up to the totals and every grouping of
+//! the same range agrees. The range is cut at quarters of an hour, which every time zone's days begin on.
+
+use std::collections::BTreeMap;
+
+use ccd_proto::api::{Tokens, Usage};
+use jiff::tz::TimeZone;
+
+use super::filter::Filter;
+use super::{Ask, QueryError, sessions};
+use crate::clock::rfc3339;
+use crate::project::cost::Sum;
+use crate::project::rows::{self, BUCKET_NS, Rollup};
+
+/// Length of a block in buckets: 5 hours.
+const BLOCK: u32 = 20;
+/// Buckets per hour.
+const HOUR: u32 = 4;
+
+/// Tokens and cost by the keys asked for.
+pub fn usage(ask: &Ask, filter: &Filter) -> Result<Usage, QueryError> {
+    let period = filter.period.as_deref().unwrap_or("daily");
+    if !["total", "daily", "weekly", "monthly", "session", "blocks"].contains(&period) {
+        return Err(QueryError::bad(format!(
+            "period {period:?}: one of total, daily, weekly, monthly, session, blocks"
+        )));
+    }
+    if let Some(by) = filter.by.iter().find(|b| !["model", "tool", "project", "agent"].contains(&b.as_str())) {
+        return Err(QueryError::bad(format!("by {by:?}: any of model, tool, project, agent")));
+    }
+    let zone = match filter.tz.as_deref() {
+        Some(name) => TimeZone::get(name).map_err(|e| QueryError::bad(format!("tz={name:?}: {e}")))?,
+        None => TimeZone::UTC,
+    };
+    let mut rollups = load(ask, filter)?;
+    // Blocks begin with the first use after the last one ended: time order matters to them alone.
+    rollups.sort_by_key(|r| r.key.bucket);
+    let mut totals = Sum::default();
+    let mut sums: BTreeMap<Vec<String>, Sum> = BTreeMap::new();
+    let mut block = None;
+    for rollup in &rollups {
+        let bucket = rollup.key.bucket;
+        totals.merge(&rollup.sum);
+        if block.is_none_or(|start: u32| bucket >= start + BLOCK) {
+            block = Some(bucket - bucket % HOUR);
+        }
+        let mut key = Vec::new();
+        match period {
+            "daily" => key.push(day(bucket, &zone).to_string()),
+            "weekly" => key.push(week(day(bucket, &zone)).to_string()),
+            "monthly" => key.push(day(bucket, &zone).strftime("%Y-%m").to_string()),
+            "session" => key.push(rollup.key.session_id.clone()),
+            "blocks" => key.push(rfc3339(u64::from(block.unwrap_or(bucket)) * BUCKET_NS)),
+            _ => {}
+        }
+        for (tool, share) in shares(rollup, filter.by.iter().any(|b| b == "tool")) {
+            let mut key = key.clone();
+            key.extend(filter.by.iter().map(|by| match by.as_str() {
+                "model" => rollup.key.model.clone(),
+                "project" => named(&rollup.key.project),
+                "agent" => rollup.key.agent.clone(),
+                _ => named(&tool),
+            }));
+            sums.entry(key).or_default().merge(&share);
+        }
+    }
+    let period_name = match period {
+        "daily" => Some("date"),
+        "weekly" => Some("week"),
+        "monthly" => Some("month"),
+        "session" => Some("session_id"),
+        "blocks" => Some("block"),
+        _ => None,
+    };
+    let names: Vec<&str> = period_name.into_iter().chain(filter.by.iter().map(String::as_str)).collect();
+    let rows = sums
+        .into_iter()
+        .map(|(key, sum)| sum.to_row(names.iter().map(|n| (*n).to_owned()).zip(key).collect()))
+        .collect();
+    let cut = |ns: u64| rfc3339(ns - ns % BUCKET_NS);
+    Ok(Usage {
+        since: filter.since_ns.map(cut),
+        until: filter.until_ns.map(|ns| cut(ns.saturating_add(BUCKET_NS - 1))),
+        timezone: zone.iana_name().unwrap_or("UTC").to_owned(),
+        period: period.into(),
+        by: filter.by.clone(),
+        unpriced_models: totals.unpriced_models.iter().cloned().collect(),
+        totals: totals.to_row(BTreeMap::new()),
+        rows,
+    })
+}
+
+fn named(name: &str) -> String {
+    if name.is_empty() { "(none)".into() } else { name.into() }
+}
+
+fn load(ask: &Ask, filter: &Filter) -> Result<Vec<Rollup>, QueryError> {
+    let bucket = |ns: u64| u32::try_from(ns / BUCKET_NS).unwrap_or(u32::MAX);
+    let from = rows::rollups_from(bucket(filter.since_ns.unwrap_or(0)));
+    let to = filter
+        .until_ns
+        .map_or_else(rows::rollups_end, |ns| rows::rollups_from(bucket(ns.saturating_add(BUCKET_NS - 1))));
+    let session = match &filter.session {
+        Some(prefix) => Some(sessions::resolve(ask, prefix)?),
+        None => None,
+    };
+    let mut out = Vec::new();
+    for row in ask.reader.scan(&from, &to) {
+        let rollup: Rollup = rows::decode(&row?.1)?;
+        if session.as_ref().is_none_or(|s| *s == rollup.key.session_id)
+            && filter.project.as_ref().is_none_or(|p| *p == rollup.key.project)
+            && filter.tool.as_ref().is_none_or(|t| rollup.key.tools.contains(t))
+        {
+            out.push(rollup);
+        }
+    }
+    Ok(out)
+}
+
+fn day(bucket: u32, zone: &TimeZone) -> jiff::civil::Date {
+    let seconds = i64::from(bucket) * 900;
+    let time = jiff::Timestamp::from_second(seconds).unwrap_or(jiff::Timestamp::UNIX_EPOCH);
+    zone.to_datetime(time).date()
+}
+
+/// The Monday of a date's week.
+fn week(date: jiff::civil::Date) -> jiff::civil::Date {
+    let back = i64::from(date.weekday().to_monday_zero_offset());
+    date.checked_sub(jiff::Span::new().days(back)).unwrap_or(date)
+}
+
+/// A roll-up's sum, shared out among the tools that the calls asked for: evenly, what does not divide to the
+/// first. Calls that asked for none stand under no name.
+fn shares(rollup: &Rollup, by_tool: bool) -> Vec<(String, Sum)> {
+    let tools = &rollup.key.tools;
+    if !by_tool || tools.len() < 2 {
+        return vec![(tools.first().cloned().unwrap_or_default(), rollup.sum.clone())];
+    }
+    let n = tools.len() as u64;
+    let part = |whole: u64, i: usize| whole / n + if i == 0 { whole % n } else { 0 };
+    let share = |(i, tool): (usize, &String)| {
+        let t = &rollup.sum.tokens;
+        let sum = Sum {
+            calls: rollup.sum.calls,
+            tokens: Tokens {
+                input: part(t.input, i),
+                output: part(t.output, i),
+                cache_read: part(t.cache_read, i),
+                cache_write_5m: part(t.cache_write_5m, i),
+                cache_write_1h: part(t.cache_write_1h, i),
+            },
+            micros: part(rollup.sum.micros, i),
+            ..rollup.sum.clone()
+        };
+        (tool.clone(), sum)
+    };
+    tools.iter().enumerate().map(share).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::project::rows::RollupKey;
+
+    #[test]
+    fn shares_add_up_to_the_whole() {
+        let rollup = Rollup {
+            key: RollupKey { tools: vec!["Bash".into(), "Edit".into(), "Read".into()], ..RollupKey::default() },
+            sum: Sum {
+                calls: 1,
+                tokens: Tokens { input: 10, output: 2, ..Tokens::default() },
+                micros: 101,
+                priced: 1,
+                ..Sum::default()
+            },
+        };
+        let mut sum = Sum::default();
+        shares(&rollup, true).iter().for_each(|(_, s)| sum.merge(s));
+        assert_eq!((sum.tokens, sum.micros), (rollup.sum.tokens, 101));
+        assert_eq!(shares(&rollup, false).len(), 1);
+    }
+
+    #[test]
+    fn weeks_begin_on_monday_and_days_follow_the_zone() {
+        let date = |s: &str| s.parse::<jiff::civil::Date>().unwrap();
+        assert_eq!(week(date("2026-11-20")), date("2026-11-16"));
+        assert_eq!(week(date("2026-11-16")), date("2026-11-16"));
+        let bucket = u32::try_from(1_795_219_200u64 / 900).unwrap(); // 2026-11-21T00:00Z
+        assert_eq!(day(bucket, &TimeZone::UTC), date("2026-11-21"));
+        assert_eq!(day(bucket, &TimeZone::get("America/New_York").unwrap()), date("2026-11-20"));
+    }
+}

@@ -1,0 +1,5 @@
+//! Everything that comes in: hook events by socket and by spool, API exchanges through the proxy.
+
+pub mod hook;
+pub mod proxy;
+pub mod spool;

@@ -1,0 +1,42 @@
+//! The proxy: between Claude Code and the API, on loopback, and in nobody's way.
+//!
+//! Whatever happens behind the door of `ingest`, the stream goes on: nothing here waits for the store, nothing
+//! is buffered, nothing is altered but the hop-by-hop headers, the `Host`, and the path token in front of the
+//! path. The upstream is fixed; nothing in a request chooses it.
+
+pub mod headers;
+pub mod respond;
+pub mod server;
+pub mod tap;
+pub mod upstream;
+
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Mutex, PoisonError};
+
+/// What the proxy shows in `status`.
+#[derive(Debug, Default)]
+pub struct Gauges {
+    /// Requests under way.
+    pub in_flight: AtomicU64,
+    /// Connections open.
+    pub connections: AtomicU64,
+    /// Exchanges that ended in an error of the connection to upstream.
+    pub errors: AtomicU64,
+    /// When a request with our token was last seen, nanoseconds since the Unix epoch.
+    pub last_request_ns: AtomicU64,
+    last_error: Mutex<Option<String>>,
+}
+
+impl Gauges {
+    /// Counts an error of the connection to upstream.
+    pub fn failed(&self, error: &str) {
+        self.errors.fetch_add(1, Ordering::Relaxed);
+        *self.last_error.lock().unwrap_or_else(PoisonError::into_inner) = Some(error.to_owned());
+    }
+
+    /// The last such error.
+    #[must_use]
+    pub fn last_error(&self) -> Option<String> {
+        self.last_error.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+}

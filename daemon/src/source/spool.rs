@@ -1,0 +1,112 @@
+//! The spool: takes in the hook events that `cc-hook` left while the daemon was away or slow.
+//!
+//! A file is removed only after its event is durable. What is no event frame is set aside as `*.rejected`, so
+//! that it is looked at once and lost never. The directory is read when something appears in it, not by a clock.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use bytes::Bytes;
+use ccd_proto::frame::Frame;
+use tokio::sync::Notify;
+use tokio_util::sync::CancellationToken;
+
+use crate::ingest::{Ack, Door, HookEvent};
+
+/// How long to wait after the store refused an event, before the spool is tried again.
+const RETRY: Duration = Duration::from_secs(5);
+
+/// What the spool holds.
+#[derive(Debug, Default)]
+pub struct Counts {
+    /// Events waiting.
+    pub waiting: AtomicU64,
+    /// Files set aside.
+    pub rejected: AtomicU64,
+}
+
+/// Takes in what is there, then whatever `changed` tells of, until `stop`.
+pub async fn run(
+    dir: PathBuf,
+    door: Door,
+    counts: Arc<Counts>,
+    changed: Arc<Notify>,
+    stop: CancellationToken,
+) {
+    loop {
+        let refused = match take_in(&dir, &door, &counts, &stop).await {
+            Ok(refused) => refused,
+            Err(error) => {
+                tracing::warn!(%error, "the spool cannot be read");
+                true
+            }
+        };
+        tokio::select! {
+            () = stop.cancelled() => return,
+            () = changed.notified() => {}
+            () = tokio::time::sleep(RETRY), if refused => {}
+        }
+    }
+}
+
+/// The event files, oldest first, and how many were set aside.
+fn list(dir: &Path) -> std::io::Result<(Vec<PathBuf>, u64)> {
+    let mut events = Vec::new();
+    let mut rejected = 0;
+    for entry in fs_err::read_dir(dir)? {
+        let path = entry?.path();
+        let hidden = path.file_name().is_none_or(|n| n.as_encoded_bytes().starts_with(b"."));
+        match path.extension().and_then(|e| e.to_str()) {
+            Some("frame") if !hidden => events.push(path),
+            Some("rejected") => rejected += 1,
+            _ => {}
+        }
+    }
+    events.sort();
+    Ok((events, rejected))
+}
+
+/// Hands every waiting event in. True if the store refused one.
+async fn take_in(
+    dir: &Path,
+    door: &Door,
+    counts: &Counts,
+    stop: &CancellationToken,
+) -> std::io::Result<bool> {
+    let (events, rejected) = list(dir)?;
+    counts.rejected.store(rejected, Ordering::Relaxed);
+    counts.waiting.store(events.len() as u64, Ordering::Relaxed);
+    for path in events {
+        if stop.is_cancelled() {
+            return Ok(false);
+        }
+        let bytes = match fs_err::read(&path) {
+            Ok(bytes) => bytes,
+            // Taken away by its owner: nothing is left to be done.
+            Err(e) if e.kind() == std::io::ErrorKind::NotFound => continue,
+            Err(e) => return Err(e),
+        };
+        match Frame::decode(&bytes) {
+            Ok(frame) => {
+                let event = HookEvent {
+                    arrived_ns: frame.header.arrived_ns,
+                    client: frame.client.to_vec(),
+                    body: Bytes::copy_from_slice(frame.body),
+                };
+                if door.hook(event).await == Ack::Refused {
+                    return Ok(true);
+                }
+                fs_err::remove_file(&path)?;
+            }
+            Err(error) => {
+                tracing::warn!(%error, file = %path.display(), "set aside: no hook event");
+                fs_err::rename(&path, path.with_extension("rejected"))?;
+                counts.rejected.fetch_add(1, Ordering::Relaxed);
+            }
+        }
+        counts.waiting.fetch_sub(1, Ordering::Relaxed);
+    }
+    Ok(false)
+}

@@ -1,0 +1,62 @@
+//! Logging: one line per event, to stderr in the foreground and to a file as a daemon, with a filter that can
+//! be changed while it runs.
+//!
+//! Must never log a payload, a header's value or a credential: what is worth keeping of those goes to the
+//! store. The log has its own size limit, because nobody looks after it.
+
+use std::path::Path;
+
+use tracing_appender::non_blocking::WorkerGuard;
+use tracing_subscriber::layer::SubscriberExt;
+use tracing_subscriber::util::SubscriberInitExt;
+use tracing_subscriber::{EnvFilter, Registry, fmt, reload};
+
+/// Days of log files kept.
+const KEEP_FILES: usize = 7;
+
+/// Changes the log filter of the running process.
+#[derive(Clone)]
+pub struct LogHandle {
+    reload: Option<reload::Handle<EnvFilter, Registry>>,
+}
+
+impl LogHandle {
+    /// A handle that changes nothing, for tests.
+    #[must_use]
+    pub fn disconnected() -> Self {
+        LogHandle { reload: None }
+    }
+
+    /// Puts another filter in force. The error says what is wrong with it.
+    pub fn set(&self, filter: &str) -> Result<(), String> {
+        let filter: EnvFilter = filter.parse().map_err(|e| format!("{e}"))?;
+        match &self.reload {
+            Some(handle) => handle.reload(filter).map_err(|e| e.to_string()),
+            None => Ok(()),
+        }
+    }
+}
+
+/// Starts logging for the whole process: into daily files in `dir`, and to stderr too where `to_stderr` says
+/// so (foreground, or a service manager that keeps it). Keep the guards until the end: dropping them flushes.
+pub fn init(filter: &str, dir: &Path, to_stderr: bool) -> anyhow::Result<(LogHandle, Vec<WorkerGuard>)> {
+    let filter: EnvFilter = filter.parse()?;
+    let (filter, handle) = reload::Layer::new(filter);
+    let files = tracing_appender::rolling::Builder::new()
+        .rotation(tracing_appender::rolling::Rotation::DAILY)
+        .filename_prefix("ccd")
+        .filename_suffix("log")
+        .latest_symlink("ccd.log")
+        .max_log_files(KEEP_FILES)
+        .build(dir)?;
+    let (writer, guard) = tracing_appender::non_blocking(files);
+    let mut guards = vec![guard];
+    let file_layer = fmt::layer().with_ansi(false).with_writer(writer);
+    let stderr_layer = to_stderr.then(|| {
+        let (writer, guard) = tracing_appender::non_blocking(std::io::stderr());
+        guards.push(guard);
+        fmt::layer().with_ansi(false).with_writer(writer)
+    });
+    tracing_subscriber::registry().with(filter).with(file_layer).with(stderr_layer).try_init()?;
+    Ok((LogHandle { reload: Some(handle) }, guards))
+}

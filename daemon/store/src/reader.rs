@@ -1,0 +1,116 @@
+//! Reading the store from any thread, while it is being written.
+//!
+//! Must never wait for the writer's I/O, nor hand out bytes whose checksum does not match.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+use crate::catalogue::lock;
+use crate::error::{Result, StoreError};
+use crate::files;
+use crate::index::Row;
+use crate::packs::hash;
+use crate::shared::Shared;
+use crate::types::{BlobRef, Locator, Record, RecordId, ReplayReport, Stats};
+
+/// Reads a store. Cheap to clone; sees what is written at once, synced or not.
+#[derive(Clone)]
+pub struct Reader {
+    shared: Arc<Shared>,
+}
+
+impl Reader {
+    pub(crate) fn new(shared: Arc<Shared>) -> Self {
+        Self { shared }
+    }
+
+    /// The record at a place.
+    pub fn record(&self, at: Locator) -> Result<Record, StoreError> {
+        self.shared.segments.record(at)
+    }
+
+    /// The record of this name.
+    pub fn record_by_id(&self, id: &RecordId) -> Result<Option<Record>, StoreError> {
+        let Some(at) = self.shared.locate_record(id)? else { return Ok(None) };
+        let record = self.record(at)?;
+        // A damaged index may name the wrong place.
+        if record.id == *id {
+            Ok(Some(record))
+        } else {
+            Err(StoreError::Index("a record's row names another".into()))
+        }
+    }
+
+    /// Whether there is a record of this name, in the index or appended since. After [`crate::Store::open`] this is
+    /// complete once the caller has replayed what the index lacks.
+    pub fn contains(&self, id: &RecordId) -> Result<bool, StoreError> {
+        Ok(self.shared.locate_record(id)?.is_some())
+    }
+
+    /// The exact bytes of a body.
+    pub fn blob(&self, blob: &BlobRef) -> Result<Vec<u8>, StoreError> {
+        let body = if blob.len == 0 {
+            Vec::new()
+        } else if let Some(recipe) = self.shared.locate_recipe(&blob.id)? {
+            self.shared.packs.body(blob, recipe)?
+        } else if let Some(piece) = self.shared.locate_piece(&blob.id)? {
+            self.shared.packs.piece(piece)?
+        } else {
+            return Err(StoreError::damaged(format!("no pack holds the body {}", hex(&blob.id))));
+        };
+        if body.len() as u64 != blob.len || hash(&body) != blob.id {
+            return Err(StoreError::damaged(format!("the body {} is not what was stored", hex(&blob.id))));
+        }
+        Ok(body)
+    }
+
+    /// The value of one of the caller's keys.
+    pub fn get(&self, key: &[u8]) -> Result<Option<Vec<u8>>, StoreError> {
+        self.shared.index().get(key)
+    }
+
+    /// The rows with `from <= key < to`, in order, from either end.
+    #[must_use]
+    pub fn scan(
+        &self,
+        from: &[u8],
+        to: &[u8],
+    ) -> impl DoubleEndedIterator<Item = Result<Row, StoreError>> + use<> {
+        self.shared.index().scan(from, to)
+    }
+
+    /// Hands over all records from `from_seq` on, in order, read from the journal. What is damaged is skipped and named.
+    pub fn replay(
+        &self,
+        from_seq: u64,
+        f: &mut dyn FnMut(Record) -> Result<(), StoreError>,
+    ) -> Result<ReplayReport, StoreError> {
+        let known = *lock(&self.shared.applied_at);
+        self.shared.segments.replay(from_seq, known, f)
+    }
+
+    /// Sizes and health.
+    pub fn stats(&self) -> Result<Stats, StoreError> {
+        let (segments, journal_bytes) = self.shared.segments.files.totals();
+        let (packs, pack_bytes) = self.shared.packs.files.totals();
+        let damaged = self.shared.segments.files.damage().len() + self.shared.packs.files.damage().len();
+        Ok(Stats {
+            journal_bytes,
+            pack_bytes,
+            index_bytes: self.shared.index().dir().map_or(Ok(0), files::disk_bytes)?,
+            segments,
+            packs,
+            damaged: damaged as u64,
+            last_seq: self.shared.last_seq.load(Ordering::Acquire),
+            applied: self.shared.applied.load(Ordering::Acquire),
+        })
+    }
+}
+
+fn hex(id: &[u8; 32]) -> String {
+    use std::fmt::Write as _;
+    id.iter().fold(String::with_capacity(64), |mut out, byte| {
+        let _ = write!(out, "{byte:02x}");
+        out
+    })
+}

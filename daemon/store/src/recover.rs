@@ -1,0 +1,142 @@
+//! Opening the index, whatever state it is in: a ladder from "as it is" down to "a new one".
+//!
+//! 1. Remove `snap.*.generating` (left by a crash, sled never opens again with it), open.
+//! 2. Remove all `snap.*` (sled can do without), open.
+//! 3. Set the directory aside as `quarantine-<n>` (only the newest is kept), start an empty index.
+//!
+//! sled may panic or hang on damaged files, so each try has a thread of its own and a time limit.
+//!
+//! The index lives in a generation of its own, `index/<n>/`; the highest number counts. Starting over is starting the
+//! next generation: a thread that still holds the old one cannot harm it.
+//!
+//! Must never set an index aside because the disk is full or another process has it.
+
+use std::path::{Path, PathBuf};
+use std::sync::mpsc::{RecvTimeoutError, sync_channel};
+use std::time::Duration;
+
+use crate::error::{Result, StoreError};
+use crate::files;
+use crate::index::SledIndex;
+use crate::types::Options;
+
+const QUARANTINE: &str = "quarantine-";
+const TIME_LIMIT: Duration = Duration::from_secs(30);
+
+/// How the index was opened.
+pub(crate) enum Found {
+    /// As it was left.
+    Intact,
+    /// Without its snapshots.
+    Repaired,
+    /// There was none.
+    Missing,
+    /// It could not be opened, and was set aside.
+    Replaced(String),
+}
+
+/// Where the index's generations are.
+pub(crate) struct IndexDir {
+    root: PathBuf,
+    quarantine: PathBuf,
+}
+
+impl IndexDir {
+    pub(crate) fn new(version_dir: &Path) -> Self {
+        Self { root: version_dir.join("index"), quarantine: version_dir.to_owned() }
+    }
+
+    /// Climbs down the ladder until an index is open.
+    pub(crate) fn open(&self, options: &Options) -> Result<(SledIndex, Found)> {
+        files::private_dir(&self.root)?;
+        let mut generations = self.generations()?;
+        let Some((number, dir)) = generations.pop() else {
+            return Ok((self.create(1, options)?, Found::Missing));
+        };
+        for (_, old) in generations {
+            files::remove(&old)?;
+        }
+        remove_snapshots(&dir, |name| name.ends_with(".generating"))?;
+        let first = match attempt(&dir, options) {
+            Ok(index) => return Ok((index, Found::Intact)),
+            Err(error) => self.worth_repairing(error)?,
+        };
+        tracing::warn!(error = %first, "the index does not open; trying without its snapshots");
+        remove_snapshots(&dir, |_| true)?;
+        let second = match attempt(&dir, options) {
+            Ok(index) => return Ok((index, Found::Repaired)),
+            Err(error) => self.worth_repairing(error)?,
+        };
+        tracing::error!(error = %second, "the index is lost and set aside; it comes back from the journal");
+        self.set_aside(&dir)?;
+        Ok((self.create(number + 1, options)?, Found::Replaced(first.to_string())))
+    }
+
+    /// Starts an empty generation. The previous one may still be open; its files go.
+    pub(crate) fn start_over(&self, options: &Options) -> Result<SledIndex> {
+        let old = self.generations()?;
+        let index = self.create(old.last().map_or(1, |(number, _)| number + 1), options)?;
+        for (_, dir) in old {
+            files::remove(&dir)?;
+        }
+        Ok(index)
+    }
+
+    fn create(&self, number: u32, options: &Options) -> Result<SledIndex> {
+        let dir = self.root.join(format!("{number:06}"));
+        files::private_dir(&dir)?;
+        attempt(&dir, options)
+    }
+
+    fn generations(&self) -> Result<Vec<(u32, PathBuf)>> {
+        files::numbered(&self.root, "")
+    }
+
+    /// Passes on what no repair helps against.
+    fn worth_repairing(&self, error: StoreError) -> Result<StoreError> {
+        let root = self.root.display();
+        match error {
+            StoreError::Index(why) if why.contains("could not acquire lock") => {
+                Err(StoreError::Index(format!("{root}: another process has it open")))
+            }
+            error @ (StoreError::Index(_) | StoreError::Damaged { .. }) => Ok(error),
+            other => Err(other),
+        }
+    }
+
+    fn set_aside(&self, dir: &Path) -> Result<()> {
+        let mut newest = 0;
+        for (number, old) in files::named(&self.quarantine, QUARANTINE, "")? {
+            newest = newest.max(number);
+            files::remove(&old)?;
+        }
+        let target = self.quarantine.join(format!("{QUARANTINE}{}", newest + 1));
+        fs_err::rename(dir, target).map_err(|e| StoreError::io(dir, e))
+    }
+}
+
+fn remove_snapshots(dir: &Path, which: impl Fn(&str) -> bool) -> Result<()> {
+    for (path, _) in files::entries(dir)? {
+        let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
+        if name.starts_with("snap.") && which(name) {
+            files::remove(&path)?;
+        }
+    }
+    Ok(())
+}
+
+/// Opens on a thread of its own. A thread that hangs is left behind.
+fn attempt(dir: &Path, options: &Options) -> Result<SledIndex> {
+    let (send, receive) = sync_channel(1);
+    let (path, options) = (dir.to_owned(), *options);
+    std::thread::Builder::new()
+        .name("ccd-index-open".into())
+        .spawn(move || drop(send.send(SledIndex::open(&path, &options))))
+        .map_err(|e| StoreError::io(dir, e))?;
+    let failed = |why: &str| StoreError::Index(format!("{}: sled {why}", dir.display()));
+    match receive.recv_timeout(TIME_LIMIT) {
+        Ok(opened) => opened,
+        Err(RecvTimeoutError::Disconnected) => Err(failed("panicked while opening")),
+        Err(RecvTimeoutError::Timeout) => Err(failed("did not open in time")),
+    }
+}

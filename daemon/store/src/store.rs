@@ -1,0 +1,288 @@
+//! The writer: ties the journal, the packs, the index and the watermark together.
+//!
+//! Order of things: a body's pieces, the record that names it, `sync` (packs before the journal), and only then the
+//! acknowledgement. The index follows whenever the caller applies; it may be behind the journal, never ahead of it.
+//!
+//! Must never return `Ok` from `sync` unless everything before it is durable.
+
+use std::collections::{HashSet, VecDeque};
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+use crate::blobs::{self, Families, Unsynced};
+use crate::block::BlockMetaV1;
+use crate::catalogue::{lock, read, write};
+use crate::error::{Result, StoreError};
+use crate::files::DataFile;
+use crate::index::{self, FIRST_CALLER_BYTE, StateV1};
+use crate::journal::Journal;
+use crate::pack::PackWriter;
+use crate::packs::{PACK_HEADER, Packs, hash};
+use crate::reader::Reader;
+use crate::recipe::{BlockAt, PieceAt};
+use crate::recover::IndexDir;
+use crate::shared::{Pending, Shared};
+use crate::types::{BlobRef, Locator, Mutation, NewRecord, Options, Record, RecordId};
+use crate::watermark::{WatermarkFile, WatermarkV1};
+
+/// How many rows of pieces wait for the caller's next batch before they get one of their own.
+const PENDING_PIECES: usize = 8_192;
+
+/// The store's single writer. Lives on one thread of the caller's; [`Reader`]s live anywhere.
+pub struct Store {
+    pub(crate) shared: Arc<Shared>,
+    pub(crate) options: Options,
+    pub(crate) journal: Journal,
+    pub(crate) packs: PackWriter,
+    pub(crate) watermark: WatermarkFile,
+    pub(crate) oldest: u32,
+    pub(crate) index_dir: IndexDir,
+    /// Its presence says that the index must be rebuilt at the next opening.
+    pub(crate) rebuild_marker: PathBuf,
+    pub(crate) families: Families,
+    pub(crate) unsynced: Unsynced,
+    /// Records appended since the last good sync.
+    pub(crate) unsynced_records: HashSet<RecordId>,
+    /// Records whose rows are not in the index, by sequence number.
+    pub(crate) unapplied: VecDeque<(u64, RecordId, Locator)>,
+    /// Keeps other processes out.
+    pub(crate) _lock: DataFile,
+}
+
+impl Store {
+    /// Something to read the store with, from any thread.
+    #[must_use]
+    pub fn reader(&self) -> Reader {
+        Reader::new(Arc::clone(&self.shared))
+    }
+
+    /// The last record that the index accounts for, 0 if none.
+    #[must_use]
+    pub fn applied(&self) -> u64 {
+        self.shared.applied.load(Ordering::Acquire)
+    }
+
+    /// The last record journalled, 0 if none.
+    #[must_use]
+    pub fn last_seq(&self) -> u64 {
+        self.journal.last_seq()
+    }
+
+    /// Stores a body, each piece of it once. `family` names what is likely to repeat (a session's requests; keep its
+    /// responses in another family). Durable after the next [`Store::sync`].
+    pub fn put_blob(&mut self, family: &[u8], bytes: &[u8]) -> Result<BlobRef, StoreError> {
+        let put =
+            blobs::put(&self.shared, &mut self.packs, &mut self.families, &mut self.unsynced, family, bytes);
+        if self.packs.take_gave_up() {
+            self.give_up();
+        }
+        let blob = put?;
+        if self.pending_pieces() > PENDING_PIECES {
+            self.apply(self.applied(), Vec::new())?;
+        }
+        Ok(blob)
+    }
+
+    /// Journals records as one frame: all of them or, after an error, none. Durable after the next [`Store::sync`].
+    pub fn append(&mut self, records: Vec<NewRecord>) -> Result<Vec<Record>, StoreError> {
+        if records.is_empty() {
+            return Ok(Vec::new());
+        }
+        let frame = self.journal.prepare(&records)?;
+        if self.journal.needs_segment(&frame) {
+            self.sync()?;
+        }
+        let records = self.journal.append(frame, records)?;
+        self.unsynced_records.extend(records.iter().map(|record| record.id));
+        self.reindex(&records);
+        self.shared.last_seq.store(self.journal.last_seq(), Ordering::Release);
+        Ok(records)
+    }
+
+    /// Makes everything put and appended so far durable. After an error nothing of it may be acknowledged: it is
+    /// given up, its records are not contained any more, and it has to be put and appended again.
+    pub fn sync(&mut self) -> Result<(), StoreError> {
+        if !self.packs.is_dirty() && !self.journal.is_dirty() {
+            return Ok(());
+        }
+        if let Err(error) = self.packs.sync().and_then(|()| self.journal.sync()) {
+            self.packs.take_gave_up();
+            self.give_up();
+            return Err(error);
+        }
+        self.unsynced = Unsynced::default();
+        self.unsynced_records.clear();
+        self.write_watermark();
+        Ok(())
+    }
+
+    /// Changes the index by one atomic batch: the caller's mutations, the rows of all records up to `upto_seq`, the
+    /// places of new pieces, and `upto_seq` itself as [`Store::applied`].
+    pub fn apply(&mut self, upto_seq: u64, mutations: Vec<Mutation>) -> Result<(), StoreError> {
+        self.apply_upto_pack(upto_seq, mutations, self.packs.end())
+    }
+
+    fn apply_upto_pack(&mut self, upto_seq: u64, mutations: Vec<Mutation>, pack: (u32, u64)) -> Result<()> {
+        let applied = self.applied();
+        if upto_seq > self.last_seq() {
+            return Err(StoreError::Misuse("applied a record that was never journalled"));
+        }
+        let own = |key: &[u8]| key.first().is_none_or(|first| *first < FIRST_CALLER_BYTE);
+        if mutations.iter().any(|(Mutation::Put(key, _) | Mutation::Delete(key))| own(key)) {
+            return Err(StoreError::Misuse("a key below 0x20"));
+        }
+        let applied = applied.max(upto_seq);
+        let records = self.unapplied.partition_point(|(seq, ..)| *seq <= applied);
+        let mut batch = mutations;
+        batch.extend(self.unapplied.iter().take(records).map(|(_, id, at)| index::put_record(id, *at)));
+        {
+            let pending = read(&self.shared.pending);
+            for (hash, at) in &pending.pieces {
+                batch.push(index::put_piece(hash, *at)?);
+            }
+            for (id, at) in &pending.recipes {
+                batch.push(index::put_recipe(id, *at)?);
+            }
+        }
+        let (pack, pack_len) = pack;
+        let last = records.checked_sub(1).and_then(|last| self.unapplied.get(last));
+        let applied_at = last.map(|(seq, _, at)| (*seq, *at)).or(*lock(&self.shared.applied_at));
+        let state = StateV1 { view_version: self.options.view_version, applied, applied_at, pack, pack_len };
+        batch.push(index::put_state(&state)?);
+        self.shared.index().apply(batch)?;
+        let mut pending = write(&self.shared.pending);
+        for (_, id, _) in self.unapplied.drain(..records) {
+            pending.records.remove(&id);
+        }
+        pending.pieces.clear();
+        pending.recipes.clear();
+        drop(pending);
+        *lock(&self.shared.applied_at) = applied_at;
+        self.shared.applied.store(applied, Ordering::Release);
+        Ok(())
+    }
+
+    /// Queues the rows of replayed records for the next [`Store::apply`].
+    pub fn reindex(&mut self, records: &[Record]) {
+        let mut pending = write(&self.shared.pending);
+        for Record { seq, id, locator, .. } in records {
+            pending.records.insert(*id, *locator);
+            self.unapplied.push_back((*seq, *id, *locator));
+        }
+    }
+
+    /// Makes everything durable, the index too. For shutdown.
+    pub fn flush(&mut self) -> Result<(), StoreError> {
+        self.sync()?;
+        if self.pending_pieces() > 0 {
+            self.apply(self.applied(), Vec::new())?;
+        }
+        self.shared.index().flush()
+    }
+
+    /// Empties the index, so that the caller replays everything: [`Store::applied`] is 0 afterwards. The places of
+    /// pieces are found again by scanning the packs.
+    pub fn reset_views(&mut self) -> Result<(), StoreError> {
+        let index = self.index_dir.start_over(&self.options)?;
+        let old = self.shared.set_index(Arc::new(index));
+        // sled writes when it is dropped, and may hang on a full disk.
+        std::thread::Builder::new()
+            .name("ccd-index-drop".into())
+            .spawn(move || drop(old))
+            .map_err(|e| StoreError::io(self.shared.segments.files.dir(), e))?;
+        *write(&self.shared.pending) = Pending::default();
+        self.unapplied.clear();
+        *lock(&self.shared.applied_at) = None;
+        self.shared.applied.store(0, Ordering::Release);
+        self.index_packs(0, 0)
+    }
+
+    /// Forgets everything since the last good sync, after one failed.
+    fn give_up(&mut self) {
+        self.journal.give_up();
+        self.families.forget();
+        let synced = self.journal.synced_seq();
+        let unsynced = std::mem::take(&mut self.unsynced);
+        let records = std::mem::take(&mut self.unsynced_records);
+        self.unapplied.retain(|(seq, ..)| *seq <= synced);
+        lock(&self.shared.applied_at).take_if(|(seq, _)| *seq > synced);
+        {
+            let mut pending = write(&self.shared.pending);
+            pending.records.retain(|id, _| !records.contains(id));
+            pending.pieces.retain(|hash, _| !unsynced.pieces.contains(hash));
+            pending.recipes.retain(|id, _| !unsynced.recipes.contains(id));
+        }
+        let mut batch: Vec<_> = records.iter().map(index::delete_record).collect();
+        batch.extend(unsynced.pieces.iter().map(index::delete_piece));
+        batch.extend(unsynced.recipes.iter().map(index::delete_recipe));
+        let forgotten = self.shared.index().apply(batch);
+        if forgotten.is_ok() && self.applied() <= synced {
+            return;
+        }
+        tracing::error!("the index knows records that were given up; it is rebuilt at the next start");
+        if let Err(error) = DataFile::open(&self.rebuild_marker, true) {
+            tracing::error!(%error, "could not note that the index must be rebuilt");
+        }
+    }
+
+    pub(crate) fn write_watermark(&mut self) {
+        let (segment, segment_len) = self.journal.position();
+        let (pack, pack_len) = self.packs.position();
+        let last_seq = self.journal.synced_seq();
+        let mark =
+            WatermarkV1 { turn: 0, oldest: self.oldest, segment, segment_len, last_seq, pack, pack_len };
+        if let Err(error) = self.watermark.write(mark) {
+            tracing::warn!(%error, "could not write the watermark; the next start looks at more of the journal");
+        }
+    }
+
+    /// Finds the pieces and recipes in the packs from a position on, and brings them into the index.
+    pub(crate) fn index_packs(&mut self, pack: u32, pack_len: u64) -> Result<()> {
+        let packs = Arc::clone(&self.shared.packs);
+        for (number, entry) in packs.files.list().into_iter().filter(|(number, _)| *number >= pack) {
+            let mut at = if number == pack { pack_len.max(PACK_HEADER as u64) } else { PACK_HEADER as u64 };
+            while let Some((found, (head, meta))) = packs.next_block(number, at, entry.len)? {
+                if found > at {
+                    packs.files.report(number, at, found);
+                }
+                at = found + head.len();
+                let Ok(offset) = u32::try_from(found) else { break };
+                self.index_block(&packs, BlockAt { pack: number, offset }, meta);
+                if self.pending_pieces() > PENDING_PIECES {
+                    self.apply_upto_pack(self.applied(), Vec::new(), (number, at))?;
+                }
+            }
+            if at < entry.len {
+                packs.files.report(number, at, entry.len);
+            }
+        }
+        Ok(())
+    }
+
+    fn index_block(&self, packs: &Packs, at: BlockAt, meta: BlockMetaV1) {
+        let group = match packs.group(at) {
+            Ok(group) => group,
+            Err(error) => {
+                tracing::warn!(%error, "a block cannot be read; its pieces are lost");
+                return;
+            }
+        };
+        let mut pending = write(&self.shared.pending);
+        for (bytes, entry) in group.pieces(at).zip(0..) {
+            pending.pieces.insert(hash(bytes), PieceAt { block: at, entry });
+        }
+        if let Some(recipe) = meta.recipe {
+            pending.recipes.insert(recipe.id, at);
+        }
+    }
+
+    fn pending_pieces(&self) -> usize {
+        let pending = read(&self.shared.pending);
+        pending.pieces.len() + pending.recipes.len()
+    }
+}
+
+#[cfg(test)]
+#[path = "store_tests.rs"]
+mod tests;

@@ -1,0 +1,122 @@
+//! What the store's tests share.
+#![allow(dead_code, unreachable_pub, clippy::unwrap_used)]
+
+use std::path::{Path, PathBuf};
+
+use ccd_store::{Mutation, NewRecord, Opened, Options, Record, RecordId, Report, Store, StoreError};
+
+/// Small files, so that tests see many.
+pub fn options() -> Options {
+    Options { segment_bytes: 64 << 10, cache_bytes: 1 << 20, ..Options::default() }
+}
+
+pub fn id(n: u64) -> RecordId {
+    let mut id = [0; 16];
+    id[8..].copy_from_slice(&n.to_be_bytes());
+    id
+}
+
+/// Bytes that do not compress, the same for the same seed.
+pub fn noise(seed: u64, len: usize) -> Vec<u8> {
+    let mut state = seed.wrapping_mul(0x9E37_79B9_7F4A_7C15) | 1;
+    let mut step = || {
+        state ^= state << 13;
+        state ^= state >> 7;
+        state ^= state << 17;
+        state.to_le_bytes()
+    };
+    (0..len.div_ceil(8)).flat_map(|_| step()).take(len).collect()
+}
+
+pub fn new_record(n: u64) -> NewRecord {
+    NewRecord { kind: 1, schema: 1, id: id(n), at_ns: 1_700_000_000_000_000_000 + n, body: noise(n, 100) }
+}
+
+/// Opens and brings the "views" (one row per record: `r` + id) up to date.
+pub fn open_with(dir: &Path, options: Options) -> (Store, Report) {
+    let Opened { mut store, report } = Store::open(dir, options).unwrap();
+    let mut batch = Vec::new();
+    let reader = store.reader();
+    reader
+        .replay(store.applied() + 1, &mut |record| {
+            batch.push(record);
+            if batch.len() == 256 { project(&mut store, &mut batch) } else { Ok(()) }
+        })
+        .unwrap();
+    project(&mut store, &mut batch).unwrap();
+    (store, report)
+}
+
+fn project(store: &mut Store, batch: &mut Vec<Record>) -> Result<(), StoreError> {
+    let Some(last) = batch.last() else { return Ok(()) };
+    let upto = last.seq;
+    store.reindex(batch);
+    store.apply(upto, batch.drain(..).flat_map(|record| view(&record)).collect())
+}
+
+pub fn open(dir: &Path) -> (Store, Report) {
+    open_with(dir, options())
+}
+
+pub fn view(record: &Record) -> Vec<Mutation> {
+    vec![Mutation::Put([&b"r"[..], &record.id].concat(), record.seq.to_be_bytes().to_vec())]
+}
+
+/// Appends, syncs and applies records `from..to`, `batch` at a time.
+pub fn fill(store: &mut Store, from: u64, to: u64, batch: usize) -> Vec<Record> {
+    let numbers: Vec<u64> = (from..to).collect();
+    let mut all = Vec::new();
+    for numbers in numbers.chunks(batch) {
+        let records = store.append(numbers.iter().map(|n| new_record(*n)).collect()).unwrap();
+        store.sync().unwrap();
+        let mutations = records.iter().flat_map(view).collect();
+        store.apply(records.last().unwrap().seq, mutations).unwrap();
+        all.extend(records);
+    }
+    all
+}
+
+/// The ids of all records, as the index sees them.
+pub fn views(store: &Store) -> Vec<RecordId> {
+    store.reader().scan(b"r", b"s").map(|row| row.unwrap().0[1..].try_into().unwrap()).collect()
+}
+
+pub fn replayed(store: &Store) -> Vec<Record> {
+    let mut records = Vec::new();
+    store
+        .reader()
+        .replay(1, &mut |record| {
+            records.push(record);
+            Ok(())
+        })
+        .unwrap();
+    records
+}
+
+/// A copy of the store as a kill would leave it.
+pub fn copy(from: &Path, to: &Path) {
+    std::fs::create_dir_all(to).unwrap();
+    for entry in std::fs::read_dir(from).unwrap() {
+        let entry = entry.unwrap();
+        let target = to.join(entry.file_name());
+        if entry.file_type().unwrap().is_dir() {
+            copy(&entry.path(), &target);
+        } else {
+            std::fs::copy(entry.path(), target).unwrap();
+        }
+    }
+}
+
+/// The files in one of the store's directories, in order.
+pub fn files(dir: &Path, name: &str) -> Vec<PathBuf> {
+    let mut files: Vec<_> =
+        std::fs::read_dir(dir.join("v1").join(name)).unwrap().map(|e| e.unwrap().path()).collect();
+    files.sort();
+    files
+}
+
+pub fn flip(path: &Path, at: usize) {
+    let mut bytes = std::fs::read(path).unwrap();
+    bytes[at] ^= 0x55;
+    std::fs::write(path, bytes).unwrap();
+}

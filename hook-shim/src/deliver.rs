@@ -1,0 +1,125 @@
+//! Hands one frame to the daemon and waits for its answer, never beyond the deadline.
+//!
+//! Reads and writes carry timeouts. `connect` on a Unix socket has none in std, and blocks while the backlog
+//! of a stopped daemon is full; a watchdog thread, alive only meanwhile, spools the event and ends the process.
+
+use std::io::{self, Read, Write};
+use std::os::unix::net::UnixStream;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
+
+use ccd_proto::frame::{REPLY_LEN, Status, decode_reply};
+
+use crate::spool;
+
+/// Bytes written per call, so that the deadline is looked at between calls.
+const PIECE: usize = 256 << 10;
+
+/// Sends `frame` and returns what became of it and what the daemon wants printed.
+///
+/// `fallback` is where the event goes if connecting alone takes longer than the deadline allows.
+pub(crate) fn deliver(
+    socket: &Path,
+    frame: &'static [u8],
+    deadline: Instant,
+    fallback: Option<(PathBuf, String)>,
+) -> io::Result<(Status, Vec<u8>)> {
+    let mut stream = connect(socket, frame, deadline, fallback)?;
+    for piece in frame.chunks(PIECE) {
+        stream.set_write_timeout(Some(left(deadline)?))?;
+        stream.write_all(piece)?;
+    }
+    let mut head = [0; REPLY_LEN];
+    read_exact(&mut stream, &mut head, deadline)?;
+    let (status, len) = decode_reply(&head).map_err(io::Error::other)?;
+    let mut decision = vec![0; len as usize];
+    read_exact(&mut stream, &mut decision, deadline)?;
+    Ok((status, decision))
+}
+
+fn connect(
+    socket: &Path,
+    frame: &'static [u8],
+    deadline: Instant,
+    fallback: Option<(PathBuf, String)>,
+) -> io::Result<UnixStream> {
+    let Some((dir, file)) = fallback else { return UnixStream::connect(socket) };
+    // An absent or dead socket answers at once; only a live one can block.
+    let connected = Arc::new(AtomicBool::new(false));
+    let seen = Arc::clone(&connected);
+    let watchdog = std::thread::Builder::new().stack_size(64 << 10).spawn(move || {
+        std::thread::park_timeout(deadline.saturating_duration_since(Instant::now()));
+        if !seen.load(Ordering::Acquire) {
+            spool::write(&dir, &file, frame);
+            // Nothing is left to be done, and the main thread sits in a call that nothing ends.
+            #[allow(clippy::exit)]
+            std::process::exit(0);
+        }
+    });
+    let stream = UnixStream::connect(socket);
+    connected.store(true, Ordering::Release);
+    if let Ok(watchdog) = watchdog {
+        watchdog.thread().unpark();
+    }
+    stream
+}
+
+/// Time left until the deadline; an error once there is none.
+fn left(deadline: Instant) -> io::Result<Duration> {
+    match deadline.checked_duration_since(Instant::now()) {
+        Some(left) if !left.is_zero() => Ok(left),
+        _ => Err(io::ErrorKind::TimedOut.into()),
+    }
+}
+
+fn read_exact(stream: &mut UnixStream, mut buf: &mut [u8], deadline: Instant) -> io::Result<()> {
+    while !buf.is_empty() {
+        stream.set_read_timeout(Some(left(deadline)?))?;
+        match stream.read(buf) {
+            Ok(0) => return Err(io::ErrorKind::UnexpectedEof.into()),
+            Ok(n) => buf = &mut buf[n..],
+            Err(e) if e.kind() == io::ErrorKind::Interrupted => {}
+            Err(e) => return Err(e),
+        }
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::os::unix::net::UnixListener;
+
+    const FRAME: &[u8] = b"frame";
+
+    #[test]
+    fn the_answer_is_handed_back() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("s");
+        let listener = UnixListener::bind(&path).unwrap();
+        let server = std::thread::spawn(move || {
+            let (mut s, _) = listener.accept().unwrap();
+            let mut got = [0; 5];
+            s.read_exact(&mut got).unwrap();
+            s.write_all(&ccd_proto::frame::encode_reply(Status::Durable, 2)).unwrap();
+            s.write_all(b"{}").unwrap();
+            got
+        });
+        let deadline = Instant::now() + Duration::from_secs(20);
+        let got = deliver(&path, FRAME, deadline, None).unwrap();
+        assert_eq!(got, (Status::Durable, b"{}".to_vec()));
+        assert_eq!(&server.join().unwrap(), FRAME);
+    }
+
+    #[test]
+    fn a_daemon_that_never_answers_ends_in_a_timeout() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("s");
+        let _listener = UnixListener::bind(&path).unwrap();
+        let got = deliver(&path, FRAME, Instant::now() + Duration::from_millis(30), None);
+        let kind = got.unwrap_err().kind();
+        assert!(matches!(kind, io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut), "{kind:?}");
+    }
+}

@@ -1,0 +1,97 @@
+//! cc-hook as the client starts it: from spawn to exit, with the event on its standard input, the daemon up.
+
+use std::io::Write;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::time::{Duration, Instant};
+
+use ccd_tests::harness::events::HookSession;
+use ccd_tests::harness::{Daemon, TestHome, binary, eventually, repo_root};
+
+use crate::stats::{Samples, micros, ratio};
+
+const ROUNDS: usize = 400;
+
+pub(crate) fn run(rounds: Option<usize>) {
+    let rounds = rounds.unwrap_or(ROUNDS);
+    let home = TestHome::new("http://127.0.0.1:9");
+    let _daemon = Daemon::start(&home);
+    let built = home.ccd().with_file_name("built");
+    std::fs::create_dir(&built).unwrap();
+    let programs = [
+        ("empty static program", compile("empty", &built)),
+        ("reads its input", compile("drain", &built)),
+        ("cc-hook", shim()),
+    ];
+    println!("cc-hook: whole process, µs, {rounds} interleaved starts each; daemon up");
+    println!(
+        "{:>8}  {:<22} {:>8} {:>8} {:>8}  ratio of medians to the empty program",
+        "event", "program", "min", "median", "p90"
+    );
+    let mut sent = 0;
+    for (label, size) in [("2 KB", 2 << 10), ("50 KB", 50 << 10), ("1 MB", 1 << 20)] {
+        let mut samples = [const { Vec::new() }; 3].map(|_: Vec<Duration>| Samples::default());
+        for round in 0..rounds {
+            let event =
+                HookSession::new().before_tool(&format!("toolu_{size}_{round}"), &"x".repeat(size - 300));
+            for (n, (_, program)) in programs.iter().enumerate() {
+                samples[n].push(start(&home, program, &event));
+            }
+        }
+        sent += rounds as u64;
+        let floor = micros(samples[0].median());
+        for ((name, _), samples) in programs.iter().zip(&samples) {
+            let [min, median, p90] = [0, 50, 90].map(|percent| micros(samples.percentile(percent)));
+            println!("{label:>8}  {name:<22} {min:>8.0} {median:>8.0} {p90:>8.0}  {}", ratio(median, floor));
+        }
+    }
+    let hooks = eventually("every event is recorded", || {
+        Some(home.running().hooks).filter(|hooks| hooks.events == sent && hooks.spooled == 0)
+    });
+    println!("{} events recorded\n", hooks.events);
+}
+
+/// One start: spawn, hand the event over, wait for the end.
+fn start(home: &TestHome, program: &Path, event: &[u8]) -> Duration {
+    let mut command = Command::new(program);
+    command.env_clear().envs(home.env());
+    command.stdin(Stdio::piped()).stdout(Stdio::null()).stderr(Stdio::null());
+    let begin = Instant::now();
+    let mut child = command.spawn().unwrap();
+    // The empty program does not read: its end of the pipe is closed early, and that is no error.
+    let _ = child.stdin.take().unwrap().write_all(event);
+    assert!(child.wait().unwrap().success());
+    begin.elapsed()
+}
+
+/// The shim as it is installed: built with its own profile where that was done.
+fn shim() -> PathBuf {
+    let release = binary("cc-hook");
+    let own = release.parent().and_then(Path::parent).unwrap().join("hook/cc-hook");
+    if own.is_file() {
+        return own;
+    }
+    println!("note: no build of cc-hook with `--profile hook`; measuring {}", release.display());
+    release
+}
+
+/// Builds one of the programs beside this file with the shim's profile.
+fn compile(name: &str, into: &Path) -> PathBuf {
+    let program = into.join(name);
+    let rustc = std::env::var_os("RUSTC").unwrap_or_else(|| "rustc".into());
+    let mut command = Command::new(rustc);
+    command.args([
+        "--edition=2024",
+        "-Copt-level=s",
+        "-Cpanic=abort",
+        "-Clto=fat",
+        "-Ccodegen-units=1",
+        "-Cstrip=symbols",
+    ]);
+    if cfg!(target_os = "linux") {
+        command.arg("-Ctarget-feature=+crt-static");
+    }
+    let source = repo_root().join("tests/bench").join(name).with_extension("rs");
+    assert!(command.arg(source).arg("-o").arg(&program).status().unwrap().success());
+    program
+}

@@ -1,0 +1,59 @@
+//! `ccd-bench`: the budgets of the hook and of the proxy, each measured in one run beside what it is held
+//! against: a program that does nothing, a bare proxy, nginx.
+//!
+//! ```text
+//! cargo build --release --bins && cargo run --release -p ccd-tests --bin ccd-bench -- [hook|proxy] [--rounds N]
+//! ```
+//!
+//! Everything is interleaved, so that a machine that is busy is busy for all; what counts are the ratios. No
+//! figure here fails anything.
+#![allow(clippy::print_stdout, reason = "its output is for the person who runs it")]
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "a bench that cannot go on stops with a message")]
+
+mod bare;
+mod hook;
+mod origin;
+mod proxy;
+mod stats;
+mod target;
+
+use clap::{Parser, Subcommand};
+
+/// Benches of the hook and the proxy.
+#[derive(Parser)]
+#[command(name = "ccd-bench", version)]
+struct Args {
+    /// What to measure; without it, everything.
+    #[command(subcommand)]
+    what: Option<What>,
+    /// Rounds of each case; without it, as many as a steady median takes.
+    #[arg(long, global = true)]
+    rounds: Option<usize>,
+}
+
+#[derive(Subcommand)]
+enum What {
+    /// cc-hook, whole process, beside programs that do nothing or just read.
+    Hook,
+    /// The proxy, beside a direct connection, a bare hyper proxy and nginx.
+    Proxy,
+    /// The bare proxy itself (started by `proxy` as a process of its own).
+    #[command(hide = true)]
+    Bare {
+        /// `address:port` to send to.
+        upstream: String,
+    },
+}
+
+fn main() {
+    let args = Args::parse();
+    match args.what {
+        Some(What::Bare { upstream }) => bare::serve(&upstream),
+        Some(What::Hook) => hook::run(args.rounds),
+        Some(What::Proxy) => proxy::run(args.rounds),
+        None => {
+            hook::run(args.rounds);
+            proxy::run(args.rounds);
+        }
+    }
+}

@@ -1,0 +1,17 @@
+//! Black-box tests of the real binaries.
+//!
+//! Every test has a home, a mock or an upstream, and a daemon of its own, so all of them may run at once. None
+//! reads a clock to decide what is right, and none is ever skipped: what a test needs and does not find fails it.
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test fails by a panic")]
+
+mod check;
+mod contract;
+mod hook;
+mod install;
+mod kill9;
+mod proxy;
+mod proxy_faults;
+mod proxy_raw;
+mod readme;
+mod real_client;
+mod scenario;

@@ -1,0 +1,76 @@
+//! The README's way in, in a throw-away home: build and install with one command, look, and take it back.
+
+use std::collections::BTreeSet;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use ccd_tests::harness::{TestHome, repo_root, run, run_within};
+use ccd_tests::mock::{Mock, Script};
+
+/// A release build from nothing, on two cores that others use as well.
+const BUILD: Duration = Duration::from_secs(20 * 60);
+
+#[test]
+fn the_installer_builds_installs_and_proves_it_and_uninstall_takes_it_back() {
+    let mock = Mock::start(Script::new());
+    let home = TestHome::new(&mock.url());
+    let settings = "{ \"model\": \"opus\" }\n";
+    home.write_settings(settings);
+    let prefix = home.ccd().with_file_name("prefix");
+
+    let mut install = home.command(&repo_root().join("packaging/install.sh"));
+    install.env("CCD_INSTALL_PREFIX", &prefix);
+    // The build needs what builds: this toolchain and the sources that it has already fetched.
+    for name in ["PATH", "CARGO_HOME", "RUSTUP_HOME", "RUSTUP_TOOLCHAIN", "CARGO_TARGET_DIR"] {
+        if let Some(value) = std::env::var_os(name) {
+            install.env(name, value);
+        }
+    }
+    if let Some(user) = std::env::home_dir() {
+        for (name, dir) in [("CARGO_HOME", ".cargo"), ("RUSTUP_HOME", ".rustup")] {
+            if std::env::var_os(name).is_none() && user.join(dir).is_dir() {
+                install.env(name, user.join(dir));
+            }
+        }
+    }
+    let _ = run_within(BUILD, &mut install, b"").ok();
+
+    let ccctl = |args: &[&str]| run(home.command(&prefix.join("bin/ccctl")).args(args), b"");
+    for name in ["ccd", "ccctl", "cc-hook"] {
+        assert!(prefix.join("bin").join(name).is_file(), "{name} is installed");
+    }
+    let status = ccctl(&["status", "--json"]).ok().json();
+    assert_eq!(status["daemon"]["running"], true, "{status}");
+    assert_eq!(status["hooks"]["installed"], true, "{status}");
+    let _ = ccctl(&["verify"]).ok();
+    let hooks = std::fs::read_to_string(plugin(&home).join("hooks/hooks.json")).unwrap();
+    assert!(hooks.contains(prefix.join("bin/cc-hook").to_str().unwrap()), "{hooks}");
+
+    let _ = ccctl(&["uninstall", "--now"]).ok();
+    assert_eq!(std::fs::read_to_string(home.settings()).unwrap(), settings);
+    assert!(!plugin(&home).exists());
+    let after = ccctl(&["status", "--json"]);
+    assert_eq!(after.code, Some(3), "{after}");
+}
+
+fn plugin(home: &TestHome) -> PathBuf {
+    home.user().join(".claude/skills/ccd")
+}
+
+#[test]
+fn the_readme_names_commands_that_exist() {
+    let readme = std::fs::read_to_string(repo_root().join("README.md")).unwrap();
+    assert!(readme.contains("packaging/install.sh"), "the README tells how to install");
+    let home = TestHome::new("http://127.0.0.1:9");
+    // Commands stand at the start of a line or in backticks.
+    let pieces = readme.lines().flat_map(|line| line.split('`')).map(str::trim_start);
+    let commands: BTreeSet<String> = pieces
+        .filter_map(|piece| piece.strip_prefix("ccctl "))
+        .map(|rest| rest.chars().take_while(char::is_ascii_lowercase).collect())
+        .filter(|command: &String| !command.is_empty())
+        .collect();
+    assert!(commands.len() > 5, "the README shows the commands: {commands:?}");
+    for command in commands {
+        let _ = home.ccctl(&[&command, "--help"]).ok();
+    }
+}

@@ -1,0 +1,21 @@
+//! The means to run the real binaries: a throw-away home, the daemon, `ccctl`, `cc-hook`, the real client, and
+//! raw sockets for what no polite HTTP library does.
+//!
+//! Invariants:
+//! - the environment of every child is built from nothing: what the machine happens to have set changes no test;
+//! - every process is ended by the drop of the value that stands for it, also when the test panics;
+//! - nobody sleeps and hopes: [`eventually`] waits for what must come true, and says what did not.
+
+mod client;
+mod daemon;
+pub mod events;
+mod home;
+mod process;
+mod wait;
+pub mod wire;
+
+pub use client::{CLIENT_VERSION, ClientRun, DUMMY_KEY, RealClient};
+pub use daemon::Daemon;
+pub use home::{TestHome, binary, repo_root};
+pub use process::{Out, run, run_within, signal};
+pub use wait::{PATIENCE, eventually, poll};
