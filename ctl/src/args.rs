@@ -250,7 +250,7 @@ pub struct LogsArgs {
     /// Begin this many lines before the end
     #[arg(short = 'n', long, value_name = "N", default_value_t = 50)]
     pub lines: usize,
-    /// Set the running daemon's log level: error, warn, info, debug, trace, or a filter such as ccd::source=debug
+    /// Set the running daemon's log level: error, warn, info, debug, trace, or a filter such as `ccd::source=debug`
     #[arg(long, value_name = "LEVEL")]
     pub level: Option<String>,
 }

@@ -84,10 +84,16 @@ impl<'a> Journal<'a> {
     pub fn base(&self, kind: FileKind, path: &Path, current: Option<&[u8]>) -> Result<Option<Vec<u8>>> {
         let Some(current) = current else { return Ok(None) };
         match self.manifest.file(path) {
-            Some(change) if change.ours.contains(&hash(current)) => self.original(change),
+            Some(change) if change.ours.contains(&hash(current)) => Self::original(change),
             Some(change) => self.without_ours(change, current),
             None => {
-                let unknown = FileChange { kind, path: path.to_owned(), original: None, ours: Vec::new(), written: Written::default() };
+                let unknown = FileChange {
+                    kind,
+                    path: path.to_owned(),
+                    original: None,
+                    ours: Vec::new(),
+                    written: Written::default(),
+                };
                 self.without_ours(&unknown, current)
             }
         }
@@ -127,7 +133,10 @@ impl<'a> Journal<'a> {
             Some(change) => {
                 // Contents that led back to another original are not ours to restore from any more.
                 if change.original == original {
-                    let more = std::mem::take(&mut change.ours).into_iter().filter(|h| !ours.contains(h)).collect::<Vec<_>>();
+                    let more = std::mem::take(&mut change.ours)
+                        .into_iter()
+                        .filter(|h| !ours.contains(h))
+                        .collect::<Vec<_>>();
                     ours.extend(more);
                 }
                 (change.original, change.ours) = (original, ours);
@@ -166,7 +175,7 @@ impl<'a> Journal<'a> {
     }
 
     /// The original's bytes, checked.
-    fn original(&self, change: &FileChange) -> Result<Option<Vec<u8>>> {
+    fn original(change: &FileChange) -> Result<Option<Vec<u8>>> {
         let Some(saved) = &change.original else { return Ok(None) };
         match files::read(&saved.copy)?.filter(|bytes| hash(bytes) == saved.blake3) {
             Some(bytes) => Ok(Some(bytes)),
@@ -182,7 +191,7 @@ impl<'a> Journal<'a> {
     /// not exist before.
     fn without_ours(&self, change: &FileChange, current: &[u8]) -> Result<Option<Vec<u8>>> {
         // A lost copy only means that no earlier value can be put back.
-        let original = self.original(change).unwrap_or_default();
+        let original = Self::original(change).unwrap_or_default();
         let left = match change.kind {
             FileKind::Own => return Ok(original),
             FileKind::Config => {
@@ -230,7 +239,7 @@ impl<'a> Journal<'a> {
         }
         // Without the copy there is still the way that works on files changed by somebody else.
         if change.ours.contains(&hash(bytes))
-            && let Ok(original) = self.original(change)
+            && let Ok(original) = Self::original(change)
         {
             let how = if original.is_some() { Undone::Restored } else { Undone::Removed };
             return Ok((planned(original), how));
@@ -258,14 +267,17 @@ impl<'a> Journal<'a> {
             }
             return Ok(how);
         }
-        Err(CommandError::failed(format!("{} keeps being changed by somebody else", path.display())).hint("try again in a moment"))
+        Err(CommandError::failed(format!("{} keeps being changed by somebody else", path.display()))
+            .hint("try again in a moment"))
     }
 
     fn write_back(&self, planned: &Planned) -> Result<()> {
         if planned.is_in_force() {
             return Ok(());
         }
-        if planned.kind == FileKind::Own && let Some(current) = &planned.current {
+        if planned.kind == FileKind::Own
+            && let Some(current) = &planned.current
+        {
             // Somebody may have changed a file of ours: what they wrote is kept.
             let known = self.manifest.file(&planned.path).is_some_and(|c| c.ours.contains(&hash(current)));
             if !known {
@@ -334,5 +346,4 @@ impl<'a> Journal<'a> {
 }
 
 #[cfg(test)]
-#[path = "changes_tests.rs"]
 mod tests;

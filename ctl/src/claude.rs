@@ -44,8 +44,11 @@ pub fn find(env: &Env) -> Option<PathBuf> {
 /// The client, or what to do without one.
 pub fn required(env: &Env) -> Result<PathBuf> {
     find(env).ok_or_else(|| {
-        CommandError::failed(format!("Claude Code is not there: no program `{}`", name(env).to_string_lossy()))
-            .hint("install it, or name it in CCCTL_CLAUDE")
+        CommandError::failed(format!(
+            "Claude Code is not there: no program `{}`",
+            name(env).to_string_lossy()
+        ))
+        .hint("install it, or name it in CCCTL_CLAUDE")
     })
 }
 

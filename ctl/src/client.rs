@@ -22,7 +22,7 @@ use tokio::net::{TcpStream, UnixStream};
 use tokio::runtime::Runtime;
 
 use crate::env::Env;
-use crate::error::{CommandError, Result};
+use crate::error::{CommandError, Kind, Result};
 use crate::printer::Printer;
 
 /// How long the daemon may take to begin its answer.
@@ -68,7 +68,12 @@ impl<'a> Client<'a> {
     }
 
     /// Asks with GET and hands the reply over piece by piece, as it arrives, until it ends or `take` fails.
-    pub fn stream(&self, out: &mut Printer, target: &str, mut take: impl FnMut(&mut Printer, &[u8]) -> Result<()>) -> Result<()> {
+    pub fn stream(
+        &self,
+        out: &mut Printer,
+        target: &str,
+        mut take: impl FnMut(&mut Printer, &[u8]) -> Result<()>,
+    ) -> Result<()> {
         self.runtime.block_on(async {
             let (head, mut body) = self.ask(Method::GET, target).await?;
             warn_of_other_version(out, &head);
@@ -97,7 +102,10 @@ impl<'a> Client<'a> {
                 return Err(CommandError::not_running());
             }
             Err(e) => {
-                return Err(CommandError::failed(format!("cannot reach the daemon at {}: {e}", socket.display())));
+                return Err(CommandError::failed(format!(
+                    "cannot reach the daemon at {}: {e}",
+                    socket.display()
+                )));
             }
         };
         let request = Request::builder()
@@ -118,7 +126,9 @@ impl<'a> Client<'a> {
 
     /// Asks `base_url` for its `/.ccd/ping`, which our proxy answers by itself. Returns its version.
     pub fn ping(&self, base_url: &str) -> Result<String> {
-        let failed = |why: String| CommandError::failed(format!("{} is not answered by ccd: {why}", without_token(base_url)));
+        let failed = |why: String| {
+            CommandError::failed(format!("{} is not answered by ccd: {why}", without_token(base_url)))
+        };
         let (authority, path) = split_url(base_url).ok_or_else(|| failed("it is no http:// URL".into()))?;
         let request = Request::builder()
             .uri(format!("{}/.ccd/ping", path.trim_end_matches('/')))
@@ -142,7 +152,8 @@ async fn exchange<S>(stream: S, request: Request<Empty<Bytes>>) -> Result<(Head,
 where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
-    let (mut sender, connection) = hyper::client::conn::http1::handshake(TokioIo::new(stream)).await.map_err(|e| broken(&e))?;
+    let (mut sender, connection) =
+        hyper::client::conn::http1::handshake(TokioIo::new(stream)).await.map_err(|e| broken(&e))?;
     // Ends with the body; its errors reach us through the body as well.
     tokio::spawn(async move { _ = connection.await });
     let (parts, body) = sender.send_request(request).await.map_err(|e| broken(&e))?.into_parts();
@@ -166,7 +177,8 @@ pub fn decode<T: DeserializeOwned>(body: &[u8]) -> Result<T> {
 
 fn broken(error: &hyper::Error) -> CommandError {
     let cause = std::error::Error::source(error).map(|s| format!(" ({s})")).unwrap_or_default();
-    CommandError::failed(format!("the connection to the daemon broke: {error}{cause}")).hint("`ccctl logs` may say why")
+    CommandError::new(Kind::Disconnected, format!("the connection to the daemon broke: {error}{cause}"))
+        .hint("`ccctl logs` may say why")
 }
 
 fn refused(head: &Head, body: &[u8]) -> CommandError {
@@ -183,7 +195,9 @@ fn refused(head: &Head, body: &[u8]) -> CommandError {
 fn warn_of_other_version(out: &mut Printer, head: &Head) {
     let Some(theirs) = head.headers.get("ccd-version").and_then(|v| v.to_str().ok()) else { return };
     if theirs != VERSION {
-        out.warn(format!("the daemon is version {theirs}, ccctl is {VERSION}: `ccctl restart` starts the installed one"));
+        out.warn(format!(
+            "the daemon is version {theirs}, ccctl is {VERSION}: `ccctl restart` starts the installed one"
+        ));
     }
 }
 
@@ -203,8 +217,7 @@ pub fn without_token(url: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::error::Kind;
-    use crate::testing::{Home, Reply};
+    use crate::testing::{Daemon, Home, Reply};
     use ccd_proto::api::{Reply as Envelope, Sessions};
 
     #[test]
@@ -263,8 +276,8 @@ mod tests {
         let client = Client::new(&client_env).unwrap();
         assert_eq!(client.ping(&format!("http://{}/tok", daemon.proxy)).unwrap(), VERSION);
         assert!(daemon.requests().contains(&"GET /tok/.ccd/ping".to_owned()));
-        let other = home.other_server();
-        let error = client.ping(&format!("http://{other}/secret")).unwrap_err();
+        let other = Daemon::none();
+        let error = client.ping(&format!("http://{}/secret", other.proxy)).unwrap_err();
         assert!(error.message.contains("something else"), "{error}");
         assert!(!error.message.contains("secret"));
         assert!(client.ping("http://127.0.0.1:1/tok").is_err());

@@ -1,8 +1,10 @@
-//! The one key that `install` may put into the daemon's `config.toml`: `upstream`. Text in, text out; the
-//! user's own configuration and comments stay.
+//! The one key that `install` may put into the daemon's `config.toml`: `upstream`, and what upstreams mean.
+//!
+//! Text in, text out; the user's own configuration and comments stay. Credentials in a URL are never shown.
 
 use toml_edit::{DocumentMut, Item, value};
 
+use crate::client::without_token;
 use crate::error::{CommandError, Result};
 
 /// The key.
@@ -51,6 +53,28 @@ fn normal(url: &str) -> String {
     format!("{scheme}://{host}{}", path.trim_end_matches('/'))
 }
 
+/// A base URL in the form that ccd writes: a loopback address and a token.
+#[must_use]
+pub fn is_anothers(url: &str) -> bool {
+    let Some((host, path)) = url.strip_prefix("http://").and_then(|rest| rest.split_once('/')) else {
+        return false;
+    };
+    let token = path.trim_end_matches('/');
+    host.starts_with("127.0.0.1:") && token.len() == 32 && token.bytes().all(|b| b.is_ascii_hexdigit())
+}
+
+/// A URL for messages: without credentials or tokens.
+#[must_use]
+pub fn shown(url: &str) -> String {
+    if is_anothers(url) {
+        return without_token(url);
+    }
+    match (url.split_once("://"), url.rsplit_once('@')) {
+        (Some((scheme, _)), Some((_, rest))) => format!("{scheme}://{rest}"),
+        _ => url.to_owned(),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -65,6 +89,16 @@ mod tests {
         assert_eq!(with_upstream(&after, None).unwrap(), before);
         assert_eq!(upstream(b"").unwrap(), None);
         assert!(with_upstream(b"= 1", None).is_err());
+    }
+
+    #[test]
+    fn urls_are_shown_without_what_is_secret_in_them() {
+        assert_eq!(shown("https://u:p@gw/x"), "https://gw/x");
+        assert_eq!(shown("https://gw/x"), "https://gw/x");
+        assert_eq!(
+            shown("http://127.0.0.1:7788/0123456789abcdef0123456789abcdef"),
+            "http://127.0.0.1:7788/…"
+        );
     }
 
     #[test]

@@ -19,6 +19,8 @@ use crate::service;
 const START_LIMIT: Duration = Duration::from_secs(60);
 /// How long streams may take to end: longer than the daemon itself waits for them.
 const DRAIN_LIMIT: Duration = Duration::from_secs(11 * 60);
+/// How long a daemon that another one has started may take to answer.
+const RIVAL_LIMIT: Duration = Duration::from_millis(500);
 /// How often we look.
 const LOOK: Duration = Duration::from_millis(50);
 
@@ -52,9 +54,18 @@ pub fn start_directly(env: &Env, out: &mut Printer, extra: &[(String, OsString)]
         .run(&invocation)
         .map_err(|e| CommandError::failed(format!("cannot run {}: {e}", program.display())))?;
     if !outcome.success() {
+        // Two sessions may start it at the same moment: one of them wins, and serves both.
+        let limit = Instant::now() + RIVAL_LIMIT;
+        while Instant::now() < limit {
+            if let Some(status) = status(env, out)? {
+                return Ok(status);
+            }
+            sleep(LOOK);
+        }
         let why = outcome.complaint();
         let why = why.strip_prefix("error: ").unwrap_or(&why);
-        return Err(CommandError::failed(format!("the daemon did not start: {why}")).hint("`ccctl logs` may say more"));
+        return Err(CommandError::failed(format!("the daemon did not start: {why}"))
+            .hint("`ccctl logs` may say more"));
     }
     wait_until_it_answers(env, out)
 }
@@ -67,7 +78,8 @@ pub fn wait_until_it_answers(env: &Env, out: &mut Printer) -> Result<Status> {
             return Ok(status);
         }
         if Instant::now() >= deadline {
-            return Err(CommandError::failed("the daemon was started, but does not answer").hint("`ccctl logs` may say why"));
+            return Err(CommandError::failed("the daemon was started, but does not answer")
+                .hint("`ccctl logs` may say why"));
         }
         sleep(LOOK);
     }
@@ -86,13 +98,24 @@ pub fn ensure(env: &Env, out: &mut Printer, extra: &[(String, OsString)]) -> Res
     }
 }
 
+/// As [`ensure`], for a daemon that shall stay: one that an uninstallation has left behind is replaced.
+pub fn ensure_lasting(env: &Env, out: &mut Printer) -> Result<(Status, bool)> {
+    let (status, started) = ensure(env, out, &[])?;
+    if status.daemon.state != "retiring" {
+        return Ok((status, started));
+    }
+    stop(env, out, false)?;
+    start(env, out, &[]).map(|status| (status, true))
+}
+
 /// Stops the daemon and waits until it is gone. Says whether there was one.
 pub fn stop(env: &Env, out: &mut Printer, now: bool) -> Result<bool> {
     let Some(status) = status(env, out)? else { return Ok(false) };
     let client = Client::new(env)?;
     match client.post(if now { "/v0/stop?now=1" } else { "/v0/stop" }) {
         // It may be gone before its answer has arrived.
-        Err(e) if now && e.kind == Kind::Failed && self::status(env, out).is_ok_and(|s| s.is_none()) => {}
+        Err(e)
+            if now && e.kind == Kind::Disconnected && self::status(env, out).is_ok_and(|s| s.is_none()) => {}
         Err(e) if e.kind == Kind::NotRunning => {}
         other => other?,
     }
@@ -107,6 +130,15 @@ fn wait_until_gone(env: &Env, out: &mut Printer, pid: Option<u32>) -> Result<()>
         // While it goes down, an answer may break off: only a socket that refuses counts as gone.
         match status(env, out) {
             Ok(None) => break,
+            Ok(Some(status)) if pid.is_some_and(|pid| pid != status.daemon.pid) => {
+                return Err(CommandError::failed(format!(
+                    "it was started again at once by {}",
+                    status.daemon.manager
+                ))
+                .hint(
+                    "stop it there: `systemctl --user stop ccd`, or `launchctl bootout` of dev.ccd.daemon",
+                ));
+            }
             Ok(Some(status)) if status.proxy.in_flight > 0 => {
                 let waiting = format!("waiting for {} to end", plural(status.proxy.in_flight, "stream"));
                 if out.is_watched() {
@@ -152,7 +184,11 @@ mod tests {
         home.programs();
         let env = home.env_with(|call| {
             assert!(call.line().ends_with("bin/ccd start"), "{}", call.line());
-            Outcome { code: Some(1), stderr: "error: 127.0.0.1:7788 is taken by pid 42\n".into(), ..Outcome::default() }
+            Outcome {
+                code: Some(1),
+                stderr: "error: 127.0.0.1:7788 is taken by pid 42\n".into(),
+                ..Outcome::default()
+            }
         });
         let (mut out, _, _) = Printer::captured(80);
         let error = start(&env, &mut out, &[]).unwrap_err();
@@ -163,7 +199,8 @@ mod tests {
     fn a_start_waits_until_the_daemon_answers() {
         let home = Home::new();
         home.programs();
-        let _daemon = home.daemon(|_| Reply::json(r#"{"schema_version":1,"daemon":{"running":true,"pid":7}}"#));
+        let _daemon =
+            home.daemon(|_| Reply::json(r#"{"schema_version":1,"daemon":{"running":true,"pid":7}}"#));
         let (mut out, _, _) = Printer::captured(80);
         assert_eq!(start(&home.env_with(|_| said("")), &mut out, &[]).unwrap().daemon.pid, 7);
         let missing = Home::new();

@@ -92,7 +92,9 @@ fn longest_common<'a>(old: &[&'a str], new: &[&'a str]) -> Vec<Line<'a>> {
         if i < old.len() && j < new.len() && old[i] == new[j] {
             diff.push(Line::Same(old[i]));
             (i, j) = (i + 1, j + 1);
-        } else if j == new.len() || (i < old.len() && common[(i + 1) * width + j] >= common[i * width + j + 1]) {
+        } else if j == new.len()
+            || (i < old.len() && common[(i + 1) * width + j] >= common[i * width + j + 1])
+        {
             diff.push(Line::Old(old[i]));
             i += 1;
         } else {
@@ -114,7 +116,18 @@ mod tests {
         let old = "{\n  \"a\": 1,\n  \"b\": 2,\n  \"c\": 3,\n  \"d\": 4\n}\n";
         let new = "{\n  \"a\": 1,\n  \"b\": 2,\n  \"c\": 3,\n  \"d\": 4,\n  \"e\": 5\n}";
         let lines = render(&out, "/x", Some(old.as_bytes()), Some(new.as_bytes()));
-        insta::assert_snapshot!(lines.join("\n"), @"");
+        insta::assert_snapshot!(lines.join("\n"), @r#"
+        --- /x
+        +++ /x
+        @@
+           "b": 2,
+           "c": 3,
+        -  "d": 4
+        +  "d": 4,
+        +  "e": 5
+         }
+        +\ no newline at end of file
+        "#);
         assert_eq!(render(&out, "/x", None, Some(b"a\n")), ["--- /dev/null", "+++ /x", "+a"]);
     }
 

@@ -59,8 +59,10 @@ impl Env {
         let dirs: Vec<_> =
             paths::claude_config_dirs(|name| self.var(name)).iter().map(|d| self.cwd.join(d)).collect();
         if dirs.is_empty() {
-            return Err(CommandError::failed("no home directory, so no place to look for Claude Code's settings")
-                .hint("set HOME, or CLAUDE_CONFIG_DIR to Claude Code's configuration directory"));
+            return Err(CommandError::failed(
+                "no home directory, so no place to look for Claude Code's settings",
+            )
+            .hint("set HOME, or CLAUDE_CONFIG_DIR to Claude Code's configuration directory"));
         }
         Ok(dirs)
     }

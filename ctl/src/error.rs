@@ -20,6 +20,8 @@ pub enum Kind {
     NotRunning,
     /// Whoever read our output has gone: no failure at all.
     OutputClosed,
+    /// The connection to the daemon broke in the middle of an answer.
+    Disconnected,
     /// A file changed while we were about to replace it; the caller looks again.
     Changed,
 }
@@ -76,7 +78,7 @@ impl CommandError {
     pub fn exit_code(&self) -> u8 {
         match self.kind {
             Kind::OutputClosed => 0,
-            Kind::Failed | Kind::Changed => 1,
+            Kind::Failed | Kind::Changed | Kind::Disconnected => 1,
             Kind::Usage => 2,
             Kind::NotRunning => 3,
         }

@@ -39,7 +39,8 @@ pub fn run(env: &Env, out: &mut Printer, args: &ExchangeArgs) -> Result<()> {
 pub fn headers(out: &Printer, detail: &ExchangeDetail) -> Vec<String> {
     let e = &detail.exchange;
     let status = e.status.map_or_else(|| "no response".to_owned(), |s| s.to_string());
-    let mut lines = vec![out.paint(Tone::Strong, &visible(&format!("{} {} {}", e.method, e.path, detail.http.0)))];
+    let mut lines =
+        vec![out.paint(Tone::Strong, &visible(&format!("{} {} {}", e.method, e.path, detail.http.0)))];
     let list = |lines: &mut Vec<String>, headers: &[(String, String)]| {
         lines.extend(headers.iter().map(|(name, value)| format!("{}: {}", visible(name), visible(value))));
     };
@@ -98,7 +99,12 @@ pub fn summary(env: &Env, out: &Printer, detail: &ExchangeDetail) -> Vec<String>
     }
     lines.push(String::new());
     let id = visible(&e.exchange_id);
-    lines.push(out.paint(Tone::Faint, &format!("exact bytes: ccctl exchange {id} --request | --response | --headers")));
+    lines.push(
+        out.paint(
+            Tone::Faint,
+            &format!("exact bytes: ccctl exchange {id} --request | --response | --headers"),
+        ),
+    );
     lines
 }
 
@@ -165,13 +171,29 @@ mod tests {
                 ..Exchange::default()
             },
             request_kept: Some(1000),
-            message: Some(json!({"content":[{"type":"thinking","thinking":"","signature":"x"},{"type":"text","text":"hi\u{7}"}]})),
+            message: Some(
+                json!({"content":[{"type":"thinking","thinking":"","signature":"x"},{"type":"text","text":"hi\u{7}"}]}),
+            ),
             events: vec![
                 StreamEvent { event: "message_start".into(), at_us: 300_000, bytes: 10 },
                 StreamEvent { event: "message_stop".into(), at_us: 2_000_000, bytes: 10 },
             ],
             ..ExchangeDetail::default()
         };
-        insta::assert_snapshot!(summary(&Home::new().env(), &out, &detail).join("\n"), @"");
+        insta::assert_snapshot!(summary(&Home::new().env(), &out, &detail).join("\n"), @r"
+        exchange     019a
+        request      POST /v1/messages?beta=true
+        started      20:15:09
+        took         2.1s, first byte after 300ms
+        status       200 cut
+        sent         4.9 KiB, of which only 1000 B were kept
+        received     0 B
+        stream       2 events until 2.0s, longest silence 1.7s
+
+        (thinking omitted by the API)
+        hi\u{7}
+
+        exact bytes: ccctl exchange 019a --request | --response | --headers
+        ");
     }
 }

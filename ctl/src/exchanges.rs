@@ -22,7 +22,9 @@ pub fn run(env: &Env, out: &mut Printer, args: &QueryArgs) -> Result<()> {
     }
     let Exchanges { exchanges } = decode(&body)?;
     if exchanges.is_empty() {
-        return out.line("no exchanges yet: they are seen once Claude Code talks to the API through ccd (`ccctl verify`)");
+        return out.line(
+            "no exchanges yet: they are seen once Claude Code talks to the API through ccd (`ccctl verify`)",
+        );
     }
     table(env, &exchanges).print(out)
 }
@@ -40,7 +42,8 @@ pub fn table(env: &Env, exchanges: &[Exchange]) -> Table {
         Column::Number("SENT"),
         Column::Number("TOKENS"),
         Column::Number("COST"),
-    ]);
+    ])
+    .spare(["SENT", "SESSION", "TOOK", "TOKENS", "COST"]);
     for e in exchanges {
         let (status, tone) = outcome(e);
         let what = match &e.error {
@@ -97,7 +100,27 @@ mod tests {
             ..Exchange::default()
         };
         let cut = Exchange { complete: false, error: Some("reset by peer".into()), ..ok.clone() };
-        let other = Exchange { model: None, method: "GET".into(), path: "/v1/models".into(), status: Some(404), tokens: None, cost: String::new(), ..ok.clone() };
-        insta::assert_snapshot!(table(&Home::new().env(), &[ok, cut, other]).render(130, false), @"");
+        let other = Exchange {
+            model: None,
+            method: "GET".into(),
+            path: "/v1/models".into(),
+            status: Some(404),
+            tokens: None,
+            cost: String::new(),
+            ..ok.clone()
+        };
+        let table = table(&Home::new().env(), &[ok, cut, other]);
+        insta::assert_snapshot!(table.render(130, false), @r"
+        EXCHANGE                              SESSION   STARTED   WHAT                             HTTP  TOOK      SENT  TOKENS     COST
+        019a0000-0000-7000-8000-000000000001  5f0c6c2e  20:15:09  main opus-4-6                     200  2.1s  75.2 KiB   12.3k  $0.0123
+        019a0000-0000-7000-8000-000000000001  5f0c6c2e  20:15:09  main opus-4-6: reset by peer  200 cut  2.1s  75.2 KiB   12.3k  $0.0123
+        019a0000-0000-7000-8000-000000000001  5f0c6c2e  20:15:09  GET /v1/models                    404  2.1s  75.2 KiB       –
+        ");
+        insta::assert_snapshot!(table.render(80, false), @r"
+        EXCHANGE                              STARTED   WHAT                      HTTP
+        019a0000-0000-7000-8000-000000000001  20:15:09  main opus-4-6              200
+        019a0000-0000-7000-8000-000000000001  20:15:09  main opus-4-6: reset…  200 cut
+        019a0000-0000-7000-8000-000000000001  20:15:09  GET /v1/models             404
+        ");
     }
 }

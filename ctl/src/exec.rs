@@ -27,10 +27,7 @@ pub struct Invocation {
 
 impl Invocation {
     /// A program and its arguments, with ten seconds to finish.
-    pub fn new<A: AsRef<OsStr>>(
-        program: impl AsRef<OsStr>,
-        args: impl IntoIterator<Item = A>,
-    ) -> Self {
+    pub fn new<A: AsRef<OsStr>>(program: impl AsRef<OsStr>, args: impl IntoIterator<Item = A>) -> Self {
         Invocation {
             program: program.as_ref().to_owned(),
             args: args.into_iter().map(|a| a.as_ref().to_owned()).collect(),

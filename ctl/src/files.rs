@@ -33,7 +33,8 @@ fn is_absent(error: &io::Error) -> bool {
 pub fn resolve(path: &Path, roots: &[PathBuf]) -> Result<PathBuf> {
     let (existing, rest) = existing_part(path)?;
     let real = fs_err::canonicalize(&existing)?;
-    let inside = roots.iter().filter_map(|root| std::fs::canonicalize(root).ok()).any(|root| real.starts_with(root));
+    let inside =
+        roots.iter().filter_map(|root| std::fs::canonicalize(root).ok()).any(|root| real.starts_with(root));
     let named = !roots.iter().any(|root| path.starts_with(root)) && !existing.is_symlink();
     if !inside && !named {
         return Err(CommandError::failed(format!(
@@ -101,8 +102,11 @@ pub fn replace(path: &Path, expected: Option<&[u8]>, content: &[u8]) -> Result<(
     let copy = temporary(path);
     let written = write_copy(&copy, before.as_ref(), content).and_then(|()| {
         if read(path)?.as_deref() != expected {
-            return Err(CommandError::new(Kind::Changed, format!("{} is being changed by somebody else", path.display()))
-                .hint("try again in a moment"));
+            return Err(CommandError::new(
+                Kind::Changed,
+                format!("{} is being changed by somebody else", path.display()),
+            )
+            .hint("try again in a moment"));
         }
         Ok(fs_err::rename(&copy, path)?)
     });
@@ -117,7 +121,10 @@ pub fn replace(path: &Path, expected: Option<&[u8]>, content: &[u8]) -> Result<(
 /// Removes a file, if it still is `expected`.
 pub fn remove(path: &Path, expected: &[u8]) -> Result<()> {
     if read(path)?.as_deref() != Some(expected) {
-        return Err(CommandError::new(Kind::Changed, format!("{} is being changed by somebody else", path.display())));
+        return Err(CommandError::new(
+            Kind::Changed,
+            format!("{} is being changed by somebody else", path.display()),
+        ));
     }
     fs_err::remove_file(path)?;
     sync_dir(path)
@@ -176,9 +183,12 @@ impl Lock {
         options.write(true).create(true).truncate(false);
         fs_err::os::unix::fs::OpenOptionsExt::mode(&mut options, NEW_FILE);
         let file = options.open(&path)?;
-        rustix::fs::flock(file.file(), rustix::fs::FlockOperation::NonBlockingLockExclusive).map_err(|_| {
-            CommandError::failed("another `ccctl install` or `uninstall` is running").hint("wait until it has ended")
-        })?;
+        rustix::fs::flock(file.file(), rustix::fs::FlockOperation::NonBlockingLockExclusive).map_err(
+            |_| {
+                CommandError::failed("another `ccctl install` or `uninstall` is running")
+                    .hint("wait until it has ended")
+            },
+        )?;
         Ok(Lock { _file: file })
     }
 }
@@ -201,7 +211,11 @@ mod tests {
         assert!(link.symlink_metadata().unwrap().is_symlink());
         assert_eq!(std::fs::read(&link).unwrap(), b"new");
         assert_eq!(real.metadata().unwrap().permissions().mode() & 0o777, 0o640);
-        assert_eq!(std::fs::read_dir(real.parent().unwrap()).unwrap().count(), 1, "nothing is left beside it");
+        assert_eq!(
+            std::fs::read_dir(real.parent().unwrap()).unwrap().count(),
+            1,
+            "nothing is left beside it"
+        );
     }
 
     #[test]
@@ -220,7 +234,10 @@ mod tests {
         // A file that is named directly is taken where it is.
         assert_eq!(resolve(&outside, &roots).unwrap(), outside.canonicalize().unwrap());
         let new = home.path().join("a/b/settings.json");
-        assert_eq!(resolve(&new, &roots).unwrap(), home.path().canonicalize().unwrap().join("a/b/settings.json"));
+        assert_eq!(
+            resolve(&new, &roots).unwrap(),
+            home.path().canonicalize().unwrap().join("a/b/settings.json")
+        );
     }
 
     #[test]

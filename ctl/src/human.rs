@@ -57,9 +57,14 @@ mod tests {
 
     #[test]
     fn counts_and_bytes_read_well_at_every_size() {
-        for (n, want) in
-            [(0, "0"), (999, "999"), (1000, "1.0k"), (12_345, "12.3k"), (999_960, "1.0M"), (4_500_000, "4.5M")]
-        {
+        for (n, want) in [
+            (0, "0"),
+            (999, "999"),
+            (1000, "1.0k"),
+            (12_345, "12.3k"),
+            (999_960, "1.0M"),
+            (4_500_000, "4.5M"),
+        ] {
             assert_eq!(count(n), want);
         }
         assert_eq!(bytes(0), "0 B");

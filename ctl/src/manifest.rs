@@ -112,11 +112,16 @@ impl Manifest {
     pub fn load(layout: &Layout) -> Result<Option<Self>> {
         let path = layout.install_manifest();
         let Some(bytes) = files::read(&path)? else { return Ok(None) };
-        let manifest: Manifest = serde_json::from_slice(&bytes)
-            .map_err(|e| CommandError::failed(format!("{}: {e}", path.display())).hint("was it written by a later version?"))?;
+        let manifest: Manifest = serde_json::from_slice(&bytes).map_err(|e| {
+            CommandError::failed(format!("{}: {e}", path.display()))
+                .hint("was it written by a later version?")
+        })?;
         if manifest.version > VERSION {
-            return Err(CommandError::failed(format!("{} was written by a later version of ccd", path.display()))
-                .hint("use that version's ccctl"));
+            return Err(CommandError::failed(format!(
+                "{} was written by a later version of ccd",
+                path.display()
+            ))
+            .hint("use that version's ccctl"));
         }
         Ok(Some(manifest))
     }

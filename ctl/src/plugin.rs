@@ -7,6 +7,7 @@
 
 use std::path::{Path, PathBuf};
 
+use serde::Serialize;
 use serde_json::{Map, Value, json};
 
 use crate::claude::Version;
@@ -55,6 +56,10 @@ const LATER: [(Version, &str); 3] = [
 /// How long the client waits for `cc-hook`, in seconds. It takes milliseconds, and bounds itself.
 const TIMEOUT_S: u32 = 10;
 
+const ABOUT_PLUGIN: &str = "The flight recorder for Claude Code: hands its events to the local daemon ccd";
+const ABOUT_HOOKS: &str =
+    "Written by `ccctl install` for the installed version; removed by `ccctl uninstall`";
+
 /// The events that a client of this version knows; of an unknown one, those that every one does.
 #[must_use]
 pub fn events(version: Option<Version>) -> Vec<String> {
@@ -78,7 +83,10 @@ impl Hooks {
     pub fn new(env: &Env, version: Option<Version>) -> Result<Self> {
         let text = |path: &Path| {
             path.to_str().map(ToOwned::to_owned).ok_or_else(|| {
-                CommandError::failed(format!("{} is not UTF-8, and cannot stand in a JSON file", path.display()))
+                CommandError::failed(format!(
+                    "{} is not UTF-8, and cannot stand in a JSON file",
+                    path.display()
+                ))
             })
         };
         Ok(Hooks {
@@ -89,39 +97,51 @@ impl Hooks {
     }
 
     /// The entry that calls the command: in exec form, so that no shell is between.
+    fn entry(&self) -> Handler<'_> {
+        Handler { kind: "command", command: &self.command, args: &self.args, timeout: TIMEOUT_S }
+    }
+
+    /// The entry as a value.
     #[must_use]
     pub fn handler(&self) -> Value {
-        json!({"type": "command", "command": self.command, "args": self.args, "timeout": TIMEOUT_S})
+        json!(self.entry())
     }
 
     /// The entry in a group of its own, for every tool.
     #[must_use]
     pub fn group(&self) -> Value {
-        json!({"hooks": [self.handler()]})
+        json!({"hooks": [self.entry()]})
     }
 
     /// `hooks/hooks.json`: one line per event.
-    #[must_use]
-    pub fn file(&self) -> String {
-        let group = self.group();
-        let lines: Vec<_> = self.events.iter().map(|event| format!("    {}: [{group}]", json!(event))).collect();
-        format!(
-            "{{\n  \"description\": {},\n  \"hooks\": {{\n{}\n  }}\n}}\n",
-            json!("Hands Claude Code's events to ccd, the local flight recorder. Removed by `ccctl uninstall`."),
+    pub fn file(&self) -> Result<String> {
+        let entry = serde_json::to_string(&self.entry()).map_err(|e| CommandError::failed(e.to_string()))?;
+        let lines: Vec<_> =
+            self.events.iter().map(|event| format!("    \"{event}\": [{{\"hooks\": [{entry}]}}]")).collect();
+        Ok(format!(
+            "{{\n  \"description\": \"{ABOUT_HOOKS}\",\n  \"hooks\": {{\n{}\n  }}\n}}\n",
             lines.join(",\n")
-        )
+        ))
     }
+}
+
+/// One hook entry, in the order that people know its keys in.
+#[derive(Serialize)]
+struct Handler<'a> {
+    #[serde(rename = "type")]
+    kind: &'static str,
+    command: &'a str,
+    args: &'a [String],
+    timeout: u32,
 }
 
 /// `.claude-plugin/plugin.json`.
 #[must_use]
 pub fn manifest_file() -> String {
-    let text = json!({
-        "name": "ccd",
-        "version": ccd_proto::VERSION,
-        "description": "Flight recorder for Claude Code: hands hook events to the local ccd daemon",
-    });
-    serde_json::to_string_pretty(&text).unwrap_or_default() + "\n"
+    let version = ccd_proto::VERSION;
+    format!(
+        "{{\n  \"name\": \"ccd\",\n  \"version\": \"{version}\",\n  \"description\": \"{ABOUT_PLUGIN}\"\n}}\n"
+    )
 }
 
 /// Our plugin directory below a configuration directory of Claude Code.
@@ -160,7 +180,8 @@ fn read(value: &Map<String, Value>, socket: &Path) -> Option<Hooks> {
         let args = handler.get("args").and_then(Value::as_array).into_iter().flatten();
         args.filter_map(|a| a.as_str().map(ToOwned::to_owned)).collect()
     };
-    let mut found = hooks::ours(value).filter(|(_, h)| strings(h).first().is_some_and(|s| Path::new(s) == socket));
+    let mut found =
+        hooks::ours(value).filter(|(_, h)| strings(h).first().is_some_and(|s| Path::new(s) == socket));
     let (event, handler) = found.next()?;
     let command = handler.get("command")?.as_str()?.to_owned();
     let events = std::iter::once(event).chain(found.map(|(event, _)| event)).map(ToOwned::to_owned).collect();
@@ -192,12 +213,18 @@ mod tests {
     }
 
     #[test]
+    fn the_manifest_is_json_with_a_name() {
+        let value: Value = serde_json::from_str(&manifest_file()).unwrap();
+        assert_eq!((&value["name"], &value["version"]), (&json!("ccd"), &json!(ccd_proto::VERSION)));
+    }
+
+    #[test]
     fn the_file_is_in_exec_form_and_reads_back() {
         let home = Home::new();
         home.programs();
         let env = home.env();
         let hooks = Hooks::new(&env, Some(Version(2, 1, 251))).unwrap();
-        let value: Value = serde_json::from_str(&hooks.file()).unwrap();
+        let value: Value = serde_json::from_str(&hooks.file().unwrap()).unwrap();
         assert_eq!(
             value["hooks"]["PreToolUse"],
             json!([{"hooks": [{
@@ -207,7 +234,7 @@ mod tests {
                 "timeout": 10
             }]}])
         );
-        home.write(".claude/skills/ccd/hooks/hooks.json", hooks.file());
+        home.write(".claude/skills/ccd/hooks/hooks.json", hooks.file().unwrap());
         let mut found = in_force(&env, &home.path().join(".claude"), None).unwrap();
         found.events.sort();
         let mut wanted = hooks.clone();

@@ -9,6 +9,7 @@
 //! - colour only on a terminal, and not with `NO_COLOR`;
 //! - a reader that has gone (`| head`) ends the command quietly.
 
+use std::collections::BTreeSet;
 use std::fmt::Write as _;
 use std::io::{self, Write};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -47,6 +48,7 @@ pub struct Printer {
     colour: bool,
     err_colour: bool,
     err_is_terminal: bool,
+    warned: BTreeSet<String>,
 }
 
 impl Printer {
@@ -64,6 +66,7 @@ impl Printer {
             colour: wanted && out.is_terminal(),
             err_colour: wanted && err_is_terminal,
             err_is_terminal,
+            warned: BTreeSet::new(),
             out: Box::new(io::BufWriter::new(out)),
             err: Box::new(err),
         }
@@ -80,6 +83,7 @@ impl Printer {
             colour: false,
             err_colour: false,
             err_is_terminal: false,
+            warned: BTreeSet::new(),
         };
         (printer, out, err)
     }
@@ -144,8 +148,11 @@ impl Printer {
         let _ = writeln!(self.err, "{}", text.as_ref());
     }
 
-    /// A remark that something deserves attention, on stderr.
+    /// A remark that something deserves attention, on stderr; once, however often it is found.
     pub fn warn(&mut self, text: impl AsRef<str>) {
+        if !self.warned.insert(text.as_ref().to_owned()) {
+            return;
+        }
         let head = paint(self.err_colour, Tone::Warn, "warning:");
         self.note(format!("{head} {}", text.as_ref()));
     }
@@ -222,7 +229,7 @@ fn escape(text: &str, mut show: impl FnMut(char, &mut String)) -> String {
     out
 }
 
-/// C0, C1, line separators, BiDi controls, zero-width and other invisible characters.
+/// C0, C1, line separators, bidirectional controls, zero-width and other invisible characters.
 fn is_hidden(c: char) -> bool {
     c.is_control()
         || matches!(c,

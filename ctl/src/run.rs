@@ -30,7 +30,8 @@ pub fn run(env: &Env, out: &mut Printer, args: &RunArgs) -> Result<()> {
     let given = Given::take(env, &args.args)?;
     let foreign = foreign_url(env, &given.settings);
     let status = upstream_checked(env, out, foreign.as_deref())?;
-    let hooks = if has_hooks(env, &given) { None } else { Some(Hooks::new(env, claude::version(env, &client))?) };
+    let hooks =
+        if has_hooks(env, &given) { None } else { Some(Hooks::new(env, claude::version(env, &client))?) };
     let arguments = arguments(env, args.thinking, given, &status, hooks)?;
     out.flush()?;
     let error = Command::new(&client).args(arguments).exec();
@@ -53,7 +54,9 @@ impl Given {
                 given.args.push(arg.clone());
                 given.args.extend(rest.by_ref().cloned());
             } else if arg == "--settings" {
-                let value = rest.next().ok_or_else(|| CommandError::usage("--settings needs a value: a file or a JSON object"))?;
+                let value = rest.next().ok_or_else(|| {
+                    CommandError::usage("--settings needs a value: a file or a JSON object")
+                })?;
                 last = Some(value.clone());
             } else if let Some(value) = arg.as_bytes().strip_prefix(b"--settings=") {
                 last = Some(OsStr::from_bytes(value).to_owned());
@@ -73,7 +76,7 @@ impl Given {
         let mut args = self.args.iter().map(|a| a.to_string_lossy()).take_while(|a| a != "--");
         while let Some(arg) = args.next() {
             let sources = match arg.strip_prefix("--setting-sources") {
-                Some("") => args.next().map(|s| s.into_owned()),
+                Some("") => args.next().map(std::borrow::Cow::into_owned),
                 Some(rest) => rest.strip_prefix('=').map(ToOwned::to_owned),
                 None => None,
             };
@@ -88,13 +91,12 @@ impl Given {
 /// What the client takes for `--settings`: a JSON object, or a file that holds one.
 fn read_settings(env: &Env, value: &OsStr) -> Result<Map<String, Value>> {
     let inline = value.to_str().map(str::trim).filter(|text| text.starts_with('{'));
-    let (name, bytes) = match inline {
-        Some(text) => ("--settings".into(), text.as_bytes().to_owned()),
-        None => {
-            let path = env.cwd.join(value);
-            let bytes = fs_err::read(&path).map_err(|e| CommandError::usage(format!("--settings: {e}")))?;
-            (path, bytes)
-        }
+    let (name, bytes) = if let Some(text) = inline {
+        ("--settings".into(), text.as_bytes().to_owned())
+    } else {
+        let path = env.cwd.join(value);
+        let bytes = fs_err::read(&path).map_err(|e| CommandError::usage(format!("--settings: {e}")))?;
+        (path, bytes)
     };
     Ok(Document::read(&bytes).map_err(|e| e.of(Path::new(&name)))?.value().clone())
 }
@@ -106,7 +108,11 @@ fn foreign_url(env: &Env, given: &Map<String, Value>) -> Option<String> {
     let in_file = |path: &Path| in_map(Document::read(&std::fs::read(path).ok()?).ok()?.value());
     let project = env.cwd.join(".claude");
     let user = env.claude_dirs().ok().and_then(|dirs| dirs.into_iter().next());
-    let files = [Some(project.join("settings.local.json")), Some(project.join("settings.json")), user.map(|d| d.join("settings.json"))];
+    let files = [
+        Some(project.join("settings.local.json")),
+        Some(project.join("settings.json")),
+        user.map(|d| d.join("settings.json")),
+    ];
     let url = in_map(given)
         .or_else(|| files.into_iter().flatten().find_map(|path| in_file(&path)))
         .or_else(|| env.text(BASE_URL))?;
@@ -118,7 +124,8 @@ fn upstream_checked(env: &Env, out: &mut Printer, foreign: Option<&str>) -> Resu
     let by_env = env.text("CCD_UPSTREAM");
     let mut extra = Vec::new();
     if let (Some(url), None) = (foreign, &by_env) {
-        let configured = std::fs::read(&env.layout.config_file).ok().map(|bytes| config::upstream(&bytes)).transpose()?;
+        let configured =
+            std::fs::read(&env.layout.config_file).ok().map(|bytes| config::upstream(&bytes)).transpose()?;
         if configured.flatten().is_none() {
             extra.push(("CCD_UPSTREAM".to_owned(), OsString::from(url)));
         }
@@ -130,9 +137,12 @@ fn upstream_checked(env: &Env, out: &mut Printer, foreign: Option<&str>) -> Resu
     match wanted {
         Some(wanted) if !same_upstream(wanted, upstream) => {
             let source = if by_env.is_some() { "CCD_UPSTREAM" } else { BASE_URL };
-            Err(CommandError::failed(format!("{source} says {wanted}, but the running daemon sends requests to {upstream}"))
-                .hint("`ccctl stop`, then run this again: the daemon is started with the right one")
-                .hint(format!("or set `upstream` in {}", env.layout.config_file.display())))
+            Err(CommandError::failed(format!(
+                "{source} says {}, but the running daemon sends requests to {upstream}",
+                config::shown(wanted)
+            ))
+            .hint("`ccctl stop`, then run this again: the daemon is started with the right one")
+            .hint(format!("or set `upstream` in {}", env.layout.config_file.display())))
         }
         _ => Ok(status),
     }
@@ -145,12 +155,19 @@ fn has_hooks(env: &Env, given: &Given) -> bool {
 }
 
 /// The client's arguments: one `--settings` of ours, then the user's own.
-fn arguments(env: &Env, thinking: bool, given: Given, status: &Status, hooks: Option<Hooks>) -> Result<Vec<OsString>> {
+fn arguments(
+    env: &Env,
+    thinking: bool,
+    given: Given,
+    status: &Status,
+    hooks: Option<Hooks>,
+) -> Result<Vec<OsString>> {
     let token = env.token().ok_or_else(|| {
         CommandError::failed(format!("the daemon has made no token in {}", env.layout.token_file().display()))
             .hint("`ccctl logs` may say why")
     })?;
-    let user = env.claude_dirs().ok().and_then(|dirs| std::fs::read(dirs.first()?.join("settings.json")).ok());
+    let user =
+        env.claude_dirs().ok().and_then(|dirs| std::fs::read(dirs.first()?.join("settings.json")).ok());
     let user = user.and_then(|bytes| Document::read(&bytes).ok()).unwrap_or_default();
     let in_given = |name: &str| given.settings.get("env")?.get(name)?.as_str().map(ToOwned::to_owned);
     let mut wanted = Wanted {
@@ -212,7 +229,9 @@ mod tests {
         home.programs();
         home.write("s.json", r#"{"model":"opus","env":{"A":"1"},"hooks":{"Stop":[{"hooks":[{"type":"command","command":"x"}]}]}}"#);
         let inline = home.read("s.json").unwrap();
-        for args in [&["-p", "--settings", "s.json", "hi"][..], &["-p", &format!("--settings={inline}"), "hi"]] {
+        for args in
+            [&["-p", "--settings", "s.json", "hi"][..], &["-p", &format!("--settings={inline}"), "hi"]]
+        {
             let (settings, rest) = built(&home.env(), true, args);
             assert_eq!(settings["model"], "opus");
             assert_eq!(settings["env"]["A"], "1");
@@ -223,7 +242,9 @@ mod tests {
         }
         let (_, rest) = built(&home.env(), false, &["--", "--settings", "not ours"]);
         assert_eq!(rest, ["--", "--settings", "not ours"]);
-        let wrong = |args: &[&str]| Given::take(&home.env(), &args.iter().map(Into::into).collect::<Vec<_>>()).err().unwrap();
+        let wrong = |args: &[&str]| {
+            Given::take(&home.env(), &args.iter().map(Into::into).collect::<Vec<_>>()).err().unwrap()
+        };
         assert_eq!(wrong(&["--settings"]).exit_code(), 2);
         assert_eq!(wrong(&["--settings", "missing.json"]).exit_code(), 2);
         assert!(wrong(&["--settings", "{oops"]).message.contains("line 1"));
@@ -234,7 +255,7 @@ mod tests {
         let home = Home::new();
         home.programs();
         let hooks = Hooks::new(&home.env(), None).unwrap();
-        home.write(".claude/skills/ccd/hooks/hooks.json", hooks.file());
+        home.write(".claude/skills/ccd/hooks/hooks.json", hooks.file().unwrap());
         assert_eq!(built(&home.env(), false, &[]).0.get("hooks"), None);
         // Not read by a session like this, so they are given.
         assert!(built(&home.env(), false, &["--setting-sources", "project,local"]).0.get("hooks").is_some());
@@ -264,13 +285,18 @@ mod tests {
     fn a_daemon_with_another_upstream_is_not_used() {
         let home = Home::new();
         home.programs();
-        let _daemon = home.daemon(|_| Reply::json(r#"{"schema_version":1,"proxy":{"upstream":"https://api.anthropic.com"}}"#));
+        let _daemon = home.daemon(|_| {
+            Reply::json(r#"{"schema_version":1,"proxy":{"upstream":"https://api.anthropic.com"}}"#)
+        });
         let (mut out, _, _) = Printer::captured(80);
         let mut ask = |env: &Env, url: Option<&str>| upstream_checked(env, &mut out, url);
         assert!(ask(&home.env(), None).is_ok());
         assert!(ask(&home.env(), Some("https://api.anthropic.com/")).is_ok());
         let error = ask(&home.env(), Some("http://gateway")).unwrap_err();
-        assert!(error.message.contains("http://gateway") && error.hints[0].contains("ccctl stop"), "{error:?}");
+        assert!(
+            error.message.contains("http://gateway") && error.hints[0].contains("ccctl stop"),
+            "{error:?}"
+        );
         let home = home.var("CCD_UPSTREAM", "https://api.anthropic.com");
         assert!(ask(&home.env(), Some("http://gateway")).is_ok());
     }

@@ -44,7 +44,8 @@ pub fn table(env: &Env, sessions: &[Session]) -> Table {
         Column::Number("TOKENS"),
         Column::Number("CONTEXT"),
         Column::Number("COST"),
-    ]);
+    ])
+    .spare(["FAILED", "MODEL", "TOOLS", "CONTEXT", "TURNS"]);
     for s in sessions {
         let running = if s.ended { Tone::Plain } else { Tone::Strong };
         let failed = if s.tool_errors == 0 { Tone::Faint } else { Tone::Bad };
@@ -118,7 +119,11 @@ mod tests {
     #[test]
     fn a_table_of_sessions() {
         let env = Home::new().env();
-        insta::assert_snapshot!(table(&env, &sample()).render(100, false), @"");
+        insta::assert_snapshot!(table(&env, &sample()).render(100, false), @r"
+        SESSION   LAST          PROJECT            MODEL     TURNS  TOOLS  TOKENS  CONTEXT      COST
+        5f0c6c2e  20:15:09      web\u{1b}[31mshop  opus-4-6     12    345    1.2M      75%   $1.23+?
+        77aa0000  18 Nov 08:00  –                  –             0      0       0        0  unpriced
+        ");
     }
 
     #[test]

@@ -14,8 +14,9 @@ use crate::{exchange, sessions, time, turns};
 
 /// Runs the command.
 pub fn run(env: &Env, out: &mut Printer, args: &ShowArgs) -> Result<()> {
-    let target =
-        Target::about("/v0/show", &args.id).flag("content", true).flag("reasoning", args.reasoning || args.json);
+    let target = Target::about("/v0/show", &args.id)
+        .flag("content", true)
+        .flag("reasoning", args.reasoning || args.json);
     let body = Client::new(env)?.get(out, target.as_ref())?;
     if args.json {
         return out.object(&body);
@@ -169,7 +170,21 @@ mod tests {
         let text = shown(&json!({"schema_version":1,"kind":"turn","turn":{
             "turn_id":"c0ffee","session_id":"s","number":2,"prompt":"line one\nline \u{1b}two","status":"ok",
             "started_at":"2026-11-20T20:15:09Z","duration_ms":1500,"cost":"$0.01","result":"done"}}));
-        insta::assert_snapshot!(text, @"");
+        insta::assert_snapshot!(text, @r"
+        turn         c0ffee
+        session      s (turn 2)
+        started      20:15:09
+        took         1.5s
+        status       ok
+        cost         $0.01
+
+        prompt
+        line one
+        line \u{1b}two
+
+        result
+        done
+        ");
     }
 
     #[test]
@@ -177,6 +192,20 @@ mod tests {
         let text = shown(&json!({"schema_version":1,"kind":"span","span":{
             "span_id":"ab","name":"execute_tool Bash","kind":"tool","status":"ok","started_at":"2026-11-20T20:15:09Z",
             "input":{"command":"ls"},"output":"a\tb\n","sources":["hook","proxy"]}}));
-        insta::assert_snapshot!(text, @"");
+        insta::assert_snapshot!(text, @r#"
+        span         ab
+        name         execute_tool Bash
+        started      20:15:09
+        status       ok
+        seen by      hook, proxy
+
+        in
+        {
+          "command": "ls"
+        }
+
+        out
+        a    b
+        "#);
     }
 }

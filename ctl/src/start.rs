@@ -9,7 +9,7 @@ use crate::printer::{Printer, visible};
 
 /// Runs the command.
 pub fn run(env: &Env, out: &mut Printer) -> Result<()> {
-    let (status, started) = daemon::ensure(env, out, &[])?;
+    let (status, started) = daemon::ensure_lasting(env, out)?;
     out.line(if started { ready(&status) } else { format!("already running, pid {}", status.daemon.pid) })
 }
 

@@ -1,7 +1,7 @@
 //! `ccctl status`: what the daemon is doing. Whether the hooks are installed is answered here, because the
 //! daemon does not read Claude Code's files.
 
-use ccd_proto::api::{Reply, Status};
+use ccd_proto::api::{DaemonStatus, HookStatus, Reply, Status, StoreStatus};
 use jsonc_parser::ParseOptions;
 use jsonc_parser::cst::{CstInputValue, CstRootNode};
 
@@ -10,8 +10,8 @@ use crate::client::{Client, decode};
 use crate::env::Env;
 use crate::error::{Kind, Result};
 use crate::human::{bytes, count, duration_ms, plural};
-use crate::plugin;
 use crate::manifest::Manifest;
+use crate::plugin;
 use crate::printer::{Printer, Tone, visible};
 
 /// Runs the command.
@@ -42,11 +42,12 @@ pub fn hooks_installed(env: &Env) -> bool {
 
 /// The status of a daemon that is not there.
 fn absent(env: &Env, hooks: bool) -> Status {
-    let mut status = Status::default();
-    status.daemon.state = "stopped".to_owned();
-    status.hooks.installed = hooks;
-    status.store.path = env.layout.store_dir().display().to_string();
-    status
+    Status {
+        daemon: DaemonStatus { state: "stopped".to_owned(), ..DaemonStatus::default() },
+        hooks: HookStatus { installed: hooks, ..HookStatus::default() },
+        store: StoreStatus { path: env.layout.store_dir().display().to_string(), ..StoreStatus::default() },
+        ..Status::default()
+    }
 }
 
 /// The daemon's own object, with `hooks.installed` set: fields that this build does not know stay in it.
@@ -65,59 +66,69 @@ fn with_hooks(body: &[u8], installed: bool) -> Vec<u8> {
 
 /// The status for people.
 #[must_use]
-pub fn lines(out: &Printer, s: &Status) -> Vec<String> {
+pub fn lines(out: &Printer, status: &Status) -> Vec<String> {
+    let Status { daemon, proxy, web, hooks, store, capture, detections } = status;
     let mut lines = Vec::new();
     let mut fact = |name: &str, tone: Tone, text: String| {
-        lines.push(format!("{} {}", out.paint(Tone::Strong, &format!("{name:8}")), out.paint(tone, &visible(&text))));
+        let name = out.paint(Tone::Strong, &format!("{name:8}"));
+        lines.push(format!("{name} {}", out.paint(tone, &visible(&text))));
     };
-    let d = &s.daemon;
-    let state = if d.state.is_empty() { "running" } else { &d.state };
+    let some = |n: u64, what: &str| if n > 0 { format!(", {} {what}", count(n)) } else { String::new() };
+
+    let state = if daemon.state.is_empty() { "running" } else { &daemon.state };
     let tone = if state == "serving" { Tone::Good } else { Tone::Warn };
-    let up = duration_ms(d.uptime_s.saturating_mul(1000));
-    let kept = if d.manager.is_empty() { String::new() } else { format!(", {}", d.manager) };
-    fact("daemon", tone, format!("{state}, pid {}, version {}, up {up}{kept}, {}", d.pid, d.version, bytes(d.rss_bytes)));
-    if let Some(error) = &d.config_error {
+    let up = duration_ms(daemon.uptime_s.saturating_mul(1000));
+    let kept = if daemon.manager.is_empty() { String::new() } else { format!(", {}", daemon.manager) };
+    let memory = bytes(daemon.rss_bytes);
+    fact(
+        "daemon",
+        tone,
+        format!("{state}, pid {}, version {}, up {up}{kept}, {memory}", daemon.pid, daemon.version),
+    );
+    if let Some(error) = &daemon.config_error {
         fact("config", Tone::Bad, format!("the file in place is not in force: {error}"));
     }
-    let p = &s.proxy;
-    let tone = if p.bypass { Tone::Bad } else { Tone::Plain };
-    let bypass = if p.bypass { ", RELAYING WITHOUT CAPTURE" } else { "" };
-    fact(
-        "proxy",
-        tone,
-        format!("{} → {}, {} under way, {} captured{bypass}", p.listen, p.upstream, p.in_flight, plural(p.exchanges, "exchange")),
-    );
-    if p.errors > 0 {
-        let last = p.last_error.as_deref().map(|e| format!(", last: {e}")).unwrap_or_default();
-        fact("", Tone::Warn, format!("{} to upstream since start{last}", plural(p.errors, "error")));
+
+    let tone = if proxy.bypass { Tone::Bad } else { Tone::Plain };
+    let bypass = if proxy.bypass { ", RELAYING WITHOUT CAPTURE" } else { "" };
+    let captured = plural(proxy.exchanges, "exchange");
+    let (listen, upstream, under_way) = (&proxy.listen, &proxy.upstream, proxy.in_flight);
+    fact("proxy", tone, format!("{listen} → {upstream}, {under_way} under way, {captured} captured{bypass}"));
+    if proxy.errors > 0 {
+        let last = proxy.last_error.as_deref().map(|e| format!(", last: {e}")).unwrap_or_default();
+        fact("", Tone::Warn, format!("{} to upstream since start{last}", plural(proxy.errors, "error")));
     }
-    if let Some(listen) = &s.web.listen {
+    if let Some(listen) = &web.listen {
         fact("web", Tone::Plain, listen.clone());
     }
-    let h = &s.hooks;
-    let (tone, installed) = if h.installed { (Tone::Plain, "installed") } else { (Tone::Warn, "not installed") };
-    let rejected = if h.rejected > 0 { format!(", {} set aside as damaged", count(h.rejected)) } else { String::new() };
-    fact("hooks", tone, format!("{installed}, {}, {} in the spool{rejected}", plural(h.events, "event"), count(h.spooled)));
-    let st = &s.store;
-    let tone = if st.damaged > 0 || st.error.is_some() { Tone::Bad } else { Tone::Plain };
-    let damaged = if st.damaged > 0 { format!(", {} damaged", count(st.damaged)) } else { String::new() };
-    fact(
-        "store",
-        tone,
-        format!("{}, {}, {}, {}{damaged}", plural(st.sessions, "session"), plural(st.records, "record"), bytes(st.bytes), st.path),
-    );
-    if let Some(error) = &st.error {
+
+    let (tone, installed) =
+        if hooks.installed { (Tone::Plain, "installed") } else { (Tone::Warn, "not installed") };
+    let events = plural(hooks.events, "event");
+    let rejected = some(hooks.rejected, "set aside as damaged");
+    fact("hooks", tone, format!("{installed}, {events}, {} in the spool{rejected}", count(hooks.spooled)));
+
+    let tone = if store.damaged > 0 || store.error.is_some() { Tone::Bad } else { Tone::Plain };
+    let (sessions, records) = (plural(store.sessions, "session"), plural(store.records, "record"));
+    let damaged = some(store.damaged, "damaged");
+    fact("store", tone, format!("{sessions}, {records}, {}, {}{damaged}", bytes(store.bytes), store.path));
+    if let Some(error) = &store.error {
         fact("", Tone::Bad, format!("takes nothing: {error}"));
     }
-    let c = &s.capture;
-    let lost = c.dropped > 0 || c.gaps > 0;
-    let text = match lost {
-        true => format!("{} dropped since start, {} incomplete, {} waiting", count(c.dropped), count(c.gaps), bytes(c.queue_bytes)),
-        false => format!("nothing lost, {} waiting", bytes(c.queue_bytes)),
-    };
-    fact("capture", if lost { Tone::Warn } else { Tone::Plain }, text);
-    if s.detections.open > 0 {
-        fact("detected", Tone::Warn, plural(s.detections.open, "open detection"));
+
+    let waiting = bytes(capture.queue_bytes);
+    if capture.dropped > 0 || capture.gaps > 0 {
+        let (dropped, gaps) = (count(capture.dropped), count(capture.gaps));
+        fact(
+            "capture",
+            Tone::Warn,
+            format!("{dropped} dropped since start, {gaps} incomplete, {waiting} waiting"),
+        );
+    } else {
+        fact("capture", Tone::Plain, format!("nothing lost, {waiting} waiting"));
+    }
+    if detections.open > 0 {
+        fact("detected", Tone::Warn, plural(detections.open, "open detection"));
     }
     lines
 }
@@ -135,7 +146,7 @@ mod tests {
         let body = r#"{"schema_version":1,"hooks":{"installed":false,"events":3,"new":[1]},"tomorrow":{}}"#;
         let _daemon = home.daemon(move |_| Reply::json(body));
         let hooks = plugin::Hooks::new(&home.env(), None).unwrap();
-        home.write(".claude/skills/ccd/hooks/hooks.json", hooks.file());
+        home.write(".claude/skills/ccd/hooks/hooks.json", hooks.file().unwrap());
         let (mut out, text, _) = Printer::captured(80);
         run(&home.env(), &mut out, &JsonArgs { json: true }).unwrap();
         assert_eq!(text.text(), body.replace("false", "true") + "\n");
@@ -146,7 +157,11 @@ mod tests {
         let (mut out, text, _) = Printer::captured(80);
         let error = run(&Home::new().env(), &mut out, &JsonArgs { json: true }).unwrap_err();
         assert_eq!(error.exit_code(), 3);
-        assert!(text.text().starts_with("{\"schema_version\":1,\"daemon\":{\"running\":false,"), "{}", text.text());
+        assert!(
+            text.text().starts_with("{\"schema_version\":1,\"daemon\":{\"running\":false,"),
+            "{}",
+            text.text()
+        );
         let value: Value = serde_json::from_str(&text.text()).unwrap();
         assert_eq!(value["hooks"]["installed"], false);
         let (mut out, text, _) = Printer::captured(80);
@@ -167,6 +182,13 @@ mod tests {
         s.proxy.errors = 2;
         s.proxy.last_error = Some("refused\u{1b}".into());
         s.store.path = "/x/store".into();
-        insta::assert_snapshot!(lines(&out, &s).join("\n"), @"");
+        insta::assert_snapshot!(lines(&out, &s).join("\n"), @r"
+        daemon   serving, pid 42, version 0.1.0, up 2h07m, 0 B
+        proxy    127.0.0.1:7788 → https://api.anthropic.com, 0 under way, 0 exchanges captured
+                 2 errors to upstream since start, last: refused\u{1b}
+        hooks    not installed, 0 events, 0 in the spool
+        store    0 sessions, 0 records, 0 B, /x/store
+        capture  nothing lost, 0 B waiting
+        ");
     }
 }

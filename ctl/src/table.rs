@@ -31,13 +31,24 @@ impl Column {
 pub struct Table {
     columns: Vec<Column>,
     rows: Vec<Vec<(String, Tone)>>,
+    spare: Vec<&'static str>,
 }
+
+/// Below this width, text columns say nothing any more: spare columns go first.
+const LEAST_TEXT: usize = 14;
 
 impl Table {
     /// An empty table.
     #[must_use]
     pub fn new(columns: impl Into<Vec<Column>>) -> Self {
-        Table { columns: columns.into(), rows: Vec::new() }
+        Table { columns: columns.into(), rows: Vec::new(), spare: Vec::new() }
+    }
+
+    /// Names the columns to be left out on a narrow terminal, in this order.
+    #[must_use]
+    pub fn spare(mut self, titles: impl Into<Vec<&'static str>>) -> Self {
+        self.spare = titles.into();
+        self
     }
 
     /// Adds a row of plain cells.
@@ -71,13 +82,15 @@ impl Table {
         } else {
             table.force_no_tty();
         }
-        let head = self.columns.iter().map(|c| cell(c.title(), Tone::Strong, *c));
-        table.set_header(one_line(head));
+        let shown = self.shown(width);
+        table.set_header(one_line(
+            shown.iter().map(|at| self.columns[*at]).map(|c| cell(c.title(), Tone::Strong, c)),
+        ));
         for row in &self.rows {
-            let cells = row.iter().zip(&self.columns).map(|((text, tone), c)| cell(text, *tone, *c));
-            table.add_row(one_line(cells));
+            let cells = shown.iter().filter_map(|at| Some((row.get(*at)?, self.columns[*at])));
+            table.add_row(one_line(cells.map(|((text, tone), column)| cell(text, *tone, column))));
         }
-        for (at, column) in self.columns.iter().enumerate() {
+        for (at, column) in shown.iter().map(|at| self.columns[*at]).enumerate() {
             let Some(inner) = table.column_mut(at) else { continue };
             inner.set_padding((0, 2));
             if !matches!(column, Column::Text(_)) {
@@ -85,6 +98,26 @@ impl Table {
             }
         }
         table.trim_fmt()
+    }
+
+    /// The columns that there is room for.
+    fn shown(&self, width: usize) -> Vec<usize> {
+        let need = |at: &usize| match self.columns[*at] {
+            Column::Text(_) => LEAST_TEXT + 2,
+            Column::Whole(title) | Column::Number(title) => {
+                let cells =
+                    self.rows.iter().filter_map(|row| row.get(*at)).map(|(text, _)| text.chars().count());
+                cells.chain([title.chars().count()]).max().unwrap_or(0) + 2
+            }
+        };
+        let mut shown: Vec<usize> = (0..self.columns.len()).collect();
+        for spare in &self.spare {
+            if shown.iter().map(need).sum::<usize>() <= width {
+                break;
+            }
+            shown.retain(|at| self.columns[*at].title() != *spare);
+        }
+        shown
     }
 }
 
@@ -130,14 +163,41 @@ mod tests {
 
     #[test]
     fn text_gives_way_and_numbers_stay() {
-        insta::assert_snapshot!(sample().render(48, false), @"");
+        insta::assert_snapshot!(sample().render(48, false), @r"
+        ID      WHAT                                 N
+        abc     a rather long text that has to…     12
+        defghi  short                             3456
+        ");
         for line in sample().render(48, false).lines() {
             assert!(line.chars().count() <= 48, "{line}");
         }
     }
 
     #[test]
+    fn spare_columns_go_where_there_is_no_room() {
+        let mut table =
+            Table::new([Column::Whole("ID"), Column::Text("WHAT"), Column::Number("A"), Column::Number("B")])
+                .spare(["A", "B"]);
+        table.row(["0123456789", "some text", "1000000", "2000000"]);
+        let head = |width| {
+            table
+                .render(width, false)
+                .lines()
+                .next()
+                .unwrap()
+                .split_whitespace()
+                .collect::<Vec<_>>()
+                .join(" ")
+        };
+        assert_eq!([head(60), head(40), head(30)], ["ID WHAT A B", "ID WHAT B", "ID WHAT"]);
+    }
+
+    #[test]
     fn nothing_is_padded_where_there_is_room() {
-        insta::assert_snapshot!(sample().render(100, false), @"");
+        insta::assert_snapshot!(sample().render(100, false), @r"
+        ID      WHAT                                                                  N
+        abc     a rather long text that has to give way before anything else does    12
+        defghi  short                                                              3456
+        ");
     }
 }

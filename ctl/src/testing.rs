@@ -110,7 +110,7 @@ impl Home {
         found
     }
 
-    fn socket(&self) -> PathBuf {
+    pub(crate) fn socket(&self) -> PathBuf {
         let socket = self.env().layout.control_socket();
         std::fs::create_dir_all(socket.parent().unwrap()).unwrap();
         let _ = std::fs::remove_file(&socket);
@@ -125,14 +125,6 @@ impl Home {
     /// A daemon that answers as `handler` says, on the control socket and on a proxy port.
     pub(crate) fn daemon(&self, handler: impl Fn(&Request<()>) -> Reply + Send + Sync + 'static) -> Daemon {
         Daemon::start(Some(self.socket()), handler)
-    }
-
-    /// A web server that is no daemon.
-    pub(crate) fn other_server(&self) -> SocketAddr {
-        let server = Daemon::start(None, |_| Reply::status(404, "nothing here"));
-        let address = server.proxy;
-        std::mem::forget(server); // lives as long as the test process
-        address
     }
 }
 
@@ -181,7 +173,10 @@ pub(crate) struct Daemon {
 }
 
 impl Daemon {
-    fn start(socket: Option<PathBuf>, handler: impl Fn(&Request<()>) -> Reply + Send + Sync + 'static) -> Self {
+    pub(crate) fn start(
+        socket: Option<PathBuf>,
+        handler: impl Fn(&Request<()>) -> Reply + Send + Sync + 'static,
+    ) -> Self {
         let requests = Arc::new(Mutex::new(Vec::new()));
         let seen = Arc::clone(&requests);
         let (stop, mut stopped) = oneshot::channel();
@@ -226,6 +221,11 @@ impl Daemon {
             });
         });
         Daemon { proxy: is_ready.recv().unwrap(), requests, stop: Some(stop), thread: Some(thread) }
+    }
+
+    /// A web server that is no daemon.
+    pub(crate) fn none() -> Self {
+        Daemon::start(None, |_| Reply::status(404, "nothing here"))
     }
 
     /// Every request so far: method and target.

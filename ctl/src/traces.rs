@@ -5,11 +5,12 @@ use ccd_proto::api::{Span, Spans};
 use crate::args::{TracesArgs, name_of};
 use crate::client::{Client, decode};
 use crate::env::Env;
-use crate::error::{CommandError, Result};
+use crate::error::{CommandError, Kind, Result};
 use crate::human::short_id;
 use crate::printer::{Printer, Tone};
 use crate::query::Target;
 use crate::table::captured;
+use crate::time;
 use crate::tree::{self, Detail};
 
 /// The longest line taken from a stream of spans: a span with a very large tool result.
@@ -35,7 +36,9 @@ pub fn run(env: &Env, out: &mut Printer, args: &TracesArgs) -> Result<()> {
         out.line(line)?;
     }
     if more {
-        out.note("older spans are left out: --limit shows more, --session, --turn or --since narrows it down");
+        out.note(
+            "older spans are left out: --limit shows more, --session, --turn or --since narrows it down",
+        );
     }
     Ok(())
 }
@@ -61,7 +64,7 @@ fn detail(args: &TracesArgs) -> Detail {
 fn follow(env: &Env, client: &Client<'_>, out: &mut Printer, args: &TracesArgs) -> Result<()> {
     let target = target(env, "/v0/spans/follow", args)?;
     let mut rest: Vec<u8> = Vec::new();
-    client.stream(out, target.as_ref(), |out, bytes| {
+    let ended = client.stream(out, target.as_ref(), |out, bytes| {
         rest.extend_from_slice(bytes);
         let mut begin = 0;
         while let Some(len) = rest[begin..].iter().position(|b| *b == b'\n') {
@@ -76,7 +79,8 @@ fn follow(env: &Env, client: &Client<'_>, out: &mut Printer, args: &TracesArgs) 
             } else {
                 let span: Span = decode(line)?;
                 let head = out.paint(Tone::Faint, &captured(short_id(&span.session_id)));
-                out.line(format!("{head}{}", tree::line(env, out, &span, 0)))?;
+                let clock = time::short(&span.started_at, env.now, &env.tz);
+                out.line(format!("{head}{}", tree::line(out, &span, 0, Some(clock))))?;
                 for line in tree::below(out, &span, 0, detail(args)) {
                     out.line(line)?;
                 }
@@ -87,8 +91,12 @@ fn follow(env: &Env, client: &Client<'_>, out: &mut Printer, args: &TracesArgs) 
             return Err(CommandError::failed("the daemon sent a line without end"));
         }
         out.flush()
-    })?;
-    // Only the daemon ends this stream.
+    });
+    match ended {
+        // Only the daemon ends this stream, in good order or in the middle of it.
+        Err(e) if e.kind != Kind::Disconnected => return Err(e),
+        _ => {}
+    }
     out.note("the daemon has stopped");
     Ok(())
 }
@@ -111,7 +119,8 @@ mod tests {
         let env = Home::new().env();
         let asked = |args: &TracesArgs| target(&env, "/v0/spans", args).unwrap().as_ref().to_owned();
         assert_eq!(asked(&args), "/v0/spans?session=5f0c&tool=Bash&kind=llm&reasoning=1");
-        let json = TracesArgs { query: QueryArgs { json: true, ..QueryArgs::default() }, ..TracesArgs::default() };
+        let json =
+            TracesArgs { query: QueryArgs { json: true, ..QueryArgs::default() }, ..TracesArgs::default() };
         assert_eq!(asked(&json), "/v0/spans?content=1");
         assert_eq!(asked(&TracesArgs { no_content: true, ..json }), "/v0/spans");
     }
@@ -121,7 +130,11 @@ mod tests {
         let home = Home::new();
         let _daemon = home.daemon(|_| Reply::json("{\"span_id\":\"a\"}\n\n{\"span_id\":\"b\"}\n"));
         let (mut out, text, err) = Printer::captured(80);
-        let args = TracesArgs { follow: true, query: QueryArgs { json: true, ..QueryArgs::default() }, ..TracesArgs::default() };
+        let args = TracesArgs {
+            follow: true,
+            query: QueryArgs { json: true, ..QueryArgs::default() },
+            ..TracesArgs::default()
+        };
         run(&home.env(), &mut out, &args).unwrap();
         assert_eq!(text.text(), "{\"span_id\":\"a\"}\n{\"span_id\":\"b\"}\n");
         assert!(err.text().contains("stopped"));

@@ -40,7 +40,7 @@ pub fn render(env: &Env, out: &Printer, spans: &[Span], detail: Detail) -> Vec<S
             },
         }
     }
-    let tree = Tree { env, out, children, detail };
+    let tree = Tree { out, children, detail };
     let mut lines = Vec::new();
     for (_, roots) in turns {
         if !lines.is_empty() {
@@ -66,7 +66,6 @@ fn heading(env: &Env, span: &Span) -> String {
 }
 
 struct Tree<'a> {
-    env: &'a Env,
     out: &'a Printer,
     children: BTreeMap<&'a str, Vec<&'a Span>>,
     detail: Detail,
@@ -78,7 +77,7 @@ impl<'a> Tree<'a> {
         if !shown.insert(&span.span_id) {
             return;
         }
-        lines.push(line(self.env, self.out, span, depth));
+        lines.push(line(self.out, span, depth, None));
         lines.extend(below(self.out, span, depth, self.detail));
         for child in self.children.get(span.span_id.as_str()).into_iter().flatten() {
             self.add(child, depth + 1, shown, lines);
@@ -86,13 +85,12 @@ impl<'a> Tree<'a> {
     }
 }
 
-/// One span on one line that fits the terminal.
+/// One span on one line that fits the terminal; `clock` is said before what is known of it.
 #[must_use]
-pub fn line(env: &Env, out: &Printer, span: &Span, depth: usize) -> String {
+pub fn line(out: &Printer, span: &Span, depth: usize, clock: Option<String>) -> String {
     let (sign, tone) = mark(&span.status);
     let name = captured(&label(span));
-    let mut facts = vec![time::short(&span.started_at, env.now, &env.tz)];
-    facts.extend(span.duration_ms.map(duration_ms));
+    let mut facts: Vec<String> = clock.into_iter().chain(span.duration_ms.map(duration_ms)).collect();
     if let (Some(tokens), "llm") = (span.tokens, span.kind.as_str()) {
         facts.push(format!("{}→{}", count(tokens.prompt()), count(tokens.output)));
     }
@@ -105,11 +103,12 @@ pub fn line(env: &Env, out: &Printer, span: &Span, depth: usize) -> String {
         (None, None) => (String::new(), Tone::Plain),
     };
     let indent = "  ".repeat(depth.min(20) + 1);
-    let taken = indent.len() + 2 + name.chars().count() + 2 + facts.chars().count() + 2;
+    let gap = if facts.is_empty() { "" } else { "  " };
+    let taken = indent.len() + 2 + name.chars().count() + gap.len() + facts.chars().count() + 2;
     let room = out.width().saturating_sub(taken);
     let text = if room < 8 { String::new() } else { out.paint(text.1, &cut(&text.0, room)) };
     let line =
-        format!("{indent}{} {name}  {}  {text}", out.paint(tone, sign), out.paint(Tone::Faint, &facts));
+        format!("{indent}{} {name}{gap}{}  {text}", out.paint(tone, sign), out.paint(Tone::Faint, &facts));
     line.trim_end().to_owned()
 }
 
@@ -150,10 +149,12 @@ pub fn below(out: &Printer, span: &Span, depth: usize, detail: Detail) -> Vec<St
     let mut block = |title: &str, text: &str| {
         for (at, line) in text.lines().enumerate() {
             let title = if at == 0 { title } else { "" };
-            lines.push(format!("{indent}{} {line}", out.paint(Tone::Faint, &format!("{title:8}│"))));
+            lines.push(format!("{indent}{} {line}", out.paint(Tone::Faint, &format!("{title:8} │"))));
         }
     };
-    if detail.reasoning && let Some(text) = span.reasoning.as_ref().and_then(|r| r.text.as_deref()) {
+    if detail.reasoning
+        && let Some(text) = span.reasoning.as_ref().and_then(|r| r.text.as_deref())
+    {
         block("thinking", &visible_block(text));
     }
     if detail.content {
@@ -230,7 +231,9 @@ mod tests {
                 tokens,
                 cost_usd_micros: Some(12_300),
                 reasoning: Some(Reasoning { blocks: 1, omitted: 1, text: None }),
-                output: Some(json!([{"type":"text","text":"I will\nlook"},{"type":"tool_use","name":"Bash","input":{"command":"ls"}}])),
+                output: Some(
+                    json!([{"type":"text","text":"I will\nlook"},{"type":"tool_use","name":"Bash","input":{"command":"ls"}}]),
+                ),
                 ..span("b", Some("a"), "llm")
             },
             Span {
@@ -240,9 +243,18 @@ mod tests {
                 input: Some(json!({"command": "ls"})),
                 ..span("c", Some("a"), "tool")
             },
-            Span { tool_name: Some("Agent".into()), status: "running".into(), duration_ms: None, ..span("d", Some("a"), "tool") },
+            Span {
+                tool_name: Some("Agent".into()),
+                status: "running".into(),
+                duration_ms: None,
+                ..span("d", Some("a"), "tool")
+            },
             Span { agent_type: Some("Explore".into()), ..span("e", Some("d"), "agent") },
-            Span { trace_id: "t2".into(), tool_name: Some("Orphan".into()), ..span("f", Some("gone"), "tool") },
+            Span {
+                trace_id: "t2".into(),
+                tool_name: Some("Orphan".into()),
+                ..span("f", Some("gone"), "tool")
+            },
         ]
     }
 
@@ -250,7 +262,17 @@ mod tests {
     fn spans_stand_below_what_made_them() {
         let (out, _, _) = Printer::captured(100);
         let lines = render(&Home::new().env(), &out, &sample(), Detail::default());
-        insta::assert_snapshot!(lines.join("\n"), @"");
+        insta::assert_snapshot!(lines.join("\n"), @r"
+        session 5f0c6c2e · turn c0ffee00-0000-4000-8000-000000000001 · 20:15:09
+          ✓ agent main  1.2s  fix the \u{1b}[31mbug
+            ✓ llm opus-4-6  1.2s  12.3k→678  $0.0123  thinking omitted by the API
+            ✗ Bash  1.2s  Exit code 3
+            … Agent
+              ✓ agent Explore  1.2s
+
+        session 5f0c6c2e · turn c0ffee00-0000-4000-8000-000000000001 · 20:15:09
+          ✓ Orphan  1.2s
+        ");
         assert!(lines.iter().all(|l| l.chars().count() <= 100));
     }
 
@@ -260,13 +282,26 @@ mod tests {
         let mut spans = sample();
         spans[1].reasoning = Some(Reasoning { blocks: 1, omitted: 0, text: Some("hm\nso".into()) });
         let lines = render(&Home::new().env(), &out, &spans[1..3], Detail { content: true, reasoning: true });
-        insta::assert_snapshot!(lines.join("\n"), @"");
+        insta::assert_snapshot!(lines.join("\n"), @r#"
+        session 5f0c6c2e · turn c0ffee00-0000-4000-8000-000000000001 · 20:15:09
+          ✓ llm opus-4-6  1.2s  12.3k→678  $0.0123
+            thinking │ hm
+                     │ so
+            out      │ I will
+                     │ look
+                     │ → Bash {"command":"ls"}
+          ✗ Bash  1.2s  Exit code 3
+            in       │ {
+                     │   "command": "ls"
+                     │ }
+        "#);
     }
 
     #[test]
     fn a_circle_of_parents_ends() {
         let (out, _, _) = Printer::captured(80);
-        let spans = [span("a", Some("b"), "tool"), span("b", Some("a"), "tool"), span("c", Some("c"), "tool")];
+        let spans =
+            [span("a", Some("b"), "tool"), span("b", Some("a"), "tool"), span("c", Some("c"), "tool")];
         let lines = render(&Home::new().env(), &out, &spans, Detail::default());
         assert!(!lines.is_empty());
     }

@@ -21,7 +21,9 @@ pub fn run(env: &Env, out: &mut Printer, args: &QueryArgs) -> Result<()> {
     }
     let Turns { turns } = decode(&body)?;
     if turns.is_empty() {
-        return out.line("no turns yet: ask Claude Code something; `ccctl verify` checks that it would be recorded");
+        return out.line(
+            "no turns yet: ask Claude Code something; `ccctl verify` checks that it would be recorded",
+        );
     }
     table(env, &turns).print(out)
 }
@@ -40,7 +42,8 @@ pub fn table(env: &Env, turns: &[Turn]) -> Table {
         Column::Number("TOKENS"),
         Column::Number("COST"),
         Column::Text("PROMPT"),
-    ]);
+    ])
+    .spare(["TOKENS", "TOOLS", "COST", "SESSION"]);
     for t in turns {
         let (mark, tone) = mark(&t.status);
         let prompt = match (&t.prompt, t.source.as_str()) {
@@ -87,7 +90,10 @@ mod tests {
             turn_id: "c0ffee00-0000-4000-8000-000000000001".into(),
             session_id: "5f0c6c2e-8d1f-4a93-a1f2-000000000001".into(),
             number: 3,
-            prompt: Some("make the tests\npass, please; and while you are at it, explain every one of them to me".into()),
+            prompt: Some(
+                "make the tests\npass, please; and while you are at it, explain every one of them to me"
+                    .into(),
+            ),
             started_at: "2026-11-20T20:15:09Z".into(),
             duration_ms: Some(65_000),
             status: "ok".into(),
@@ -95,6 +101,9 @@ mod tests {
             cost: "$0.0123".into(),
             ..Turn::default()
         }];
-        insta::assert_snapshot!(table(&Home::new().env(), &turns).render(100, false), @"");
+        insta::assert_snapshot!(table(&Home::new().env(), &turns).render(100, false), @r"
+        TURN      SESSION   #  STARTED    TOOK     TOOLS  TOKENS     COST  PROMPT
+        c0ffee00  5f0c6c2e  3  20:15:09  1m05s  ✓      7       0  $0.0123  make the tests pass, please;…
+        ");
     }
 }

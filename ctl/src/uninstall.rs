@@ -25,13 +25,15 @@ use crate::settings::{Document, Written, hooks};
 /// What was taken back.
 #[derive(Clone, Debug, Default, Serialize)]
 pub struct Report {
-    /// Files that are what they were before, byte for byte; those that did not exist are gone.
+    /// Files that are what they were before, byte for byte.
     pub restored: Vec<PathBuf>,
+    /// Files that did not exist before, and are gone.
+    pub removed: Vec<PathBuf>,
     /// Files that somebody else has changed meanwhile: only what is ours was taken out.
     pub taken_out: Vec<PathBuf>,
     /// Directories of ours that hold something of somebody else.
     pub kept: Vec<PathBuf>,
-    /// `retired`, `stopped` or `not_running`.
+    /// `retired`, `stopped`, `not_running`, or `unknown` if it did not answer.
     pub daemon: String,
     /// Whether what was recorded is gone, too.
     pub purged: bool,
@@ -69,7 +71,12 @@ pub(crate) fn take_back(env: &Env, out: &mut Printer, journal: Journal<'_>) -> R
 }
 
 /// Claude Code's files, then the service.
-fn claude_files<'a>(env: &Env, out: &mut Printer, mut journal: Journal<'a>, report: &mut Report) -> Result<Journal<'a>> {
+fn claude_files<'a>(
+    env: &Env,
+    out: &mut Printer,
+    mut journal: Journal<'a>,
+    report: &mut Report,
+) -> Result<Journal<'a>> {
     let unit = journal.manifest.service.as_ref().map(|service| service.path.clone());
     let of = |journal: &Journal<'_>, kind: FileKind| -> Vec<PathBuf> {
         let files = journal.manifest.files.iter().filter(|change| change.kind == kind);
@@ -106,13 +113,17 @@ fn close(mut journal: Journal<'_>, report: &mut Report) -> Result<()> {
     for path in rest {
         undo(&mut journal, &path, report)?;
     }
+    // Claude Code's own directories are full of its own things by now; ours should be gone.
+    let ours = Path::new("skills/ccd");
     report.kept = journal.remove_directories()?;
+    report.kept.retain(|dir| dir.ancestors().any(|dir| dir.ends_with(ours)));
     journal.close()
 }
 
 fn undo(journal: &mut Journal<'_>, path: &Path, report: &mut Report) -> Result<()> {
     match journal.undo(path)? {
-        Undone::Restored | Undone::Removed => report.restored.push(path.to_owned()),
+        Undone::Restored => report.restored.push(path.to_owned()),
+        Undone::Removed => report.removed.push(path.to_owned()),
         Undone::TakenOut => report.taken_out.push(path.to_owned()),
         Undone::Nothing => {}
     }
@@ -161,11 +172,14 @@ fn unknown(env: &Env, journal: &Journal<'_>) -> Result<Vec<Planned>> {
 fn is_ours(env: &Env, kind: FileKind, path: &Path, document: &Document) -> bool {
     let our_hooks = || {
         let socket = env.layout.hook_socket();
-        hooks::ours(document.value())
-            .any(|(_, h)| h.pointer("/args/0").and_then(|s| s.as_str()).is_some_and(|s| Path::new(s) == socket))
+        hooks::ours(document.value()).any(|(_, h)| {
+            h.pointer("/args/0").and_then(|s| s.as_str()).is_some_and(|s| Path::new(s) == socket)
+        })
     };
     match kind {
-        FileKind::Settings => document.env(crate::settings::BASE_URL).is_some_and(|url| env.is_our_url(&url)) || our_hooks(),
+        FileKind::Settings => {
+            document.env(crate::settings::BASE_URL).is_some_and(|url| env.is_our_url(&url)) || our_hooks()
+        }
         _ if path.ends_with("plugin.json") => {
             let hooks = path.parent().and_then(Path::parent).map(plugin::hooks_path);
             document.value().get("name").is_some_and(|name| name == "ccd")
@@ -185,7 +199,11 @@ fn dismiss(env: &Env, out: &mut Printer, now: bool) -> Result<&'static str> {
     match Client::new(env)?.post("/v0/retire") {
         Ok(()) => Ok("retired"),
         Err(e) if e.kind == Kind::NotRunning => Ok("not_running"),
-        Err(e) => Err(e),
+        // Claude Code's files are in order; that one answers no more does not change this.
+        Err(e) => {
+            out.warn(visible(&format!("the daemon does not retire: {}; `ccctl stop` stops it", e.message)));
+            Ok("unknown")
+        }
     }
 }
 
@@ -223,6 +241,7 @@ fn lines(env: &Env, report: &Report) -> Vec<String> {
         lines.extend(paths.iter().map(|path| visible(&format!("{what}: {}", path.display()))));
     };
     tell("as before", &report.restored);
+    tell("removed", &report.removed);
     tell("changed by somebody else since, so only what is ours was taken out", &report.taken_out);
     tell("kept, because it holds files that are not ours", &report.kept);
     if lines.is_empty() {
@@ -240,7 +259,10 @@ fn lines(env: &Env, report: &Report) -> Vec<String> {
         lines.push("everything recorded was deleted".to_owned());
     } else if env.layout.store_dir().exists() {
         let store = env.layout.store_dir();
-        lines.push(format!("what was recorded is kept in {}; `ccctl uninstall --purge` deletes it", store.display()));
+        lines.push(format!(
+            "what was recorded is kept in {}; `ccctl uninstall --purge` deletes it",
+            store.display()
+        ));
     }
     if backups(&env.layout).exists() {
         lines.push(format!("copies of changed files are in {}", backups(&env.layout).display()));

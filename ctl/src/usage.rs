@@ -28,7 +28,9 @@ pub fn run(env: &Env, out: &mut Printer, args: &UsageArgs) -> Result<()> {
     }
     let usage: Usage = decode(&body)?;
     if usage.rows.is_empty() && usage.totals.exchanges == 0 {
-        return out.line("no usage in this range: `ccctl sessions` shows what was recorded, --since reaches further back");
+        return out.line(
+            "no usage in this range: `ccctl sessions` shows what was recorded, --since reaches further back",
+        );
     }
     table(&usage).print(out)?;
     if !usage.unpriced_models.is_empty() {
@@ -43,7 +45,8 @@ fn zone(env: &Env, name: Option<&str>) -> Result<(TimeZone, Option<String>)> {
     match name {
         Some(name) => {
             let tz = TimeZone::get(name).map_err(|_| {
-                CommandError::usage(format!("`{name}` is no time zone")).hint("names look like Europe/Berlin, America/New_York or UTC")
+                CommandError::usage(format!("`{name}` is no time zone"))
+                    .hint("names look like Europe/Berlin, America/New_York or UTC")
             })?;
             Ok((tz, Some(name.to_owned())))
         }
@@ -64,7 +67,8 @@ pub fn table(usage: &Usage) -> Table {
         table.toned(cells.map(|text| (text, Tone::Plain)));
     }
     if !keys.is_empty() {
-        let head = keys.iter().enumerate().map(|(at, _)| if at == 0 { "total".to_owned() } else { String::new() });
+        let head =
+            keys.iter().enumerate().map(|(at, _)| if at == 0 { "total".to_owned() } else { String::new() });
         table.toned(head.chain(figures(&usage.totals)).map(|text| (text, Tone::Strong)));
     }
     table
@@ -146,11 +150,19 @@ mod tests {
     fn a_table_of_usage() {
         let usage = Usage {
             by: vec!["model".into()],
-            rows: vec![row("2026-11-19", "claude-opus-4-6", 123), row("2026-11-20", "claude-haiku-4-5", 45_678)],
+            rows: vec![
+                row("2026-11-19", "claude-opus-4-6", 123),
+                row("2026-11-20", "claude-haiku-4-5", 45_678),
+            ],
             totals: UsageRow { cost: "$2.00".into(), exchanges: 6, ..UsageRow::default() },
             ..Usage::default()
         };
-        insta::assert_snapshot!(table(&usage).render(100, false), @"");
+        insta::assert_snapshot!(table(&usage).render(100, false), @r"
+        DATE        MODEL      EXCHANGES  INPUT  CACHE READ  CACHE WRITE  OUTPUT   COST
+        2026-11-19  opus-4-6           3    123        1.5M            0    1.0k  $1.00
+        2026-11-20  haiku-4-5          3  45.7k        1.5M            0    1.0k  $1.00
+        total                          6      0           0            0       0  $2.00
+        ");
     }
 
     #[test]

@@ -81,7 +81,11 @@ pub fn checks(env: &Env, out: &mut Printer) -> Vec<Check> {
     let manifest = match manifest {
         Ok(Some(manifest)) => manifest,
         Ok(None) => {
-            checks.push(Check::bad("install", "nothing is installed", "`ccctl install` (or record one session with `ccctl run`)"));
+            checks.push(Check::bad(
+                "install",
+                "nothing is installed",
+                "`ccctl install` (or record one session with `ccctl run`)",
+            ));
             checks.push(places(env));
             return checks;
         }
@@ -95,7 +99,8 @@ pub fn checks(env: &Env, out: &mut Printer) -> Vec<Check> {
         checks.extend(hook_checks(env, &dir, settings.as_deref()));
         if manifest.options.proxy {
             let file = settings.clone().unwrap_or_else(|| dir.join("settings.json"));
-            checks.push(request_check(env, &file));
+            let running = status.as_ref().ok().is_some_and(Option::is_some);
+            checks.push(request_check(env, &file, running));
         } else {
             checks.push(Check::good("settings", "left alone (installed with --no-proxy)"));
         }
@@ -113,10 +118,17 @@ fn programs(env: &Env) -> Result<String> {
     let said = said.map_err(|e| CommandError::failed(format!("cannot run {}: {e}", ccd.display())))?;
     let version = said.stdout.split_whitespace().last().unwrap_or_default().to_owned();
     if version == ccd_proto::VERSION {
-        return Ok(format!("ccd, cc-hook and ccctl {version} in {}", ccd.parent().unwrap_or(Path::new("/")).display()));
+        return Ok(format!(
+            "ccd, cc-hook and ccctl {version} in {}",
+            ccd.parent().unwrap_or(Path::new("/")).display()
+        ));
     }
-    Err(CommandError::failed(format!("{} is version {version}, ccctl is {}", ccd.display(), ccd_proto::VERSION))
-        .hint("install all three programs of one version"))
+    Err(CommandError::failed(format!(
+        "{} is version {version}, ccctl is {}",
+        ccd.display(),
+        ccd_proto::VERSION
+    ))
+    .hint("install all three programs of one version"))
 }
 
 fn daemon_checks(env: &Env, status: Result<Option<&Status>, &CommandError>) -> Vec<Check> {
@@ -127,27 +139,56 @@ fn daemon_checks(env: &Env, status: Result<Option<&Status>, &CommandError>) -> V
     };
     let d = &status.daemon;
     let mut checks = vec![match d.state.as_str() {
-        "retiring" => Check::bad("daemon", "it is on its way out after `ccctl uninstall`", "`ccctl install` brings it back"),
-        _ if d.version != ccd_proto::VERSION => {
-            Check::bad("daemon", format!("version {} is running, {} is installed", d.version, ccd_proto::VERSION), "`ccctl restart`")
-        }
-        _ => Check::good("daemon", format!("running, pid {}, {} → {}", d.pid, status.proxy.listen, status.proxy.upstream)),
+        "retiring" => Check::bad(
+            "daemon",
+            "it is on its way out after `ccctl uninstall`",
+            "`ccctl install` brings it back",
+        ),
+        _ if d.version != ccd_proto::VERSION => Check::bad(
+            "daemon",
+            format!("version {} is running, {} is installed", d.version, ccd_proto::VERSION),
+            "`ccctl restart`",
+        ),
+        _ => Check::good(
+            "daemon",
+            format!("running, pid {}, {} → {}", d.pid, status.proxy.listen, status.proxy.upstream),
+        ),
     }];
     let config = env.layout.config_file.display();
     checks.push(match &d.config_error {
-        Some(error) => Check::bad("config", format!("{config} is not in force: {error}"), "correct it: it is read again by itself"),
-        None => Check::good("config", if env.layout.config_file.exists() { format!("{config} is in force") } else { "defaults".into() }),
+        Some(error) => Check::bad(
+            "config",
+            format!("{config} is not in force: {error}"),
+            "correct it: it is read again by itself",
+        ),
+        None => Check::good(
+            "config",
+            if env.layout.config_file.exists() { format!("{config} is in force") } else { "defaults".into() },
+        ),
     });
     checks.push(match &status.store.error {
-        Some(error) => Check::bad("store", format!("takes nothing: {error}"), "make room or repair the disk; requests are relayed meanwhile"),
-        None if status.store.damaged > 0 => {
-            Check::bad("store", format!("{} damaged records were found; the rest is served", status.store.damaged), "look at the disk; `ccctl logs` names the files")
+        Some(error) => Check::bad(
+            "store",
+            format!("takes nothing: {error}"),
+            "make room or repair the disk; requests are relayed meanwhile",
+        ),
+        None if status.store.damaged > 0 => Check::bad(
+            "store",
+            format!("{} damaged records were found; the rest is served", status.store.damaged),
+            "look at the disk; `ccctl logs` names the files",
+        ),
+        None if status.proxy.bypass => {
+            Check::bad("store", "requests are relayed without being captured", "`ccctl logs` says why")
         }
-        None if status.proxy.bypass => Check::bad("store", "requests are relayed without being captured", "`ccctl logs` says why"),
         None => Check::good("store", status.store.path.clone()),
     });
-    if status.proxy.errors > 0 && let Some(error) = &status.proxy.last_error {
-        checks.push(Check::good("upstream", format!("{} since start, the last: {error}", plural(status.proxy.errors, "error"))));
+    if status.proxy.errors > 0
+        && let Some(error) = &status.proxy.last_error
+    {
+        checks.push(Check::good(
+            "upstream",
+            format!("{} since start, the last: {error}", plural(status.proxy.errors, "error")),
+        ));
     }
     checks
 }
@@ -156,28 +197,49 @@ fn daemon_checks(env: &Env, status: Result<Option<&Status>, &CommandError>) -> V
 fn hook_checks(env: &Env, dir: &Path, settings: Option<&Path>) -> Vec<Check> {
     let Some(hooks) = plugin::in_force(env, dir, settings) else {
         let place = plugin::hooks_path(&plugin::directory(dir));
-        return vec![Check::bad("hooks", format!("they do not stand in {}", place.display()), "`ccctl install` puts them there")];
+        return vec![Check::bad(
+            "hooks",
+            format!("they do not stand in {}", place.display()),
+            "`ccctl install` puts them there",
+        )];
     };
     let version = claude::find(env).and_then(|program| claude::version(env, &program));
     let wanted = plugin::events(version);
     let unknown: Vec<_> = hooks.events.iter().filter(|e| !wanted.contains(e)).map(String::as_str).collect();
     let missing: Vec<_> = wanted.iter().filter(|e| !hooks.events.contains(e)).map(String::as_str).collect();
-    let client = version.map_or_else(|| "a client of unknown version".to_owned(), |v| format!("Claude Code {v}"));
+    let client =
+        version.map_or_else(|| "a client of unknown version".to_owned(), |v| format!("Claude Code {v}"));
     let fit = if !unknown.is_empty() && version.is_some() {
-        Check::bad("hooks", format!("{client} does not know {}, and may drop all of them", unknown.join(", ")), "`ccctl install` writes them for this version")
+        Check::bad(
+            "hooks",
+            format!("{client} does not know {}, and may drop all of them", unknown.join(", ")),
+            "`ccctl install` writes them for this version",
+        )
     } else if !missing.is_empty() {
-        Check::bad("hooks", format!("{client} knows {} more: {}", missing.len(), missing.join(", ")), "`ccctl install` adds them")
+        Check::bad(
+            "hooks",
+            format!("{client} knows {} more: {}", missing.len(), missing.join(", ")),
+            "`ccctl install` adds them",
+        )
     } else {
         Check::good("hooks", format!("{} for {client}", plural(hooks.events.len() as u64, "event")))
     };
     vec![fit, Check::of("event", proof::hook(env, &hooks).map(|()| "a hook event arrives".to_owned()))]
 }
 
-fn request_check(env: &Env, file: &Path) -> Check {
+fn request_check(env: &Env, file: &Path, running: bool) -> Check {
     match proof::request(env, file) {
-        Ok(version) => Check::good("request", format!("{}: a request arrives, ccd {version} answers", file.display())),
+        Ok(version) => {
+            Check::good("request", format!("{}: a request arrives, ccd {version} answers", file.display()))
+        }
         Err(e) => {
-            let hint = e.hints.first().cloned().unwrap_or_else(|| "`ccctl start`; or `ccctl uninstall`, if ccd shall not run".into());
+            let advice = if running {
+                // It listens elsewhere than when it was installed.
+                "`ccctl install` writes the daemon's address into it"
+            } else {
+                "`ccctl start`; or `ccctl uninstall`, if ccd shall not run"
+            };
+            let hint = e.hints.first().cloned().unwrap_or_else(|| advice.into());
             Check::bad("request", e.message, hint)
         }
     }
@@ -185,8 +247,14 @@ fn request_check(env: &Env, file: &Path) -> Check {
 
 fn service_check(manifest: &Manifest) -> Check {
     match &manifest.service {
-        Some(service) if service.path.exists() => Check::good("service", format!("{}: {}", service.manager, service.path.display())),
-        Some(service) => Check::bad("service", format!("{} is gone", service.path.display()), "`ccctl install` writes it again"),
+        Some(service) if service.path.exists() => {
+            Check::good("service", format!("{}: {}", service.manager, service.path.display()))
+        }
+        Some(service) => Check::bad(
+            "service",
+            format!("{} is gone", service.path.display()),
+            "`ccctl install` writes it again",
+        ),
         None => Check::good("service", "none: after a reboot, `ccctl start`"),
     }
 }
@@ -206,11 +274,19 @@ fn places(env: &Env) -> Check {
     // Files that are being written begin with a dot.
     let waiting = |dir: &PathBuf| -> usize {
         let entries = std::fs::read_dir(dir).into_iter().flatten().flatten();
-        entries.filter(|e| e.file_type().is_ok_and(|t| t.is_file()) && !e.file_name().to_string_lossy().starts_with('.')).count()
+        entries
+            .filter(|e| {
+                e.file_type().is_ok_and(|t| t.is_file()) && !e.file_name().to_string_lossy().starts_with('.')
+            })
+            .count()
     };
     match waiting(&l.spool_dir) {
         0 => Check::good("access", "only you can look into ccd's files; the spool is empty"),
-        n => Check::bad("access", format!("{} wait in {}", plural(n as u64, "event"), l.spool_dir.display()), "a running daemon takes them up: `ccctl start`, `ccctl logs`"),
+        n => Check::bad(
+            "access",
+            format!("{} wait in {}", plural(n as u64, "event"), l.spool_dir.display()),
+            "a running daemon takes them up: `ccctl start`, `ccctl logs`",
+        ),
     }
 }
 
@@ -234,14 +310,23 @@ mod tests {
         let (mut out, text, _) = Printer::captured(100);
         let error = run(&home.env(), &mut out, &JsonArgs::default()).unwrap_err();
         assert_eq!(error.exit_code(), 1);
-        insta::assert_snapshot!(text.text().replace(&home.path().display().to_string(), "~"), @"");
+        insta::assert_snapshot!(text.text().replace(&home.path().display().to_string(), "~"), @r"
+        ✗ programs   the program `ccd` is missing
+                     → put it beside ~/bin/ccctl or on PATH; packaging/install.sh does
+        ✗ daemon     it is not running
+                     → `ccctl start`
+        ✗ install    nothing is installed
+                     → `ccctl install` (or record one session with `ccctl run`)
+        ✓ access     only you can look into ccd's files; the spool is empty
+        ");
     }
 
     #[test]
     fn programs_of_two_versions_and_open_doors_are_found() {
         let home = Home::new();
         home.programs();
-        std::fs::set_permissions(home.path().join("ccd/state"), std::fs::Permissions::from_mode(0o755)).unwrap();
+        std::fs::set_permissions(home.path().join("ccd/state"), std::fs::Permissions::from_mode(0o755))
+            .unwrap();
         let env = home.env_with(|_| said("ccd 9.9.9\n"));
         let (mut out, _, _) = Printer::captured(100);
         let checks = checks(&env, &mut out);

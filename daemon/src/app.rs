@@ -6,6 +6,7 @@
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicU8, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
+use std::thread::JoinHandle;
 use std::time::Duration;
 
 use ccd_proto::paths::Layout;
@@ -54,6 +55,12 @@ const RETIRING: u8 = 2;
 /// How long a retiring daemon waits after the last request before it ends, unless it is told otherwise. A
 /// session may rest over night and still hold our URL; an idle daemon costs next to nothing.
 pub const RETIRE_IDLE: Duration = Duration::from_secs(12 * 3600);
+
+/// How long the writer may take to write what waits, once the sources are closed.
+const WRITER_PATIENCE: Duration = Duration::from_secs(20);
+
+/// How long connections may take to end once they are cut.
+const CUT_PATIENCE: Duration = Duration::from_secs(2);
 
 /// A daemon that serves.
 pub struct Running {
@@ -179,7 +186,8 @@ impl Running {
         }
         if new.proxy_listen != old.proxy_listen {
             tracing::warn!(listen = %new.proxy_listen, "proxy.listen changes at the next start");
-            *locked(&self.config_error) = Some("proxy.listen changed: `ccctl restart` puts it in force".into());
+            *locked(&self.config_error) =
+                Some("proxy.listen changed: `ccctl restart` puts it in force".into());
         }
         if new.prices != old.prices {
             tracing::info!("prices changed: costs are worked out again");
@@ -189,15 +197,70 @@ impl Running {
     }
 }
 
-/// Runs a daemon until it is told to end. `ready` is called once everything listens and the store is open (or
-/// known to be unusable).
+/// Runs a daemon until it is told to end. `ready` is called once everything listens: a store with much to catch
+/// up on is waited for by questions, not by the start.
 pub async fn run(parts: Parts, ready: impl FnOnce(&Arc<Running>)) -> Result<(), StartError> {
+    let (app, listeners, writer) = wire(parts)?;
+    let lock = listeners.lock;
+    let streams = TaskTracker::new();
+    let sources = TaskTracker::new();
+    let closing = CancellationToken::new();
+    let ending = CancellationToken::new();
+    sources.spawn(Arc::clone(&app.proxy).serve(listeners.proxy, streams.clone(), closing.clone()));
+    sources.spawn(hook::serve(listeners.hooks, app.door.clone(), streams.clone(), closing.clone()));
+    let spool_changed = Arc::new(Notify::new());
+    sources.spawn(spool::run(
+        app.layout.spool_dir.clone(),
+        app.door.clone(),
+        Arc::clone(&app.spool),
+        Arc::clone(&spool_changed),
+        closing.clone(),
+    ));
+    let api = tokio::spawn(api::serve(listeners.control, Arc::clone(&app), ending.clone()));
+    ready(&app);
+    tracing::info!(proxy = %app.proxy_listen, upstream = %app.proxy.settings().target, "serving");
+
+    until_stopped(&app, &spool_changed).await;
+
+    closing.cancel();
+    drain(&app, &sources, &streams).await;
+    app.door.stop().await;
+    let writer = tokio::task::spawn_blocking(move || writer.join());
+    if tokio::time::timeout(WRITER_PATIENCE, writer).await.is_err() {
+        tracing::error!("the writer does not end; its journal is whole");
+    }
+    ending.cancel();
+    // Questions under way may be followers, who would stay for ever.
+    api.abort();
+    for socket in [app.layout.control_socket(), app.layout.hook_socket()] {
+        if let Err(error) = fs_err::remove_file(socket) {
+            tracing::debug!(%error, "a socket was gone already");
+        }
+    }
+    drop(lock);
+    tracing::info!("stopped");
+    Ok(())
+}
+
+struct Listeners {
+    proxy: TcpListener,
+    hooks: UnixListener,
+    control: UnixListener,
+    /// Held until the daemon has ended, whatever task may still hold on to the rest.
+    lock: std::fs::File,
+}
+
+/// Builds everything and starts the writer.
+fn wire(parts: Parts) -> Result<(Arc<Running>, Listeners, JoinHandle<()>), StartError> {
     let Parts { layout, config, reload, prepared, log, manager, clock } = parts;
     let failed = |what: &str, e: &dyn std::fmt::Display| StartError::Process(format!("{what}: {e}"));
-    let proxy_listener = TcpListener::from_std(prepared.proxy).map_err(|e| failed("proxy listener", &e))?;
-    let hook_listener = UnixListener::from_std(prepared.hooks).map_err(|e| failed("hook socket", &e))?;
-    let control_listener = UnixListener::from_std(prepared.control).map_err(|e| failed("control socket", &e))?;
-    let proxy_listen = proxy_listener.local_addr().map_err(|e| failed("proxy listener", &e))?;
+    let listeners = Listeners {
+        proxy: TcpListener::from_std(prepared.proxy).map_err(|e| failed("proxy listener", &e))?,
+        hooks: UnixListener::from_std(prepared.hooks).map_err(|e| failed("hook socket", &e))?,
+        control: UnixListener::from_std(prepared.control).map_err(|e| failed("control socket", &e))?,
+        lock: prepared.lock,
+    };
+    let proxy_listen = listeners.proxy.local_addr().map_err(|e| failed("proxy listener", &e))?;
     let client = upstream::client().map_err(|e| failed("TLS", &e))?;
     let target = Target::new(&config.upstream)
         .ok_or_else(|| StartError::Process(format!("upstream {} is no base URL", config.upstream)))?;
@@ -232,55 +295,44 @@ pub async fn run(parts: Parts, ready: impl FnOnce(&Arc<Running>)) -> Result<(), 
         stop: Notify::new(),
         drain: Mutex::new(None),
     });
+    Ok((app, listeners, writer))
+}
 
-    let streams = TaskTracker::new();
-    let sources = TaskTracker::new();
-    let closing = CancellationToken::new();
-    let ending = CancellationToken::new();
-    sources.spawn(Arc::clone(&app.proxy).serve(proxy_listener, streams.clone(), closing.clone()));
-    sources.spawn(hook::serve(hook_listener, app.door.clone(), streams.clone(), closing.clone()));
-    let (config_changed, spool_changed) = (Arc::new(Notify::new()), Arc::new(Notify::new()));
-    sources.spawn(spool::run(
-        app.layout.spool_dir.clone(),
-        app.door.clone(),
-        Arc::clone(&app.spool),
-        Arc::clone(&spool_changed),
-        closing.clone(),
-    ));
+/// Looks after configuration and spool until the daemon is told to end.
+async fn until_stopped(app: &Running, spool_changed: &Arc<Notify>) {
+    let config_changed = Arc::new(Notify::new());
     let watcher = watch::start(
         &app.layout.config_file,
         &app.layout.spool_dir,
         Arc::clone(&config_changed),
-        Arc::clone(&spool_changed),
+        Arc::clone(spool_changed),
     );
     if let Err(error) = &watcher {
         tracing::warn!(%error, "files cannot be watched: looking once a minute instead");
     }
-    let polling = watcher.is_err();
-    let api = tokio::spawn(api::serve(control_listener, Arc::clone(&app), ending.clone()));
-
-    // Everything listens; a store with much to catch up on is waited for by questions, not by the start.
-    ready(&app);
-    tracing::info!(proxy = %proxy_listen, upstream = %app.proxy.settings().target, "serving");
-
+    // What came between the first look and the watching.
+    spool_changed.notify_one();
+    config_changed.notify_one();
     loop {
         tokio::select! {
-            () = app.stop.notified() => break,
+            () = app.stop.notified() => return,
             () = config_changed.notified() => {
                 // Editors write in several steps; look once they are done.
                 tokio::time::sleep(Duration::from_millis(100)).await;
                 app.reload().await;
             }
-            () = tokio::time::sleep(watch::POLL), if polling => {
+            () = tokio::time::sleep(watch::POLL), if watcher.is_err() => {
                 spool_changed.notify_one();
                 app.reload().await;
             }
         }
     }
+}
 
+/// Waits for streams in flight, as long as allowed.
+async fn drain(app: &Running, sources: &TaskTracker, streams: &TaskTracker) {
     let limit = locked(&app.drain).unwrap_or_default();
     tracing::info!(limit_s = limit.as_secs(), "stopping: waiting for streams in flight");
-    closing.cancel();
     sources.close();
     streams.close();
     let drained = async {
@@ -289,27 +341,15 @@ pub async fn run(parts: Parts, ready: impl FnOnce(&Arc<Running>)) -> Result<(), 
     };
     tokio::select! {
         () = drained => {}
-        () = tokio::time::sleep(limit) => {
-            tracing::warn!("streams were still in flight and are cut now");
-        }
+        () = tokio::time::sleep(limit) => {}
         // A second stop, without patience.
-        () = stop_now(&app) => {}
+        () = stop_now(app) => {}
     }
-    app.door.stop().await;
-    let writer = tokio::task::spawn_blocking(move || writer.join());
-    if tokio::time::timeout(Duration::from_secs(20), writer).await.is_err() {
-        tracing::error!("the writer does not end; its journal is whole");
+    // What is left is cut, and recorded as far as it came.
+    app.proxy.gauges().cut.cancel();
+    if tokio::time::timeout(CUT_PATIENCE, streams.wait()).await.is_err() {
+        tracing::warn!("some connections do not end");
     }
-    ending.cancel();
-    // Questions under way may be followers, who would stay for ever.
-    api.abort();
-    for socket in [app.layout.control_socket(), app.layout.hook_socket()] {
-        if let Err(error) = fs_err::remove_file(socket) {
-            tracing::debug!(%error, "a socket was gone already");
-        }
-    }
-    tracing::info!("stopped");
-    Ok(())
 }
 
 async fn stop_now(app: &Running) {

@@ -43,6 +43,9 @@ mod tests {
         assert_eq!(rfc3339(ns), "2026-11-20T18:40:00.123456Z");
         assert_eq!(parse_rfc3339(&rfc3339(ns)).unwrap(), ns);
         assert_eq!(parse_rfc3339("2026-11-20T19:40:00.123456+01:00").unwrap(), ns);
-        assert_eq!(rfc3339(u64::MAX), rfc3339(0).replace("1970-01-01T00:00:00.000000Z", "2554-07-21T23:34:33.709551Z"));
+        assert_eq!(
+            rfc3339(u64::MAX),
+            rfc3339(0).replace("1970-01-01T00:00:00.000000Z", "2554-07-21T23:34:33.709551Z")
+        );
     }
 }

@@ -128,20 +128,19 @@ impl Config {
     fn parse(text: &str, path: &Path, var: impl Fn(&str) -> Option<OsString>) -> Result<Self, ConfigError> {
         let file: File = toml::from_str(text)
             .map_err(|e| ConfigError::Parse { path: path.into(), message: e.to_string().trim().into() })?;
-        let env = |name: &str| {
-            var(name).filter(|v| !v.is_empty()).map(|v| v.to_string_lossy().into_owned())
-        };
-        let pick = |env_name: &'static str, key: &'static str, from_file: Option<String>, default: &str| {
-            match (env(env_name), from_file) {
+        let env = |name: &str| var(name).filter(|v| !v.is_empty()).map(|v| v.to_string_lossy().into_owned());
+        let pick =
+            |env_name: &'static str, key: &'static str, from_file: Option<String>, default: &str| match (
+                env(env_name),
+                from_file,
+            ) {
                 (Some(v), _) => (env_name, v),
                 (None, Some(v)) => (key, v),
                 (None, None) => (key, default.to_owned()),
-            }
-        };
+            };
         let (name, value) = pick("CCD_UPSTREAM", "upstream", file.upstream, DEFAULT_UPSTREAM);
         let upstream = parse_upstream(name, &value)?;
-        let (name, value) =
-            pick("CCD_PROXY_LISTEN", "proxy.listen", file.proxy.listen, "127.0.0.1:7788");
+        let (name, value) = pick("CCD_PROXY_LISTEN", "proxy.listen", file.proxy.listen, "127.0.0.1:7788");
         let proxy_listen = parse_listen(name, &value)?;
         let (name, value) = pick("CCD_WEB_LISTEN", "web.listen", file.web.listen, "127.0.0.1:7789");
         parse_listen(name, &value)?;

@@ -152,12 +152,16 @@ pub fn body(reader: &Reader, stored: &Stored) -> Result<Vec<u8>, StoreError> {
 }
 
 /// Reads a record into its fact and the session it belongs to. `None` where it tells nothing.
-pub fn read_fact(reader: &Reader, record: &Record, prices: &Prices) -> Result<Option<(String, Fact)>, LiveError> {
+pub fn read_fact(
+    reader: &Reader,
+    record: &Record,
+    prices: &Prices,
+) -> Result<Option<(String, Fact)>, LiveError> {
     match record::read(record) {
         Ok(Payload::Hook(hook)) => {
             let bytes = body(reader, &hook.body)?;
             Ok(hook::read(hook.arrived_ns, &hook.client, &bytes)
-                .map(|facts| (facts.session_id.clone(), Fact::Hook(facts))))
+                .map(|facts| (facts.session_id.clone(), Fact::Hook(Box::new(facts)))))
         }
         Ok(Payload::Exchange(exchange)) => {
             let request = body(reader, &exchange.request.stored)?;
@@ -173,7 +177,12 @@ pub fn read_fact(reader: &Reader, record: &Record, prices: &Prices) -> Result<Op
 
 /// An exchange's fact, and its session (empty where it names none).
 #[must_use]
-pub fn exchange_fact(record: &ExchangeV1, request: &[u8], response: &[u8], prices: &Prices) -> (String, Fact) {
+pub fn exchange_fact(
+    record: &ExchangeV1,
+    request: &[u8],
+    response: &[u8],
+    prices: &Prices,
+) -> (String, Fact) {
     let facts = exchange::read(record, request, response, prices);
     (facts.row.session_id.clone().unwrap_or_default(), Fact::Exchange(Box::new(facts)))
 }

@@ -5,7 +5,7 @@
 
 #![allow(clippy::print_stdout, clippy::print_stderr)]
 
-use std::io::{PipeReader, PipeWriter, Read, Write};
+use std::io::{BufRead, BufReader, PipeReader, PipeWriter, Write};
 use std::os::unix::net::UnixStream;
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -127,14 +127,11 @@ impl Tell {
     }
 }
 
-fn wait(mut from: PipeReader) -> anyhow::Result<()> {
-    let mut text = String::new();
-    let mut byte = [0];
+fn wait(from: PipeReader) -> anyhow::Result<()> {
     // The daemon keeps its end until it has told: a line, or the end of a daemon that died.
-    while from.read(&mut byte).context("the daemon's word")? == 1 && byte[0] != b'\n' {
-        text.push(char::from(byte[0]));
-    }
-    match text.split_once(' ') {
+    let mut text = String::new();
+    BufReader::new(from).read_line(&mut text).context("the daemon's word")?;
+    match text.trim_end().split_once(' ') {
         Some(("ready", rest)) => {
             println!("ccd started ({rest})");
             Ok(())

@@ -164,7 +164,10 @@ pub fn token(path: &Path) -> Result<String, StartError> {
             Err(StartError::File {
                 what: "no valid token in",
                 path: path.to_owned(),
-                source: std::io::Error::new(ErrorKind::InvalidData, "remove it and run `ccctl install` again"),
+                source: std::io::Error::new(
+                    ErrorKind::InvalidData,
+                    "remove it and run `ccctl install` again",
+                ),
             })
         }
         Err(e) if e.kind() == ErrorKind::NotFound => {
@@ -194,9 +197,13 @@ fn bind(path: &Path) -> Result<UnixListener, StartError> {
         Ok(meta) if meta.file_type().is_socket() => {
             fs_err::remove_file(path).map_err(file_error("cannot replace", path))?;
         }
-        Ok(_) => return Err(StartError::Unsafe { path: path.to_owned(), why: "is in the way and no socket" }),
+        Ok(_) => {
+            return Err(StartError::Unsafe { path: path.to_owned(), why: "is in the way and no socket" });
+        }
         Err(e) if e.kind() == ErrorKind::NotFound => {}
-        Err(source) => return Err(StartError::File { what: "cannot look at", path: path.to_owned(), source }),
+        Err(source) => {
+            return Err(StartError::File { what: "cannot look at", path: path.to_owned(), source });
+        }
     }
     let listener = UnixListener::bind(path).map_err(file_error("cannot bind", path))?;
     fs_err::set_permissions(path, std::fs::Permissions::from_mode(0o600))
@@ -227,7 +234,9 @@ mod tests {
         let (layout, config) = at(tmp.path());
         let first = prepare(&layout, &config).unwrap();
         let second = prepare(&layout, &config).err().unwrap();
-        assert!(matches!(second, StartError::AlreadyRunning { ref pid } if *pid == std::process::id().to_string()));
+        assert!(
+            matches!(second, StartError::AlreadyRunning { ref pid } if *pid == std::process::id().to_string())
+        );
         let mode = |p: &Path| fs_err::metadata(p).unwrap().permissions().mode() & 0o777;
         assert_eq!(mode(&layout.run_dir), 0o700);
         assert_eq!(mode(&layout.control_socket()), 0o600);

@@ -6,7 +6,7 @@ use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 use ccd_tests::harness::events::HookSession;
-use ccd_tests::harness::{Daemon, TestHome, binary, eventually, repo_root};
+use ccd_tests::harness::{Daemon, TestHome, bin_dir, binary, eventually, repo_root};
 
 use crate::stats::{Samples, micros, ratio};
 
@@ -66,13 +66,13 @@ fn start(home: &TestHome, program: &Path, event: &[u8]) -> Duration {
 
 /// The shim as it is installed: built with its own profile where that was done.
 fn shim() -> PathBuf {
-    let release = binary("cc-hook");
-    let own = release.parent().and_then(Path::parent).unwrap().join("hook/cc-hook");
+    let own = bin_dir().parent().unwrap().join("hook/cc-hook");
     if own.is_file() {
         return own;
     }
-    println!("note: no build of cc-hook with `--profile hook`; measuring {}", release.display());
-    release
+    let other = binary("cc-hook");
+    println!("note: no build of cc-hook with `--profile hook`; measuring {}", other.display());
+    other
 }
 
 /// Builds one of the programs beside this file with the shim's profile.

@@ -9,6 +9,7 @@ use crate::proxy::Proxy;
 
 const STREAM: &str =
     "HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\ntransfer-encoding: chunked\r\n\r\n";
+const STOP: &str = "event: message_stop\ndata: {\"type\":\"message_stop\"}\n\n";
 const PING: &str = "event: ping\ndata: {\"type\":\"ping\"}\n\n";
 
 #[test]
@@ -133,8 +134,9 @@ fn a_stop_lets_streams_end_first() {
             api.send_chunk(PING);
             assert_eq!(client.read_body(PING.len()), PING.as_bytes());
         }
+        api.send_chunk(STOP);
         api.send("0\r\n\r\n");
-        assert_eq!(client.read_rest(), (Vec::new(), BodyEnd::Whole));
+        assert_eq!(client.read_rest(), (STOP.into(), BodyEnd::Whole));
         stop.join().unwrap();
     });
     let _daemon = Daemon::start(&home);

@@ -12,8 +12,9 @@ use crate::proxy::{Proxy, SECRET};
 
 /// A home, its daemon, its proxy, and the upstream that the test plays itself.
 struct World {
-    home: TestHome,
+    // Before its home: fields are dropped in their order.
     _daemon: Daemon,
+    home: TestHome,
     proxy: Proxy,
     upstream: Upstream,
 }
@@ -24,7 +25,7 @@ impl World {
         let home = TestHome::new(&upstream.url());
         let daemon = Daemon::start(&home);
         let proxy = Proxy::of(&home);
-        World { home, _daemon: daemon, proxy, upstream }
+        World { _daemon: daemon, home, proxy, upstream }
     }
 
     /// Sends `request` and returns both ends of its way, the request read up to its body.

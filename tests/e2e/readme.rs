@@ -20,6 +20,10 @@ fn the_installer_builds_installs_and_proves_it_and_uninstall_takes_it_back() {
 
     let mut install = home.command(&repo_root().join("packaging/install.sh"));
     install.env("CCD_INSTALL_PREFIX", &prefix);
+    if cfg!(target_os = "macos") {
+        // launchd is the one service manager that a clean environment does not hide.
+        install.arg("--no-service");
+    }
     // The build needs what builds: this toolchain and the sources that it has already fetched.
     for name in ["PATH", "CARGO_HOME", "RUSTUP_HOME", "RUSTUP_TOOLCHAIN", "CARGO_TARGET_DIR"] {
         if let Some(value) = std::env::var_os(name) {

@@ -10,8 +10,8 @@ use serde_json::Value;
 
 use crate::check::{self, Capture};
 use crate::scenario::{
-    self, AGAIN, BACKGROUND, EVERYTHING, EVERYTHING_AGENT_CALLS, EVERYTHING_CALLS, FLAKY, INVALID, SETTINGS,
-    verdict,
+    self, AGAIN, BACKGROUND, EVERYTHING, EVERYTHING_AGENT_CALLS, EVERYTHING_CALLS, EVERYTHING_ELSEWHERE,
+    FLAKY, INVALID, SETTINGS, verdict,
 };
 
 /// A home whose daemon stands before a mock with `script`.
@@ -178,23 +178,25 @@ fn a_session_through_installed_settings_is_captured_and_uninstall_restores_every
 
 #[test]
 fn two_sessions_at_once_are_kept_apart() {
-    let (home, mock) = world(|home| scenario::everything(&home.work()));
+    let elsewhere = |home: &TestHome| home.work().join("elsewhere");
+    let (home, mock) = world(|home| scenario::everything_twice(&home.work(), &elsewhere(home)));
     let _daemon = Daemon::start(&home);
     let client = RealClient::find();
-    let runs: Vec<ClientRun> = thread::scope(|scope| {
-        let started: Vec<_> =
-            (0..2).map(|_| scope.spawn(|| client.print_captured(&home, EVERYTHING, &[]))).collect();
-        started.into_iter().map(|run| run.join().unwrap()).collect()
+    let other = client.in_dir(elsewhere(&home));
+    let runs = thread::scope(|scope| {
+        let one = scope.spawn(|| client.print_captured(&home, EVERYTHING, &[]));
+        let two = scope.spawn(|| other.print_captured(&home, EVERYTHING_ELSEWHERE, &[]));
+        [one.join().unwrap(), two.join().unwrap()]
     });
     let ledger = mock.ledger();
-    let sessions: BTreeSet<_> = runs.iter().map(ClientRun::session).collect();
-    assert_eq!(sessions.len(), 2);
+    assert_ne!(runs[0].session(), runs[1].session());
     for run in &runs {
         let own: Vec<_> = ledger.iter().filter(|s| s.session() == Some(run.session())).cloned().collect();
-        assert_eq!(run.text(), "All done.");
-        assert_eq!(own.iter().flat_map(|sent| &sent.tool_calls).count(), EVERYTHING_CALLS);
+        assert_everything_happened(run, &own);
     }
     assert_captured(&home, &ledger);
+    let projects: BTreeSet<_> = check::sessions(&home).into_iter().filter_map(|s| s.project).collect();
+    assert_eq!(projects, BTreeSet::from(["elsewhere", "work"].map(String::from)));
 }
 
 #[test]
@@ -225,8 +227,9 @@ fn failures_and_retries_are_exchanges_of_their_own() {
         let failed = sent.message_id.is_none() || sent.stop_reason.is_none();
         assert_eq!(got.error.is_some(), failed, "{got:?}");
     }
-    let streamed: Vec<_> = ledger.iter().map(|sent| capture.exchange(sent).stream).collect();
-    assert_eq!(streamed, [false, false, true, true, true, true, false], "the last is the fallback");
+    let messages = ledger.iter().filter(|sent| sent.message_id.is_some());
+    let streamed: Vec<_> = messages.map(|sent| capture.exchange(sent).stream).collect();
+    assert_eq!(streamed, [true, true, true, true, false], "the last is the client's fallback");
 }
 
 #[test]

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use ccd_tests::mock::{Answer, End, Script, ToolCall, fail, reply};
+use ccd_tests::mock::{Answer, End, Reply, Script, ToolCall, fail, reply};
 use serde_json::{Value, json};
 
 /// The user's settings: one kind of command is denied. Two spaces and a key of the user's own, so that a file
@@ -20,38 +20,18 @@ pub(crate) const INVALID: &str = "SCENARIO-invalid";
 /// Starts [`background`].
 pub(crate) const BACKGROUND: &str = "SCENARIO-background";
 
+/// Starts the second half of [`everything_twice`].
+pub(crate) const EVERYTHING_ELSEWHERE: &str = "SCENARIO-all-over-again";
 /// Tool calls of [`everything`], those of its subagents included.
 pub(crate) const EVERYTHING_CALLS: usize = 12;
 /// Model calls by subagents of [`everything`].
 pub(crate) const EVERYTHING_AGENT_CALLS: usize = 6;
 
 /// A turn with several tools, parallel ones, a failing one, a denied one, two subagents at once and a third inside
-/// the second; and a short second turn.
+/// the second; and a short second turn. `work` is where the session runs.
 pub(crate) fn everything(work: &Path) -> Script {
-    let file = |name: &str| work.join(name).display().to_string();
-    let written = json!({"file_path": file("a.txt"), "content": "one\ntwo\n"});
-    let edited = json!({"file_path": file("a.txt"), "old_string": "two", "new_string": "2"});
     Script::new()
-        .on(
-            EVERYTHING,
-            [
-                reply().thinking("A file first.").text("I'll write a file.").tool("Write", written),
-                reply()
-                    .thinking_omitted()
-                    .text("Three at once.")
-                    .tool("Read", json!({"file_path": file("a.txt")}))
-                    .tool("Bash", bash("sleep 0.2; cat a.txt"))
-                    .tool("Bash", bash("ls"))
-                    .pings(1),
-                reply().tool("Edit", edited),
-                reply().tool("Bash", bash("echo failing >&2; exit 3")),
-                reply().text("This one is denied.").tool("Bash", bash("rm -f a.txt")),
-                reply()
-                    .tool("Agent", agent("SCENARIO-helper: count the lines", false))
-                    .tool("Agent", agent("SCENARIO-other: ask somebody", false)),
-                reply().thinking_omitted().text("All done."),
-            ],
-        )
+        .on(EVERYTHING, main_thread(work))
         .on(
             "SCENARIO-helper",
             [reply().thinking_omitted().tool("Bash", bash("wc -l < a.txt")), reply().text("Two lines.")],
@@ -62,6 +42,37 @@ pub(crate) fn everything(work: &Path) -> Script {
         )
         .on("SCENARIO-nested", [reply().tool("Bash", bash("ls -a")), reply().text("Looked.")])
         .on(AGAIN, [reply().tool("Bash", bash("cat a.txt")), reply().text("Once more done.")])
+}
+
+/// [`everything`], and the same once more for a session that runs in `elsewhere`.
+pub(crate) fn everything_twice(work: &Path, elsewhere: &Path) -> Script {
+    everything(work).on(EVERYTHING_ELSEWHERE, main_thread(elsewhere))
+}
+
+fn main_thread(work: &Path) -> [Reply; 7] {
+    let file = work.join("a.txt").display().to_string();
+    // The client fills in a tool's defaults: without `replace_all`, its hooks would tell another input than we sent.
+    let edited = json!({"file_path": file, "old_string": "two", "new_string": "2", "replace_all": false});
+    [
+        reply()
+            .thinking("A file first.")
+            .text("I'll write a file.")
+            .tool("Write", json!({"file_path": file, "content": "one\ntwo\n"})),
+        reply()
+            .thinking_omitted()
+            .text("Three at once.")
+            .tool("Read", json!({"file_path": file}))
+            .tool("Bash", bash("sleep 0.2; cat a.txt"))
+            .tool("Bash", bash("ls"))
+            .pings(1),
+        reply().tool("Edit", edited),
+        reply().tool("Bash", bash("echo failing >&2; exit 3")),
+        reply().text("This one is denied.").tool("Bash", bash("rm -f a.txt")),
+        reply()
+            .tool("Agent", agent("SCENARIO-helper: count the lines", false))
+            .tool("Agent", agent("SCENARIO-other: ask somebody", false)),
+        reply().thinking_omitted().text("All done."),
+    ]
 }
 
 /// A turn in which the API fails in every way that the client gets over by itself.

@@ -26,12 +26,12 @@ use crate::files::Lock;
 use crate::manifest::{Options, ServiceChange};
 use crate::printer::Printer;
 use crate::service::{self, Manager};
-use crate::{daemon, diff, plugin, proof, uninstall};
+use crate::{config, daemon, diff, plugin, proof, uninstall};
 
 use plan::Plan;
 
 /// How long the daemon may take to notice a changed configuration.
-const RELOAD_LIMIT: Duration = Duration::from_secs(5);
+const RELOAD_LIMIT: Duration = Duration::from_millis(if cfg!(test) { 500 } else { 5000 });
 
 /// Runs the command.
 pub fn run(env: &Env, out: &mut Printer, args: &InstallArgs) -> Result<()> {
@@ -54,7 +54,9 @@ pub fn run(env: &Env, out: &mut Printer, args: &InstallArgs) -> Result<()> {
             }
             Err(error.hint("nothing is left changed"))
         }
-        Err(error) => Err(error.hint("what was installed before is still in place: `ccctl verify` checks it")),
+        Err(error) => {
+            Err(error.hint("what was installed before is still in place: `ccctl verify` checks it"))
+        }
     }
 }
 
@@ -82,7 +84,7 @@ struct Installer<'a> {
 impl Installer<'_> {
     fn carry_out(mut self, out: &mut Printer, journal: &mut Journal<'_>) -> Result<Report> {
         let (env, plan) = (self.env, self.plan);
-        journal.manifest.ccd_version = ccd_proto::VERSION.to_owned();
+        ccd_proto::VERSION.clone_into(&mut journal.manifest.ccd_version);
         journal.manifest.options = Options {
             proxy: !self.args.no_proxy,
             hooks: self.args.hooks,
@@ -97,6 +99,12 @@ impl Installer<'_> {
         })?;
         journal.save()?;
         let manager = self.service(out, journal, &mut warnings)?;
+        if manager.is_none() && env.var("CCD_UPSTREAM").is_some() {
+            let config = env.layout.config_file.display();
+            warnings.push(format!(
+                "CCD_UPSTREAM holds for this start of the daemon only: `upstream` in {config} lasts"
+            ));
+        }
         let status = self.daemon(out, manager.as_ref())?;
         if upstream || plan.foreign.is_some() {
             self.upstream_in_force(out)?;
@@ -109,9 +117,13 @@ impl Installer<'_> {
         for dir in &plan.dirs {
             for (path, content) in plan.plugin_files(dir)? {
                 match self.args.hooks {
-                    HooksIn::Plugin => _ = self.change(journal, |j| plan.own(j, &path, content.as_bytes()))?,
+                    HooksIn::Plugin => {
+                        self.change(journal, |journal| plan::own(journal, &path, content.as_bytes()))?;
+                    }
                     // Recorded twice otherwise.
-                    HooksIn::Settings => _ = journal.undo(&path)?,
+                    HooksIn::Settings => {
+                        journal.undo(&path)?;
+                    }
                 }
             }
         }
@@ -177,8 +189,9 @@ impl Installer<'_> {
             return Ok(None);
         }
         let file = manager.file(env, &plan.ccd)?;
-        journal.manifest.service = Some(ServiceChange { manager: manager.name().to_owned(), path: path.clone() });
-        let changed = self.change(journal, |journal| plan.own(journal, &path, &file))?;
+        journal.manifest.service =
+            Some(ServiceChange { manager: manager.name().to_owned(), path: path.clone() });
+        let changed = self.change(journal, |journal| plan::own(journal, &path, &file))?;
         journal.save()?;
         // A daemon started otherwise holds the lock of this home; one that the service keeps must see a new file.
         let running = daemon::status(env, out)?;
@@ -195,13 +208,7 @@ impl Installer<'_> {
         if manager.is_some() {
             daemon::wait_until_it_answers(env, out)?;
         }
-        let (status, _) = daemon::ensure(env, out, &[])?;
-        if status.daemon.state != "retiring" {
-            return Ok(status);
-        }
-        // One that an uninstallation left behind is replaced by one that stays.
-        daemon::stop(env, out, false)?;
-        daemon::start(env, out, &[])
+        daemon::ensure_lasting(env, out).map(|(status, _)| status)
     }
 
     /// Waits until the daemon sends requests where they went before.
@@ -216,7 +223,7 @@ impl Installer<'_> {
             if Instant::now() >= deadline {
                 return Err(CommandError::failed(format!(
                     "Claude Code's requests went to {}, but the daemon sends them to {now}",
-                    plan::shown(wanted)
+                    config::shown(wanted)
                 ))
                 .hint("if CCD_UPSTREAM was set when the daemon was started: `ccctl stop`, then install again without it")
                 .hint("set CCD_UPSTREAM to say that the daemon is right"));
@@ -231,8 +238,11 @@ impl Installer<'_> {
             return Ok(None);
         }
         let token = self.env.token().ok_or_else(|| {
-            CommandError::failed(format!("the daemon has made no token in {}", self.env.layout.token_file().display()))
-                .hint("`ccctl logs` may say why")
+            CommandError::failed(format!(
+                "the daemon has made no token in {}",
+                self.env.layout.token_file().display()
+            ))
+            .hint("`ccctl logs` may say why")
         })?;
         Ok(Some(base_url(&status.proxy.listen, &token)))
     }
@@ -242,7 +252,8 @@ impl Installer<'_> {
         let settings = self.plan.settings.first().map(PathBuf::as_path);
         let find = |dir: &PathBuf| plugin::in_force(self.env, dir, settings);
         self.plan.dirs.first().and_then(find).ok_or_else(|| {
-            CommandError::failed("the hooks were written, but do not read back").hint("`ccctl install` writes them again")
+            CommandError::failed("the hooks were written, but do not read back")
+                .hint("`ccctl install` writes them again")
         })
     }
 }
@@ -260,12 +271,12 @@ fn dry_run(env: &Env, out: &mut Printer, args: &InstallArgs, plan: &Plan) -> Res
         && let Some(manager) = service::detect(env)
         && (!manager.path().exists() || journal.manifest.file(&manager.path()).is_some())
     {
-        planned.extend(plan.own(&mut journal, &manager.path(), &manager.file(env, &plan.ccd)?)?);
+        planned.extend(plan::own(&journal, &manager.path(), &manager.file(env, &plan.ccd)?)?);
     }
     for dir in &plan.dirs {
         for (path, content) in plan.plugin_files(dir)? {
             match args.hooks {
-                HooksIn::Plugin => planned.extend(plan.own(&mut journal, &path, content.as_bytes())?),
+                HooksIn::Plugin => planned.extend(plan::own(&journal, &path, content.as_bytes())?),
                 HooksIn::Settings => {
                     if let Some(change) = journal.manifest.file(&path) {
                         planned.push(journal.plan_undo(change)?.0);
@@ -301,5 +312,9 @@ pub(crate) fn show_plans(out: &mut Printer, planned: &[Planned], json: bool) -> 
         }
         out.line("")?;
     }
-    out.line(if planned.is_empty() { "no file would change" } else { "nothing was changed: this was a dry run" })
+    out.line(if planned.is_empty() {
+        "no file would change"
+    } else {
+        "nothing was changed: this was a dry run"
+    })
 }

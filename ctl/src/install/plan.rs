@@ -11,8 +11,7 @@ use serde_json::Value;
 use crate::args::{HooksIn, InstallArgs};
 use crate::changes::{Journal, Planned};
 use crate::claude::{self, Version};
-use crate::client::without_token;
-use crate::config::{self, same_upstream};
+use crate::config::{self, is_anothers, same_upstream, shown};
 use crate::env::Env;
 use crate::error::{CommandError, Result};
 use crate::files;
@@ -95,7 +94,7 @@ impl Plan {
         plan.upstream.clone_from(&plan.foreign);
         plan.config(&mut journal)?;
         if plan.foreign.is_some() {
-            let base = plan.base(&journal, FileKind::Config, &plan.config_file)?;
+            let base = base(&journal, FileKind::Config, &plan.config_file)?;
             // The user's own configuration says it already.
             if config::upstream(&base.unwrap_or_default())?.is_some() {
                 plan.upstream = None;
@@ -107,7 +106,7 @@ impl Plan {
         if args.hooks == HooksIn::Plugin {
             for dir in &plan.dirs {
                 for (path, content) in plan.plugin_files(dir)? {
-                    plan.own(&mut journal, &path, content.as_bytes())?;
+                    own(&journal, &path, content.as_bytes())?;
                 }
             }
         }
@@ -118,7 +117,7 @@ impl Plan {
     fn find_foreign(&self, env: &Env, journal: &Journal<'_>) -> Result<Option<String>> {
         let mut found: Option<(String, &Path)> = None;
         for path in &self.settings {
-            let Some(bytes) = self.base(journal, FileKind::Settings, path)? else { continue };
+            let Some(bytes) = base(journal, FileKind::Settings, path)? else { continue };
             let Some(url) = Document::read(&bytes).map_err(|e| e.of(path))?.env(BASE_URL) else { continue };
             if env.is_our_url(&url) || url.is_empty() {
                 continue;
@@ -129,7 +128,9 @@ impl Plan {
                     path.display(),
                     shown(&url)
                 ))
-                .hint(format!("uninstall that one with its own CCD_HOME, or remove the key {BASE_URL} from the file")));
+                .hint(format!(
+                    "uninstall that one with its own CCD_HOME, or remove the key {BASE_URL} from the file"
+                )));
             }
             match &found {
                 Some((other, theirs)) if !same_upstream(other, &url) => {
@@ -138,17 +139,15 @@ impl Plan {
                         theirs.display(),
                         path.display()
                     ))
-                    .hint("install with CLAUDE_CONFIG_DIR set to one of the directories, or set CCD_UPSTREAM"));
+                    .hint(
+                        "install with CLAUDE_CONFIG_DIR set to one of the directories, or set CCD_UPSTREAM",
+                    ));
                 }
                 _ => found = Some((url, path)),
             }
         }
         let shell = || env.text(BASE_URL).filter(|url| !env.is_our_url(url) && !is_anothers(url));
         Ok(found.map(|(url, _)| url).or_else(shell))
-    }
-
-    fn base(&self, journal: &Journal<'_>, kind: FileKind, path: &Path) -> Result<Option<Vec<u8>>> {
-        journal.base(kind, path, files::read(path)?.as_deref())
     }
 
     /// The change to the daemon's configuration.
@@ -176,7 +175,14 @@ impl Plan {
                 }
             }
         }
-        Ok(Some(Planned { kind: FileKind::Config, path, original, current, target, written: Written::default() }))
+        Ok(Some(Planned {
+            kind: FileKind::Config,
+            path,
+            original,
+            current,
+            target,
+            written: Written::default(),
+        }))
     }
 
     /// The change to a settings file; `url` is our base URL.
@@ -214,7 +220,14 @@ impl Plan {
             Some(merged.bytes())
         };
         let written = wanted.written();
-        Ok(Some(Planned { kind: FileKind::Settings, path: path.to_owned(), original, current, target, written }))
+        Ok(Some(Planned {
+            kind: FileKind::Settings,
+            path: path.to_owned(),
+            original,
+            current,
+            target,
+            written,
+        }))
     }
 
     /// The files of the plugin directory below `dir`.
@@ -222,31 +235,36 @@ impl Plan {
         let plugin = files::resolve(&plugin::directory(dir), &self.roots)?;
         Ok([
             (plugin::manifest_path(&plugin), plugin::manifest_file()),
-            (plugin::hooks_path(&plugin), self.hooks.file()),
+            (plugin::hooks_path(&plugin), self.hooks.file()?),
         ])
     }
+}
 
-    /// The change to a file of our own.
-    pub(crate) fn own(&self, journal: &mut Journal<'_>, path: &Path, content: &[u8]) -> Result<Option<Planned>> {
-        let current = files::read(path)?;
-        let is_known = journal.manifest.file(path).is_some();
-        if let Some(bytes) = &current
-            && !is_known
-            && hash(bytes) != hash(content)
-            && !is_recognised(path, bytes)
-        {
-            return Err(CommandError::failed(format!("{} is there already, and not of ours", path.display()))
-                .hint("move it away, or install with --hooks settings"));
-        }
-        Ok(Some(Planned {
-            kind: FileKind::Own,
-            path: path.to_owned(),
-            original: None,
-            current,
-            target: Some(content.to_owned()),
-            written: Written::default(),
-        }))
+/// What is there, with nothing of ours in it.
+fn base(journal: &Journal<'_>, kind: FileKind, path: &Path) -> Result<Option<Vec<u8>>> {
+    journal.base(kind, path, files::read(path)?.as_deref())
+}
+
+/// The change to a file of our own.
+pub(crate) fn own(journal: &Journal<'_>, path: &Path, content: &[u8]) -> Result<Option<Planned>> {
+    let current = files::read(path)?;
+    let is_known = journal.manifest.file(path).is_some();
+    if let Some(bytes) = &current
+        && !is_known
+        && hash(bytes) != hash(content)
+        && !is_recognised(path, bytes)
+    {
+        return Err(CommandError::failed(format!("{} is there already, and not of ours", path.display()))
+            .hint("move it away, or install with --hooks settings"));
     }
+    Ok(Some(Planned {
+        kind: FileKind::Own,
+        path: path.to_owned(),
+        original: None,
+        current,
+        target: Some(content.to_owned()),
+        written: Written::default(),
+    }))
 }
 
 /// Whether a file in our plugin directory is one that an earlier installation left there.
@@ -256,23 +274,5 @@ fn is_recognised(path: &Path, bytes: &[u8]) -> bool {
         Some("plugin.json") => document.value().get("name").is_some_and(|name| name == "ccd"),
         Some("hooks.json") => hooks::ours(document.value()).next().is_some(),
         _ => false,
-    }
-}
-
-/// A base URL in the form that ccd writes: a loopback address and a token.
-fn is_anothers(url: &str) -> bool {
-    let Some((host, path)) = url.strip_prefix("http://").and_then(|rest| rest.split_once('/')) else { return false };
-    let token = path.trim_end_matches('/');
-    host.starts_with("127.0.0.1:") && token.len() == 32 && token.bytes().all(|b| b.is_ascii_hexdigit())
-}
-
-/// A URL for messages: without credentials or tokens.
-pub(crate) fn shown(url: &str) -> String {
-    if is_anothers(url) {
-        return without_token(url);
-    }
-    match (url.split_once("://"), url.rsplit_once('@')) {
-        (Some((scheme, _)), Some((_, rest))) => format!("{scheme}://{rest}"),
-        _ => url.to_owned(),
     }
 }

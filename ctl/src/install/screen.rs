@@ -5,8 +5,9 @@ use std::path::Path;
 use serde::Serialize;
 
 use super::Report;
-use super::plan::{Plan, shown};
+use super::plan::Plan;
 use crate::args::{HooksIn, InstallArgs};
+use crate::config::shown;
 use crate::env::Env;
 use crate::error::Result;
 use crate::human::plural;
@@ -23,7 +24,7 @@ const SWITCHED_OFF: [&str; 3] = [
 ];
 
 #[derive(Serialize)]
-struct Installed<'a> {
+struct Outcome<'a> {
     installed: bool,
     changed: &'a [std::path::PathBuf],
     daemon: Daemon<'a>,
@@ -55,10 +56,16 @@ struct Proof {
 }
 
 /// Prints it.
-pub(super) fn print(env: &Env, out: &mut Printer, args: &InstallArgs, plan: &Plan, report: &Report) -> Result<()> {
+pub(super) fn print(
+    env: &Env,
+    out: &mut Printer,
+    args: &InstallArgs,
+    plan: &Plan,
+    report: &Report,
+) -> Result<()> {
     let off: &[&str] = if args.no_proxy { &[] } else { &SWITCHED_OFF };
     if args.json {
-        return out.json(&Installed {
+        return out.json(&Outcome {
             installed: true,
             changed: &report.changed,
             daemon: Daemon {
@@ -82,7 +89,14 @@ pub(super) fn print(env: &Env, out: &mut Printer, args: &InstallArgs, plan: &Pla
     Ok(())
 }
 
-fn lines(env: &Env, out: &Printer, args: &InstallArgs, plan: &Plan, report: &Report, off: &[&str]) -> Vec<String> {
+fn lines(
+    env: &Env,
+    out: &Printer,
+    args: &InstallArgs,
+    plan: &Plan,
+    report: &Report,
+    off: &[&str],
+) -> Vec<String> {
     let home = env.home();
     let path = |path: &Path| {
         let short = home.as_ref().and_then(|home| path.strip_prefix(home).ok());
@@ -122,14 +136,25 @@ fn lines(env: &Env, out: &Printer, args: &InstallArgs, plan: &Plan, report: &Rep
     if args.thinking {
         fact("thinking", format!("{THINKING} is on; for `claude -p`, add `--thinking-display summarized`"));
     }
-    fact("proof", if report.settings.is_empty() { "a hook event arrived" } else { "a hook event and a request arrived" }.into());
+    fact(
+        "proof",
+        if report.settings.is_empty() {
+            "a hook event arrived"
+        } else {
+            "a hook event and a request arrived"
+        }
+        .into(),
+    );
     if !off.is_empty() {
         lines.push(String::new());
         lines.push("While requests go through ccd, Claude Code leaves some things off:".to_owned());
         lines.extend(off.iter().map(|what| format!("  - {what}")));
     }
     lines.push(String::new());
-    lines.push("Use Claude Code as always; sessions that are running take this up with their next prompt. Then:".to_owned());
+    lines.push(
+        "Use Claude Code as always; sessions that are running take this up with their next prompt. Then:"
+            .to_owned(),
+    );
     for (command, what) in [
         ("ccctl sessions", "what was recorded"),
         ("ccctl traces --follow", "what happens, as it happens"),

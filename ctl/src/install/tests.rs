@@ -1,3 +1,6 @@
+//! Installing and uninstalling as a whole, against a fake daemon and fake programs.
+
+use std::cell::RefCell;
 use std::rc::Rc;
 use std::sync::atomic::{AtomicU16, Ordering};
 use std::sync::{Arc, Mutex};
@@ -9,16 +12,22 @@ use crate::testing::{Daemon, Home, Reply, TOKEN, said};
 use crate::{uninstall, verify};
 use serde_json::{Value, json};
 
-/// A daemon that says what a daemon says, for an upstream that may be changed.
+/// A daemon of this home, with an upstream that may be changed.
 fn daemon(home: &Home, upstream: &str) -> (Daemon, Arc<Mutex<String>>) {
+    daemon_at(home.socket(), upstream, "daemonized")
+}
+
+/// A daemon that says what a daemon says.
+fn daemon_at(socket: PathBuf, upstream: &str, manager: &'static str) -> (Daemon, Arc<Mutex<String>>) {
     let port = Arc::new(AtomicU16::new(0));
     let upstream = Arc::new(Mutex::new(upstream.to_owned()));
     let (seen_port, seen_upstream) = (Arc::clone(&port), Arc::clone(&upstream));
-    let daemon = home.daemon(move |request| match request.uri().path() {
+    let daemon = Daemon::start(Some(socket), move |request| {
+        match request.uri().path() {
         "/v0/status" => Reply::json(
             json!({
                 "schema_version": 1,
-                "daemon": {"running": true, "pid": 0, "version": ccd_proto::VERSION, "state": "serving"},
+                "daemon": {"running": true, "pid": 0, "version": ccd_proto::VERSION, "state": "serving", "manager": manager},
                 "proxy": {
                     "listen": format!("127.0.0.1:{}", seen_port.load(Ordering::Relaxed)),
                     "upstream": *seen_upstream.lock().unwrap(),
@@ -26,8 +35,11 @@ fn daemon(home: &Home, upstream: &str) -> (Daemon, Arc<Mutex<String>>) {
             })
             .to_string(),
         ),
-        path if path.ends_with("/.ccd/ping") => Reply::status(204, "").header("ccd-version", ccd_proto::VERSION),
+        path if path.ends_with("/.ccd/ping") => {
+            Reply::status(204, "").header("ccd-version", ccd_proto::VERSION)
+        }
         _ => Reply::json(r#"{"schema_version":1,"ok":true}"#),
+    }
     });
     port.store(daemon.proxy.port(), Ordering::Relaxed);
     (daemon, upstream)
@@ -81,7 +93,10 @@ fn install_and_uninstall_leave_no_trace() {
         let (daemon, _) = daemon(&home, "https://api.anthropic.com");
         let env = home.env_with(programs);
         let text = install(&env, &InstallArgs::default()).unwrap();
-        assert!(text.contains("Remote Control") && text.contains("a hook event and a request arrived"), "{text}");
+        assert!(
+            text.contains("Remote Control") && text.contains("a hook event and a request arrived"),
+            "{text}"
+        );
         assert_eq!(
             String::from_utf8(std::fs::read(home.path().join(".claude/settings.json")).unwrap())
                 .unwrap()
@@ -89,7 +104,8 @@ fn install_and_uninstall_leave_no_trace() {
                 .count(),
             1
         );
-        let hooks: Value = serde_json::from_str(&home.read(".claude/skills/ccd/hooks/hooks.json").unwrap()).unwrap();
+        let hooks: Value =
+            serde_json::from_str(&home.read(".claude/skills/ccd/hooks/hooks.json").unwrap()).unwrap();
         assert_eq!(hooks["hooks"].as_object().unwrap().len(), 30);
         assert!(!daemon.requests().contains(&"POST /v0/retire".to_owned()));
 
@@ -98,7 +114,8 @@ fn install_and_uninstall_leave_no_trace() {
         assert!(again.contains("nothing had to be changed"), "{again}");
         assert_eq!(home.foreign_files(), installed);
         let (mut out, _, _) = Printer::captured(100);
-        let failed: Vec<_> = verify::checks(&env, &mut out).into_iter().filter(|c| !c.ok && c.name != "access").collect();
+        let failed: Vec<_> =
+            verify::checks(&env, &mut out).into_iter().filter(|c| !c.ok && c.name != "access").collect();
         assert_eq!(failed, []);
 
         uninstall(&env);
@@ -130,7 +147,9 @@ fn without_programs_or_daemon_nothing_is_changed() {
     let home = home();
     let was = home.foreign_files();
     let env = home.env_with(|call| match call.args.first() {
-        Some(arg) if arg == "start" => Outcome { code: Some(1), stderr: "error: port taken".into(), ..Outcome::default() },
+        Some(arg) if arg == "start" => {
+            Outcome { code: Some(1), stderr: "error: port taken".into(), ..Outcome::default() }
+        }
         _ => programs(call),
     });
     let error = install(&env, &InstallArgs::default()).unwrap_err();
@@ -145,9 +164,11 @@ fn a_proof_that_fails_takes_everything_back() {
     home.write(".claude/settings.json", "{ }");
     let was = home.foreign_files();
     let (_daemon, _) = daemon(&home, "https://api.anthropic.com");
-    let env = home.env_with(|call| match call.program.to_string_lossy().ends_with("cc-hook") {
-        true => Outcome { code: Some(1), ..Outcome::default() },
-        false => programs(call),
+    let env = home.env_with(|call| {
+        if call.program.to_string_lossy().ends_with("cc-hook") {
+            return Outcome { code: Some(1), ..Outcome::default() };
+        }
+        programs(call)
     });
     let error = install(&env, &InstallArgs::default()).unwrap_err();
     assert!(error.message.contains("no hook event gets through"), "{error}");
@@ -164,7 +185,7 @@ fn a_base_url_of_the_user_becomes_our_upstream_and_comes_back() {
     // The daemon takes its configuration up when it changes.
     let file = home.path().join("ccd/config.toml");
     let watched = Arc::clone(&upstream);
-    let watcher = std::thread::spawn(move || {
+    let reloading = std::thread::spawn(move || {
         while !std::fs::read_to_string(&file).unwrap_or_default().contains("gw.example") {
             sleep(Duration::from_millis(5));
         }
@@ -172,9 +193,12 @@ fn a_base_url_of_the_user_becomes_our_upstream_and_comes_back() {
     });
     let env = home.env_with(programs);
     let said = install(&env, &InstallArgs::default()).unwrap();
-    watcher.join().unwrap();
+    reloading.join().unwrap();
     assert!(said.contains("https://gw.example/v, as before"), "{said}");
-    assert_eq!(home.read("ccd/config.toml").unwrap(), "# mine\nlog = \"info\"\nupstream = \"https://gw.example/v\"\n");
+    assert_eq!(
+        home.read("ccd/config.toml").unwrap(),
+        "# mine\nlog = \"info\"\nupstream = \"https://gw.example/v\"\n"
+    );
     assert!(install(&env, &InstallArgs::default()).unwrap().contains("nothing had to be changed"));
     uninstall(&env);
     assert_eq!(home.read(".claude/settings.json").unwrap(), text);
@@ -229,7 +253,10 @@ fn a_dry_run_shows_every_change_and_makes_none() {
     let was = home.foreign_files();
     let env = home.env_with(programs);
     let text = install(&env, &InstallArgs { dry_run: true, ..InstallArgs::default() }).unwrap();
-    assert!(text.contains(&format!("+    \"ANTHROPIC_BASE_URL\": \"http://127.0.0.1:7788/{TOKEN}\"")), "{text}");
+    assert!(
+        text.contains(&format!("+    \"ANTHROPIC_BASE_URL\": \"http://127.0.0.1:7788/{TOKEN}\"")),
+        "{text}"
+    );
     assert!(text.contains("hooks.json") && text.contains("+    \"SessionStart\""), "{text}");
     assert_eq!(home.foreign_files(), was);
     assert!(!env.layout.install_manifest().exists());
@@ -257,7 +284,10 @@ fn a_lost_manifest_still_leaves_claude_code_clean() {
     std::fs::remove_file(env.layout.install_manifest()).unwrap();
     uninstall(&env);
     let now = home.foreign_files();
-    assert_eq!(now.get(&home.path().join(".claude/settings.json")), was.get(&home.path().join(".claude/settings.json")));
+    assert_eq!(
+        now.get(&home.path().join(".claude/settings.json")),
+        was.get(&home.path().join(".claude/settings.json"))
+    );
     assert_eq!(home.read(".claude/skills/ccd/hooks/hooks.json"), None);
     assert_eq!(home.read(".claude/skills/ccd/.claude-plugin/plugin.json"), None);
 }
@@ -265,31 +295,32 @@ fn a_lost_manifest_still_leaves_claude_code_clean() {
 #[test]
 fn a_service_is_written_enabled_and_taken_away() {
     let home = home();
-    let units = home.path().join(".config/systemd/user");
     let was = home.foreign_files();
-    let (daemon, _) = daemon(&home, "https://api.anthropic.com");
-    let calls = Rc::new(std::cell::RefCell::new(Vec::new()));
-    let seen = Rc::clone(&calls);
-    let status = daemon.proxy; // keeps the daemon alive to the end
+    let units = home.path().join(".config/systemd/user");
+    let socket = home.socket();
+    let calls = Rc::new(RefCell::new(Vec::new()));
+    let (seen, started) = (Rc::clone(&calls), Rc::new(RefCell::new(None)));
     let env = home.env_with(move |call| {
-        if call.program == "systemctl" {
-            seen.borrow_mut().push(call.args[1].to_string_lossy().into_owned());
-            return said(&units.display().to_string());
+        if call.program != "systemctl" {
+            assert!(!call.line().ends_with("ccd start"), "the service starts it");
+            return programs(call);
         }
-        programs(call)
+        let verb = call.args[1].to_string_lossy().into_owned();
+        if verb == "start" {
+            *started.borrow_mut() = Some(daemon_at(socket.clone(), "https://api.anthropic.com", "systemd"));
+        }
+        seen.borrow_mut().push(verb);
+        said(&units.display().to_string())
     });
-    // This daemon says that nobody keeps it, so it would be stopped first; ours cannot stop.
-    let file = Manager::file(&service::named(&env, "systemd").unwrap(), &env, &home.path().join("bin/ccd")).unwrap();
-    let mut journal = Journal::open(&env.layout, env.token()).unwrap();
-    let plan = Plan::make(&env, &InstallArgs::default()).unwrap();
-    let path = service::detect(&env).unwrap().path();
-    let planned = plan.own(&mut journal, &path, &file).unwrap().unwrap();
-    journal.manifest.service = Some(ServiceChange { manager: "systemd".into(), path: path.clone() });
-    journal.apply(&planned).unwrap();
-    assert!(String::from_utf8(std::fs::read(&path).unwrap()).unwrap().contains("CCD_HOME="));
-    drop(journal);
+    let text = install(&env, &InstallArgs::default()).unwrap();
+    assert!(text.contains("kept running by systemd"), "{text}");
+    let unit = home.read(".config/systemd/user/ccd.service").unwrap();
+    assert!(unit.contains("CCD_HOME=") && unit.contains("bin/ccd\" run"), "{unit}");
+    assert_eq!(
+        calls.take(),
+        ["show-environment", "show", "daemon-reload", "enable", "reset-failed", "start"]
+    );
     uninstall(&env);
+    assert_eq!(calls.take(), ["disable", "daemon-reload"]);
     assert_eq!(home.foreign_files(), was);
-    assert_eq!(calls.borrow()[2..], ["disable", "daemon-reload"]);
-    assert!(status.port() > 0);
 }

@@ -95,8 +95,43 @@ mod tests {
 
     #[test]
     fn the_agent() {
-        let bytes = agent(Path::new("/opt/a & b/ccd"), &[("CCD_HOME", "/h".into())], Path::new("/h/logs")).unwrap();
-        insta::assert_snapshot!(String::from_utf8(bytes).unwrap(), @"");
+        let bytes =
+            agent(Path::new("/opt/a & b/ccd"), &[("CCD_HOME", "/h".into())], Path::new("/h/logs")).unwrap();
+        insta::assert_snapshot!(String::from_utf8(bytes).unwrap(), @r#"
+        <?xml version="1.0" encoding="UTF-8"?>
+        <!DOCTYPE plist PUBLIC "-//Apple//DTD PLIST 1.0//EN" "http://www.apple.com/DTDs/PropertyList-1.0.dtd">
+        <plist version="1.0">
+        <dict>
+        	<key>Label</key>
+        	<string>dev.ccd.daemon</string>
+        	<key>ProgramArguments</key>
+        	<array>
+        		<string>/opt/a &amp; b/ccd</string>
+        		<string>run</string>
+        	</array>
+        	<key>RunAtLoad</key>
+        	<true/>
+        	<key>KeepAlive</key>
+        	<dict>
+        		<key>SuccessfulExit</key>
+        		<false/>
+        	</dict>
+        	<key>ThrottleInterval</key>
+        	<integer>1</integer>
+        	<key>ProcessType</key>
+        	<string>Background</string>
+        	<key>Umask</key>
+        	<integer>63</integer>
+        	<key>StandardErrorPath</key>
+        	<string>/h/logs/launchd.err</string>
+        	<key>EnvironmentVariables</key>
+        	<dict>
+        		<key>CCD_HOME</key>
+        		<string>/h</string>
+        	</dict>
+        </dict>
+        </plist>
+        "#);
     }
 
     #[test]

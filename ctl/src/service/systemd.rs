@@ -33,7 +33,8 @@ impl Systemd {
     pub fn detect(env: &Env) -> Option<Self> {
         let manager = Self::new(env)?;
         must(env, "systemctl", &["--user", "show-environment"]).ok()?;
-        let paths = must(env, "systemctl", &["--user", "show", "--property=UnitPath", "--value"]).ok()?.stdout;
+        let paths =
+            must(env, "systemctl", &["--user", "show", "--property=UnitPath", "--value"]).ok()?.stdout;
         paths.split_whitespace().any(|dir| Path::new(dir) == manager.units).then_some(manager)
     }
 
@@ -68,7 +69,7 @@ impl Systemd {
 }
 
 /// The unit. A clean exit is one that somebody asked for (`ccctl stop`, `ccctl uninstall`): after every other
-/// end the daemon is back within a tenth of a second.
+/// end the daemon is back within a tenth of a second. Streams may take ten minutes to end.
 pub(super) fn unit(ccd: &Path, environment: &[(&str, String)]) -> Result<Vec<u8>> {
     let ccd = ccd.to_str().ok_or_else(|| CommandError::failed(format!("{} is not UTF-8", ccd.display())))?;
     let mut variables = String::new();
@@ -87,6 +88,7 @@ pub(super) fn unit(ccd: &Path, environment: &[(&str, String)]) -> Result<Vec<u8>
          Restart=always\n\
          RestartPreventExitStatus=0\n\
          RestartSec=100ms\n\
+         TimeoutStopSec=11min\n\
          UMask=0077\n\
          {variables}\
          \n\
@@ -116,8 +118,28 @@ mod tests {
     #[test]
     fn the_unit() {
         let unit = unit(Path::new("/opt/100% \"x\"/ccd"), &[("CCD_HOME", "/h/a b".into())]).unwrap();
-        insta::assert_snapshot!(String::from_utf8(unit).unwrap(), @"");
-        assert!(super::unit(Path::new("/ccd"), &[("CCD_HOME", "/h\nExecStartPre=/bin/evil".into())]).is_err());
+        insta::assert_snapshot!(String::from_utf8(unit).unwrap(), @r#"
+        # Written by `ccctl install`; removed by `ccctl uninstall`.
+        [Unit]
+        Description=ccd, the flight recorder for Claude Code
+        StartLimitIntervalSec=0
+
+        [Service]
+        Type=notify
+        ExecStart="/opt/100%% \"x\"/ccd" run
+        Restart=always
+        RestartPreventExitStatus=0
+        RestartSec=100ms
+        TimeoutStopSec=11min
+        UMask=0077
+        Environment="CCD_HOME=/h/a b"
+
+        [Install]
+        WantedBy=default.target
+        "#);
+        assert!(
+            super::unit(Path::new("/ccd"), &[("CCD_HOME", "/h\nExecStartPre=/bin/evil".into())]).is_err()
+        );
     }
 
     #[test]
@@ -130,7 +152,9 @@ mod tests {
         });
         assert!(Systemd::detect(&env).is_some());
         assert!(Systemd::detect(&home.env_with(|_| said("/home/other/.config/systemd/user\n"))).is_none());
-        assert!(Systemd::detect(&home.env_with(|_| Outcome { code: Some(1), ..Outcome::default() })).is_none());
+        assert!(
+            Systemd::detect(&home.env_with(|_| Outcome { code: Some(1), ..Outcome::default() })).is_none()
+        );
     }
 
     #[test]

@@ -98,7 +98,11 @@ fn strip_hooks(top: &CstObject, keep: bool) {
             emptied = true;
         }
     }
-    if emptied && !keep && hooks.properties().is_empty() && let Some(property) = top.get("hooks") {
+    if emptied
+        && !keep
+        && hooks.properties().is_empty()
+        && let Some(property) = top.get("hooks")
+    {
         property.remove();
     }
 }
@@ -109,7 +113,9 @@ fn strip_groups(groups: &CstArray) {
         let ours: Vec<CstNode> = handlers
             .elements()
             .into_iter()
-            .filter(|handler| serde_json::from_str(&handler.to_string()).is_ok_and(|value: Value| is_ours(&value)))
+            .filter(|handler| {
+                serde_json::from_str(&handler.to_string()).is_ok_and(|value: Value| is_ours(&value))
+            })
             .collect();
         if ours.is_empty() {
             continue;
@@ -131,7 +137,9 @@ fn input(value: &Value) -> CstInputValue {
         Value::String(s) => CstInputValue::String(s.clone()),
         Value::Array(items) => CstInputValue::Array(items.iter().map(input).collect()),
         Value::Object(map) => {
-            let rank = |key: &str| ["type", "command", "args", "timeout"].iter().position(|k| *k == key).unwrap_or(9);
+            let rank = |key: &str| {
+                ["type", "command", "args", "timeout"].iter().position(|k| *k == key).unwrap_or(9)
+            };
             let mut entries: Vec<_> = map.iter().map(|(k, v)| (k.clone(), input(v))).collect();
             entries.sort_by_key(|(k, _)| rank(k));
             CstInputValue::Object(entries)

@@ -47,7 +47,8 @@ pub(super) fn is_in_force(settings: &Map<String, Value>, wanted: Option<&Hooks>)
     let mut events: Vec<_> = wanted.events.iter().map(String::as_str).collect();
     events.sort_unstable();
     found.sort_by_key(|(event, _)| *event);
-    found.len() == events.len() && found.iter().zip(&events).all(|((event, h), want)| event == want && **h == handler)
+    found.len() == events.len()
+        && found.iter().zip(&events).all(|((event, h), want)| event == want && **h == handler)
 }
 
 /// Takes our entries out, with the groups, events and (unless `keep`) the `hooks` key that they leave empty.

@@ -220,7 +220,8 @@ impl Undo<'_> {
     fn strip(&self, value: &mut Map<String, Value>) {
         let before = self.original.get("env").and_then(Value::as_object);
         if let Some(Value::Object(env)) = value.get_mut("env") {
-            let keys: Vec<_> = env.iter().filter(|(k, v)| self.is_ours(k, v)).map(|(k, _)| k.clone()).collect();
+            let keys: Vec<_> =
+                env.iter().filter(|(k, v)| self.is_ours(k, v)).map(|(k, _)| k.clone()).collect();
             for key in &keys {
                 // Ours is not put back in place of ours, should the note of what was before be of no use.
                 match before.and_then(|env| env.get(key)).filter(|v| !self.is_ours(key, v)) {

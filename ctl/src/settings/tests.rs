@@ -1,3 +1,5 @@
+//! What is put into a settings file comes out again, and nothing else is touched.
+
 use super::*;
 use proptest::prelude::*;
 use serde_json::json;
@@ -28,12 +30,48 @@ fn url_only() -> Wanted {
 
 #[test]
 fn one_key_is_put_in_and_nothing_else_is_touched() {
-    let text = "{\n    \"model\" : \"opus\",\n    \"env\": { \"A\": 1 },\n    \"zeta\": [1,2],   \"alpha\": null\n}";
-    insta::assert_snapshot!(merged(text, &url_only()), @"");
-    insta::assert_snapshot!(merged("{}", &url_only()), @"");
-    insta::assert_snapshot!(merged("", &url_only()), @"");
-    insta::assert_snapshot!(merged("{\"a\":1}", &url_only()), @"");
-    insta::assert_snapshot!(merged("{\n\t\"a\": 1\n}\n", &url_only()), @"");
+    let text =
+        "{\n    \"model\" : \"opus\",\n    \"env\": { \"A\": 1 },\n    \"zeta\": [1,2],   \"alpha\": null\n}";
+    insta::assert_snapshot!(merged(text, &url_only()), @r#"
+    {
+        "model" : "opus",
+        "env": {
+            "A": 1,
+            "ANTHROPIC_BASE_URL": "http://127.0.0.1:7788/0123456789abcdef0123456789abcdef"
+        },
+        "zeta": [1,2],   "alpha": null
+    }
+    "#);
+    insta::assert_snapshot!(merged("{}", &url_only()), @r#"
+    {
+      "env": {
+        "ANTHROPIC_BASE_URL": "http://127.0.0.1:7788/0123456789abcdef0123456789abcdef"
+      }
+    }
+    "#);
+    insta::assert_snapshot!(merged("", &url_only()), @r#"
+    {
+      "env": {
+        "ANTHROPIC_BASE_URL": "http://127.0.0.1:7788/0123456789abcdef0123456789abcdef"
+      }
+    }
+    "#);
+    insta::assert_snapshot!(merged("{\"a\":1}", &url_only()), @r#"
+    {
+      "a":1,
+      "env": {
+        "ANTHROPIC_BASE_URL": "http://127.0.0.1:7788/0123456789abcdef0123456789abcdef"
+      }
+    }
+    "#);
+    insta::assert_snapshot!(merged("{\n\t\"a\": 1\n}\n", &url_only()), @r#"
+    {
+    	"a": 1,
+    	"env": {
+    		"ANTHROPIC_BASE_URL": "http://127.0.0.1:7788/0123456789abcdef0123456789abcdef"
+    	}
+    }
+    "#);
 }
 
 #[test]
@@ -57,7 +95,39 @@ fn hooks_are_appended_to_those_that_are_there() {
 }
 "#;
     let after = merged(text, &Wanted { hooks: wanted(true).hooks, ..Wanted::default() });
-    insta::assert_snapshot!(after, @"");
+    insta::assert_snapshot!(after, @r#"
+    {
+      "hooks": {
+        "Stop": [
+          {
+            "hooks": [{ "type": "command", "command": "notify" }]
+          },
+          {
+            "hooks": [
+              {
+                "type": "command",
+                "command": "/opt/cc-hook",
+                "args": ["/run/hook.sock", "/spool"],
+                "timeout": 10
+              }
+            ]
+          }
+        ],
+        "SessionStart": [
+          {
+            "hooks": [
+              {
+                "type": "command",
+                "command": "/opt/cc-hook",
+                "args": ["/run/hook.sock", "/spool"],
+                "timeout": 10
+              }
+            ]
+          }
+        ]
+      }
+    }
+    "#);
     let document = Document::read(after.as_bytes()).unwrap();
     assert!(document.has(&Wanted { hooks: wanted(true).hooks, ..Wanted::default() }));
     let original = Document::read(text.as_bytes()).unwrap();
@@ -90,15 +160,27 @@ fn a_key_that_stands_twice_is_never_edited_wrongly() {
 
 #[test]
 fn an_earlier_base_url_comes_back_from_a_file_the_client_rewrote() {
-    let original = Document::read(br#"{"env":{"ANTHROPIC_BASE_URL":"https://gw","A":"1"},"model":"opus"}"#).unwrap();
+    let original =
+        Document::read(br#"{"env":{"ANTHROPIC_BASE_URL":"https://gw","A":"1"},"model":"opus"}"#).unwrap();
     let wanted = wanted(false);
     let ours = original.merged(&wanted).unwrap();
     // The client re-serialises with two spaces, and the user has chosen another model meanwhile.
     let mut value = ours.value().clone();
     value.insert("model".into(), json!("sonnet"));
     let text = serde_json::to_string_pretty(&value).unwrap() + "\n";
-    let back = Document::read(text.as_bytes()).unwrap().stripped(original.value(), &wanted.written(), Some(TOKEN)).unwrap();
-    insta::assert_snapshot!(String::from_utf8(back.bytes()).unwrap(), @"");
+    let back = Document::read(text.as_bytes())
+        .unwrap()
+        .stripped(original.value(), &wanted.written(), Some(TOKEN))
+        .unwrap();
+    insta::assert_snapshot!(String::from_utf8(back.bytes()).unwrap(), @r#"
+    {
+      "env": {
+        "A": "1",
+        "ANTHROPIC_BASE_URL": "https://gw"
+      },
+      "model": "sonnet"
+    }
+    "#);
 }
 
 #[test]
@@ -116,7 +198,10 @@ fn what_the_user_set_meanwhile_stays() {
 
 #[test]
 fn without_a_note_our_url_is_known_by_its_token_and_hooks_by_their_command() {
-    let ours = Document::read(br#"{"a":1}"#).unwrap().merged(&Wanted { top: BTreeMap::new(), ..wanted(true) }).unwrap();
+    let ours = Document::read(br#"{"a":1}"#)
+        .unwrap()
+        .merged(&Wanted { top: BTreeMap::new(), ..wanted(true) })
+        .unwrap();
     let back = ours.stripped(&Map::new(), &Written::default(), Some(TOKEN)).unwrap();
     assert_eq!(Value::Object(back.value().clone()), json!({"a":1}));
     let kept = ours.stripped(&Map::new(), &Written::default(), Some("another")).unwrap();
@@ -156,7 +241,8 @@ fn documents() -> impl Strategy<Value = String> {
     let value = leaf.prop_recursive(3, 16, 4, |inner| {
         prop_oneof![
             prop::collection::vec(inner.clone(), 0..4).prop_map(Value::from),
-            prop::collection::btree_map("[a-z\"\\\\é]{1,4}", inner, 0..4).prop_map(|m| Value::Object(m.into_iter().collect())),
+            prop::collection::btree_map("[a-z\"\\\\é]{1,4}", inner, 0..4)
+                .prop_map(|m| Value::Object(m.into_iter().collect())),
         ]
     });
     let object = prop::collection::btree_map("[a-z$]{1,6}", value.clone(), 0..5);
@@ -174,7 +260,11 @@ fn documents() -> impl Strategy<Value = String> {
                 }
                 map.insert("env".into(), env.into());
             }
-            let mut text = if indent == 0 { Value::Object(map).to_string() } else { indented(&Value::Object(map), indent) };
+            let mut text = if indent == 0 {
+                Value::Object(map).to_string()
+            } else {
+                indented(&Value::Object(map), indent)
+            };
             if newline {
                 text.push('\n');
             }
@@ -190,7 +280,8 @@ fn indented(value: &Value, width: u8) -> String {
     let indent = if width == 4 { b"\t".to_vec() } else { vec![b' '; usize::from(width)] };
     let mut out = Vec::new();
     let formatter = serde_json::ser::PrettyFormatter::with_indent(&indent);
-    serde::Serialize::serialize(value, &mut serde_json::Serializer::with_formatter(&mut out, formatter)).unwrap();
+    serde::Serialize::serialize(value, &mut serde_json::Serializer::with_formatter(&mut out, formatter))
+        .unwrap();
     String::from_utf8(out).unwrap()
 }
 

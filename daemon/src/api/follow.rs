@@ -12,7 +12,6 @@ use tokio::sync::mpsc;
 
 use super::routes::blocking;
 use crate::app::Running;
-use crate::clock::parse_rfc3339;
 use crate::query::content::Contents;
 use crate::query::filter::Filter;
 use crate::query::spans::matches;
@@ -72,10 +71,8 @@ pub(super) async fn follow(app: &Arc<Running>, filter: Filter) -> Result<mpsc::R
 async fn active_since(app: &Arc<Running>, from_ns: u64) -> Result<Vec<String>, QueryError> {
     let ask = Ask::new(&app.shared, from_ns).await?;
     let of = Filter { since_ns: Some(from_ns), limit: 0, ..Filter::default() };
-    blocking(move || {
-        Ok(sessions::sessions(&ask, &of)?.sessions.into_iter().map(|s| s.session_id).collect())
-    })
-    .await
+    blocking(move || Ok(sessions::sessions(&ask, &of)?.sessions.into_iter().map(|s| s.session_id).collect()))
+        .await
 }
 
 /// A session's spans that are new or changed, as lines.
@@ -87,15 +84,11 @@ fn news(ask: &Ask, session: &str, filter: &Filter, mut seen: Seen, from_ns: u64)
         let Ok(plain) = serde_json::to_vec(&view.span) else { continue };
         let hash = *blake3::hash(&plain).as_bytes();
         let known = seen.insert(view.span.span_id.clone(), hash);
-        let is_news = match known {
-            Some(last) => last != hash,
-            // Over before we began to follow: not news.
-            None => {
-                let start = parse_rfc3339(&view.span.started_at).unwrap_or(view.start_ns);
-                let end = view.span.duration_ms.map(|ms| start + ms * 1_000_000);
-                end.is_none_or(|end| end >= from_ns)
-            }
-        };
+        let is_news = known.map_or_else(
+            // What was over before we began to follow is none.
+            || view.span.duration_ms.is_none_or(|ms| view.start_ns + ms * 1_000_000 >= from_ns),
+            |last| last != hash,
+        );
         if is_news && matches(filter, &view) {
             let span = contents.fill(view, filter);
             if let Ok(mut line) = serde_json::to_vec(&span) {

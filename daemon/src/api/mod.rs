@@ -98,9 +98,8 @@ fn refuse(request: &Request<Incoming>) -> Option<QueryError> {
 
 /// A reply object as JSON.
 fn json<T: Serialize>(body: T) -> Result<Response<ApiBody>, QueryError> {
-    let bytes = serde_json::to_vec(&Reply::new(body)).map_err(|e| {
-        QueryError::new(StatusCode::INTERNAL_SERVER_ERROR, "encode", e.to_string())
-    })?;
+    let bytes = serde_json::to_vec(&Reply::new(body))
+        .map_err(|e| QueryError::new(StatusCode::INTERNAL_SERVER_ERROR, "encode", e.to_string()))?;
     Ok(with_type("application/json", ApiBody::full(bytes)))
 }
 

@@ -56,7 +56,10 @@ fn find<'a>(method: &Method, path: &'a str) -> Result<Route<'a>, bool> {
 }
 
 /// Answers a request.
-pub(super) async fn route(app: Arc<Running>, request: &Request<Incoming>) -> Result<Response<ApiBody>, QueryError> {
+pub(super) async fn route(
+    app: Arc<Running>,
+    request: &Request<Incoming>,
+) -> Result<Response<ApiBody>, QueryError> {
     let path = request.uri().path();
     let query = request.uri().query().unwrap_or("");
     let route = find(request.method(), path).map_err(|exists| {
@@ -131,8 +134,12 @@ pub(super) async fn blocking<T: Send + 'static>(
 ) -> Result<T, QueryError> {
     tokio::task::spawn_blocking(work).await.unwrap_or_else(|e| {
         tracing::error!(error = %e, "a question panicked");
-        Err(QueryError::new(StatusCode::INTERNAL_SERVER_ERROR, "internal", "the question could not be answered")
-            .hint("`ccctl logs` shows why"))
+        Err(QueryError::new(
+            StatusCode::INTERNAL_SERVER_ERROR,
+            "internal",
+            "the question could not be answered",
+        )
+        .hint("`ccctl logs` shows why"))
     })
 }
 
@@ -144,14 +151,9 @@ fn parameter(query: &str, name: &str) -> Option<String> {
 
 /// A path segment, percent-decoded.
 fn unescape(segment: &str) -> Result<String, QueryError> {
-    let (decoded, _) = form_urlencoded::parse(format!("k={}", segment.replace('+', "%2B")).as_bytes())
-        .next()
-        .map(|(_, v)| (v.into_owned(), ()))
-        .ok_or_else(|| QueryError::bad("no id"))?;
-    if decoded.is_empty() {
-        return Err(QueryError::bad("no id"));
-    }
-    Ok(decoded)
+    // The form encoding differs from a path's in the plus sign alone.
+    let pair = format!("id={}", segment.replace('+', "%2B"));
+    parameter(&pair, "id").ok_or_else(|| QueryError::bad("no id"))
 }
 
 #[cfg(test)]

@@ -129,7 +129,7 @@ impl<'a> Batch<'a> {
             }
         }
         for id in found {
-            self.put(rows::lookup(ids::lookup_key(&id)), session.as_bytes().to_vec());
+            self.put(rows::lookup(&id), session.as_bytes().to_vec());
         }
     }
 

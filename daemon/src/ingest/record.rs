@@ -149,8 +149,8 @@ fn encode<T: Serialize>(value: &T) -> Result<Vec<u8>, RecordError> {
 }
 
 fn decode<T: for<'a> Deserialize<'a>>(bytes: &[u8]) -> Result<T, RecordError> {
-    let (value, used) = bincode::serde::decode_from_slice(bytes, codec())
-        .map_err(|e| RecordError::Damaged(e.to_string()))?;
+    let (value, used) =
+        bincode::serde::decode_from_slice(bytes, codec()).map_err(|e| RecordError::Damaged(e.to_string()))?;
     if used != bytes.len() {
         return Err(RecordError::Damaged(format!("{} bytes left over", bytes.len() - used)));
     }
@@ -251,11 +251,8 @@ mod tests {
     /// The bytes of schema 1 as first released: they must decode for ever.
     #[test]
     fn golden_bytes_of_the_first_schemas() {
-        let hook = HookV1 {
-            arrived_ns: 5,
-            client: b"c".to_vec(),
-            body: Stored::Inline(br#"{"a":1}"#.to_vec()),
-        };
+        let hook =
+            HookV1 { arrived_ns: 5, client: b"c".to_vec(), body: Stored::Inline(br#"{"a":1}"#.to_vec()) };
         let record = stored(hook.to_record([1; 16]).unwrap());
         assert_eq!(record.body, b"\x05\x01c\x00\x07{\"a\":1}");
         assert_eq!(read(&record).unwrap(), Payload::Hook(hook));

@@ -176,7 +176,7 @@ impl Writer {
             waiting.push(record);
             if waiting.len() >= REPLAY_BATCH
                 && failed.is_none()
-                && let Err(e) = self.apply(store, &reader, std::mem::take(&mut waiting), &mut counters)
+                && let Err(e) = self.apply(store, &reader, &std::mem::take(&mut waiting), &mut counters)
             {
                 failed = Some(e);
             }
@@ -186,7 +186,7 @@ impl Writer {
             return Err(error);
         }
         if !waiting.is_empty() {
-            self.apply(store, &reader, waiting, &mut counters)?;
+            self.apply(store, &reader, &waiting, &mut counters)?;
         }
         self.shared.damaged.fetch_max(report.damaged.len() as u64, Ordering::Relaxed);
         *self.shared.counters.lock().unwrap_or_else(PoisonError::into_inner) = counters;
@@ -197,12 +197,12 @@ impl Writer {
         &self,
         store: &mut Store,
         reader: &ccd_store::Reader,
-        records: Vec<Record>,
+        records: &[Record],
         counters: &mut Counters,
     ) -> Result<(), WriteError> {
         let Some(upto) = records.last().map(|r| r.seq) else { return Ok(()) };
         let mut batch = Batch::new(&self.shared.live, reader, *counters);
-        for record in &records {
+        for record in records {
             // A record whose bytes are damaged costs itself, not the store.
             if let Err(error) = batch.add(record, None) {
                 tracing::error!(seq = record.seq, %error, "a record cannot be read back");
@@ -210,7 +210,7 @@ impl Writer {
             }
         }
         let applied = batch.finish()?;
-        store.reindex(&records);
+        store.reindex(records);
         store.apply(upto, applied.mutations)?;
         *counters = applied.counters;
         Ok(())
@@ -219,10 +219,7 @@ impl Writer {
     fn rebuild(&mut self, store: &mut Store) {
         self.shared.state.send_replace(StoreState::Opening);
         self.shared.live.clear();
-        let done = store
-            .reset_views()
-            .map_err(WriteError::from)
-            .and_then(|()| self.catch_up(store));
+        let done = store.reset_views().map_err(WriteError::from).and_then(|()| self.catch_up(store));
         self.behind = done.is_err();
         if let Err(error) = done {
             tracing::error!(%error, "the views could not be worked out again");
@@ -290,11 +287,8 @@ impl Writer {
             }
         };
         answer(acks, Ack::Durable);
-        let published = if self.behind {
-            self.catch_up(store)
-        } else {
-            self.publish(store, &reader, &records, facts)
-        };
+        let published =
+            if self.behind { self.catch_up(store) } else { self.publish(store, &reader, &records, facts) };
         // The journal has it: what the index lacks is read back from there.
         self.behind = published.is_err();
         self.shared.set_error(published.as_ref().err().map(ToString::to_string));
@@ -378,7 +372,8 @@ type Made = Result<Pending, (WriteError, Option<oneshot::Sender<Ack>>)>;
 
 fn hook_record(store: &mut Store, id: [u8; 16], event: HookEvent, ack: Option<oneshot::Sender<Ack>>) -> Made {
     let HookEvent { arrived_ns, client, body } = event;
-    let fact = hook::read(arrived_ns, &client, &body).map(|f| (f.session_id.clone(), Fact::Hook(f)));
+    let fact =
+        hook::read(arrived_ns, &client, &body).map(|f| (f.session_id.clone(), Fact::Hook(Box::new(f))));
     let made = (|| -> Result<_, WriteError> {
         let body = if body.len() <= INLINE_MAX {
             Stored::Inline(body.to_vec())
@@ -407,7 +402,9 @@ fn concat(pieces: Vec<Bytes>) -> Bytes {
         Ok([only]) => only,
         Err(pieces) => {
             let mut out = Vec::with_capacity(pieces.iter().map(Bytes::len).sum());
-            pieces.iter().for_each(|p| out.extend_from_slice(p));
+            for piece in &pieces {
+                out.extend_from_slice(piece);
+            }
             out.into()
         }
     }

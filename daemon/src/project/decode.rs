@@ -126,7 +126,8 @@ mod tests {
 
     #[test]
     fn a_cut_body_gives_what_came() {
-        let data: Vec<u8> = (0..200_000u32).flat_map(|i| i.wrapping_mul(2_654_435_761).to_le_bytes()).collect();
+        let data: Vec<u8> =
+            (0..200_000u32).flat_map(|i| i.wrapping_mul(2_654_435_761).to_le_bytes()).collect();
         let whole = gzip(&data);
         let got = decode(&whole[..whole.len() / 2], "gzip");
         assert!(matches!(got.cut, Some(DecodeError::Damaged { .. })));

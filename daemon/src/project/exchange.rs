@@ -206,13 +206,19 @@ pub fn read(record: &ExchangeV1, request: &[u8], response: &[u8], prices: &Price
             end_us: record.end_us,
             request_bytes: record.request.seen,
             response_bytes: record.response.seen,
-            complete: record.outcome == Outcome::Complete && !gap && whole_message && answer.error_is_final(record.status),
+            complete: record.outcome == Outcome::Complete
+                && !gap
+                && whole_message
+                && answer.error_is_final(record.status),
             gap,
             stream,
             stop_reason: short(answer.text_of("stop_reason")),
-            error: record.error.as_deref().or(answer.error.as_deref()).map(preview).or_else(|| {
-                record.status.filter(|s| *s >= 400).map(|s| format!("HTTP status {s}"))
-            }),
+            error: record
+                .error
+                .as_deref()
+                .or(answer.error.as_deref())
+                .map(preview)
+                .or_else(|| record.status.filter(|s| *s >= 400).map(|s| format!("HTTP status {s}"))),
             tokens: usage.as_ref().map(|(t, _)| *t),
             web_searches: usage.as_ref().map_or(0, |(_, w)| *w),
             cost,

@@ -42,12 +42,6 @@ pub fn session_key(session: &str) -> [u8; 16] {
     crate::ingest::record::first16(hash(&["session", session]))
 }
 
-/// The key by which a span's or turn's id is looked up.
-#[must_use]
-pub fn lookup_key(id: &str) -> [u8; 16] {
-    crate::ingest::record::first16(hash(&["lookup", id]))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -14,7 +14,9 @@ pub(super) fn link_agents(state: &SessionState) -> HashMap<&str, &str> {
         }
     }
     let taken: HashSet<&str> = links.values().copied().collect();
-    for (agent_id, agent) in state.agents.iter().filter(|(id, a)| a.real && !links.contains_key(id.as_str())).collect::<Vec<_>>() {
+    for (agent_id, agent) in
+        state.agents.iter().filter(|(id, a)| a.real && !links.contains_key(id.as_str())).collect::<Vec<_>>()
+    {
         let first = state
             .calls
             .values()
@@ -64,4 +66,3 @@ impl Tool {
         }
     }
 }
-

@@ -280,9 +280,7 @@ mod tests {
     fn stream(events: &[Value]) -> Vec<u8> {
         events
             .iter()
-            .flat_map(|e| {
-                format!("event: {}\ndata: {e}\n\n", e["type"].as_str().unwrap_or("x")).into_bytes()
-            })
+            .flat_map(|e| format!("event: {}\ndata: {e}\n\n", e["type"].as_str().unwrap_or("x")).into_bytes())
             .collect()
     }
 
@@ -368,7 +366,9 @@ mod tests {
 
     #[test]
     fn cache_writes_without_a_split_are_five_minute_ones() {
-        let a = from_json(br#"{"type":"message","content":[],"usage":{"input_tokens":1,"cache_creation_input_tokens":9}}"#);
+        let a = from_json(
+            br#"{"type":"message","content":[],"usage":{"input_tokens":1,"cache_creation_input_tokens":9}}"#,
+        );
         assert_eq!(a.usage().unwrap().0.cache_write_5m, 9);
         assert!(from_json(br#"{"input_tokens":5}"#).usage().is_none(), "a count is not usage");
     }
@@ -382,8 +382,16 @@ mod tests {
         ];
         leaf.prop_recursive(4, 32, 6, |inner| {
             let key = prop_oneof![
-                Just("type"), Just("index"), Just("delta"), Just("content_block"), Just("message"),
-                Just("usage"), Just("error"), Just("text"), Just("partial_json"), Just("citation"),
+                Just("type"),
+                Just("index"),
+                Just("delta"),
+                Just("content_block"),
+                Just("message"),
+                Just("usage"),
+                Just("error"),
+                Just("text"),
+                Just("partial_json"),
+                Just("citation"),
             ];
             prop_oneof![
                 proptest::collection::vec(inner.clone(), 0..4).prop_map(Value::from),

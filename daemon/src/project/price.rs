@@ -73,7 +73,11 @@ impl Price {
             cache_read: row.cache_read.map_or(input / 10, micros),
             cache_write_5m: row.cache_write_5m.map_or(input * 5 / 4, micros),
             cache_write_1h: row.cache_write_1h.map_or(input * 2, micros),
-            above: row.above.zip(row.above_input).zip(row.above_output).map(|((at, i), o)| (at, micros(i), micros(o))),
+            above: row
+                .above
+                .zip(row.above_input)
+                .zip(row.above_output)
+                .map(|((at, i), o)| (at, micros(i), micros(o))),
             context_window: row.context_window,
         }
     }
@@ -198,12 +202,22 @@ mod tests {
     #[test]
     fn costs_are_those_of_the_client() {
         // The client's own figure for these counts, read off its status line: $0.062664 in three calls.
-        let t = |input, cache_read, output, w| Tokens { input, output, cache_read, cache_write_5m: w, cache_write_1h: 0 };
+        let t = |input, cache_read, output, w| Tokens {
+            input,
+            output,
+            cache_read,
+            cache_write_5m: w,
+            cache_write_1h: 0,
+        };
         let p = prices();
         assert_eq!(p.cost("claude-opus-5-5", &t(12, 15_000, 42, 3_400), 0), Some(48 + 3_000 + 840 + 17_000));
         assert_eq!(p.cost("claude-opus-4-8[1m]", &t(1_000_000, 0, 0, 0), 0), Some(5_000_000));
         assert_eq!(p.cost("claude-sonnet-4-5-20250929", &t(1, 0, 0, 0), 0), Some(3));
-        assert_eq!(p.cost("claude-haiku-5-5", &t(100_001, 0, 0, 0), 0), Some(50_001), "the long-prompt price");
+        assert_eq!(
+            p.cost("claude-haiku-5-5", &t(100_001, 0, 0, 0), 0),
+            Some(50_001),
+            "the long-prompt price"
+        );
     }
 
     #[test]
@@ -215,7 +229,12 @@ mod tests {
     #[test]
     fn the_configuration_overrides() {
         let o = PriceOverride {
-            input: 1.0, output: 2.0, cache_read: None, cache_write_5m: None, cache_write_1h: None, context_window: None,
+            input: 1.0,
+            output: 2.0,
+            cache_read: None,
+            cache_write_5m: None,
+            cache_write_1h: None,
+            context_window: None,
         };
         let p = Prices::new(&BTreeMap::from([("mine".to_owned(), o)]));
         assert_eq!(p.cost("mine", &Tokens { cache_read: 1_000_000, ..Tokens::default() }, 0), Some(100_000));

@@ -242,7 +242,7 @@ mod tests {
     use proptest::prelude::*;
     use serde_json::json;
 
-    fn body(messages: Value) -> Vec<u8> {
+    fn body(messages: &Value) -> Vec<u8> {
         json!({"model":"claude-opus-5-5","stream":true,"tools":[{"name":"Bash"},{"name":"Read"}],"messages":messages})
             .to_string()
             .into_bytes()
@@ -250,7 +250,7 @@ mod tests {
 
     #[test]
     fn only_the_tail_is_read() {
-        let facts = read(&body(json!([
+        let facts = read(&body(&json!([
             {"role":"user","content":"first"},
             {"role":"assistant","content":[{"type":"tool_use","id":"toolu_1","name":"Bash","input":{}}]},
             {"role":"user","content":[{"type":"tool_result","tool_use_id":"toolu_1","content":"out"}]},
@@ -270,7 +270,7 @@ mod tests {
 
     #[test]
     fn the_prompt_is_what_was_typed() {
-        let facts = read(&body(json!([
+        let facts = read(&body(&json!([
             {"role":"user","content":[
                 {"type":"text","text":"<system-reminder>context</system-reminder>"},
                 {"type":"text","text":"do it"}]},
@@ -294,11 +294,15 @@ mod tests {
             Purpose::WebSearch
         );
         assert_eq!(
-            of(json!({"messages":[],"tools":[],"output_config":{"format":{"type":"json_schema","schema":{"properties":{"title":{}}}}}})),
+            of(
+                json!({"messages":[],"tools":[],"output_config":{"format":{"type":"json_schema","schema":{"properties":{"title":{}}}}}})
+            ),
             Purpose::Title
         );
         assert_eq!(
-            of(json!({"tools":[{},{}],"messages":[{"role":"user","content":"Your task is to create a detailed summary of the conversation so far"}]})),
+            of(
+                json!({"tools":[{},{}],"messages":[{"role":"user","content":"Your task is to create a detailed summary of the conversation so far"}]})
+            ),
             Purpose::Compaction
         );
         assert_eq!(of(json!({"messages":[],"system":"Classify."})), Purpose::Side);
@@ -312,7 +316,7 @@ mod tests {
 
         #[test]
         fn any_cut_of_a_body_is_read(n in 0usize..400) {
-            let whole = body(json!([{"role":"user","content":[{"type":"text","text":"hi"}]}]));
+            let whole = body(&json!([{"role":"user","content":[{"type":"text","text":"hi"}]}]));
             let _ = read(&whole[..n.min(whole.len())]);
         }
     }

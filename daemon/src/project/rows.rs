@@ -71,7 +71,8 @@ impl RollupKey {
             None => "main",
             Some(id) => session.and_then(|s| s.agent_type(id)).unwrap_or("subagent"),
         };
-        let mut tools: Vec<String> = facts.tool_uses.iter().map(|t| t.name.chars().take(60).collect()).collect();
+        let mut tools: Vec<String> =
+            facts.tool_uses.iter().map(|t| t.name.chars().take(60).collect()).collect();
         tools.sort();
         tools.dedup();
         tools.truncate(MANY);
@@ -160,10 +161,23 @@ pub fn exchanges_end() -> Vec<u8> {
     vec![EXCHANGE + 1]
 }
 
+/// Longest id kept as a key; ids that agree so far are told apart where they lead to.
+const MAX_ID: usize = 64;
+
 /// Where a span's or turn's id leads to: the value is its session's id.
 #[must_use]
-pub fn lookup(key: [u8; 16]) -> Vec<u8> {
-    prefixed(LOOKUP, &key)
+pub fn lookup(id: &str) -> Vec<u8> {
+    prefixed(LOOKUP, &id.as_bytes()[..id.len().min(MAX_ID)])
+}
+
+/// The range of all ids that start with `prefix`.
+#[must_use]
+pub fn lookups(prefix: &str) -> (Vec<u8>, Vec<u8>) {
+    let from = lookup(prefix);
+    let mut to = from.clone();
+    // No id has this byte: it is in no UTF-8 text.
+    to.push(0xff);
+    (from, to)
 }
 
 fn prefixed(prefix: u8, rest: &[u8]) -> Vec<u8> {
@@ -186,8 +200,7 @@ pub fn encode<T: Serialize>(value: &T) -> Result<Vec<u8>, RowError> {
 /// A value from its bytes.
 pub fn decode<T: for<'a> Deserialize<'a>>(bytes: &[u8]) -> Result<T, RowError> {
     let limit = bincode::config::standard().with_limit::<{ 1 << 20 }>();
-    let (value, _) =
-        bincode::serde::decode_from_slice(bytes, limit).map_err(|e| RowError(e.to_string()))?;
+    let (value, _) = bincode::serde::decode_from_slice(bytes, limit).map_err(|e| RowError(e.to_string()))?;
     Ok(value)
 }
 

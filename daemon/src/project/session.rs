@@ -19,7 +19,7 @@ use super::request::Purpose;
 #[derive(Clone, Debug)]
 pub enum Fact {
     /// A hook event.
-    Hook(HookFacts),
+    Hook(Box<HookFacts>),
     /// An exchange.
     Exchange(Box<ExchangeFacts>),
 }
@@ -71,7 +71,7 @@ pub(super) struct Tool {
 
 #[derive(Clone, Debug, Default)]
 pub(super) struct Agent {
-    pub agent_type: Option<String>,
+    pub kind: Option<String>,
     pub prompt_id: Option<(u64, String)>,
     pub start: Option<At>,
     pub stop: Option<(At, Option<String>)>,
@@ -142,7 +142,7 @@ impl SessionState {
     /// A subagent's type, where a hook told it.
     #[must_use]
     pub fn agent_type(&self, agent_id: &str) -> Option<&str> {
-        self.agents.get(agent_id)?.agent_type.as_deref()
+        self.agents.get(agent_id)?.kind.as_deref()
     }
 
     /// Adds a fact.
@@ -174,10 +174,10 @@ impl SessionState {
         }
         // `SessionEnd` names the last prompt, and tells nothing new of it.
         if let Some(id) = hook.prompt_id.as_deref().filter(|_| hook.kind != HookKind::SessionEnd) {
-            let prompt = self.prompts.entry(id.to_owned()).or_insert_with(|| Prompt {
-                first_ns: u64::MAX,
-                ..Prompt::default()
-            });
+            let prompt = self
+                .prompts
+                .entry(id.to_owned())
+                .or_insert_with(|| Prompt { first_ns: u64::MAX, ..Prompt::default() });
             prompt.first_ns = prompt.first_ns.min(hook.at_ns);
             match &hook.kind {
                 HookKind::Prompt { preview, machine } => {
@@ -195,7 +195,7 @@ impl SessionState {
         if let Some(id) = hook.agent_id.as_deref() {
             let agent = self.agents.entry(id.to_owned()).or_default();
             if let Some(kind) = hook.agent_type.as_deref() {
-                keep_min(&mut agent.agent_type, kind.to_owned());
+                keep_min(&mut agent.kind, kind.to_owned());
             }
             match &hook.kind {
                 HookKind::AgentStop { last } => keep_max(&mut agent.stop, (at, last.clone())),

@@ -91,10 +91,7 @@ mod tests {
     fn all(bytes: &[u8]) -> Vec<(String, String)> {
         Events::new(bytes)
             .map(|e| {
-                (
-                    String::from_utf8_lossy(e.name).into_owned(),
-                    String::from_utf8_lossy(&e.data).into_owned(),
-                )
+                (String::from_utf8_lossy(e.name).into_owned(), String::from_utf8_lossy(&e.data).into_owned())
             })
             .collect()
     }
@@ -102,8 +99,13 @@ mod tests {
     #[test]
     fn every_line_end_is_understood() {
         for end in ["\n", "\r\n", "\r"] {
-            let text = ["event: a", "data: 1", "", ": comment", "", "data:2", "data: 3", "", "data: cut"].join(end);
-            assert_eq!(all(text.as_bytes()), [("a".into(), "1".into()), (String::new(), "2\n3".into())], "{end:?}");
+            let text =
+                ["event: a", "data: 1", "", ": comment", "", "data:2", "data: 3", "", "data: cut"].join(end);
+            assert_eq!(
+                all(text.as_bytes()),
+                [("a".into(), "1".into()), (String::new(), "2\n3".into())],
+                "{end:?}"
+            );
         }
     }
 

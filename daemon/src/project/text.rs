@@ -28,8 +28,18 @@ pub fn text_hash(text: &str) -> u64 {
 #[must_use]
 pub fn tool_summary(input: &Value) -> Option<String> {
     const TELLING: [&str; 12] = [
-        "command", "file_path", "notebook_path", "path", "pattern", "url", "query", "description", "prompt",
-        "subject", "skill", "name",
+        "command",
+        "file_path",
+        "notebook_path",
+        "path",
+        "pattern",
+        "url",
+        "query",
+        "description",
+        "prompt",
+        "subject",
+        "skill",
+        "name",
     ];
     let object = input.as_object()?;
     let known = TELLING.iter().find_map(|key| object.get(*key)?.as_str());

@@ -29,7 +29,8 @@ pub(super) struct TurnFrame {
 impl SessionState {
     /// The session's turns, oldest first, with how they ended.
     pub(super) fn turn_frames(&self) -> Vec<TurnFrame> {
-        let mut frames = if self.prompts.is_empty() { self.turns_from_calls() } else { self.turns_from_hooks() };
+        let mut frames =
+            if self.prompts.is_empty() { self.turns_from_calls() } else { self.turns_from_hooks() };
         frames.sort_by(|a, b| (a.start, &a.id).cmp(&(b.start, &b.id)));
         // A turn without a closing event is over once the next one starts, or the session ends.
         let starts: Vec<u64> = frames.iter().map(|f| f.start).collect();
@@ -51,9 +52,10 @@ impl SessionState {
             .iter()
             .map(|(id, p)| {
                 let start = p.submitted.map_or(p.first_ns, |(ns, _)| ns);
-                let failed = p.failure.as_ref().filter(|((ns, _), _)| {
-                    p.stop.as_ref().is_none_or(|((stop, _), _)| stop < ns)
-                });
+                let failed = p
+                    .failure
+                    .as_ref()
+                    .filter(|((ns, _), _)| p.stop.as_ref().is_none_or(|((stop, _), _)| stop < ns));
                 let (end, status, error) = match (failed, &p.stop) {
                     (Some(((ns, _), error)), _) => (Some(*ns), "error", Some(error.clone())),
                     (None, Some(((ns, _), _))) => (Some(*ns), "ok", None),
@@ -86,9 +88,9 @@ impl SessionState {
             let opens = row.purpose() == Purpose::Main && call.facts.prompt.is_some();
             if opens || frames.is_empty() {
                 // The same prompt again is a retry within the turn.
-                let retry = frames.last().is_some_and(|f| {
-                    f.status != "ok" && f.prompt.is_some() && f.prompt == call.facts.prompt
-                });
+                let retry = frames
+                    .last()
+                    .is_some_and(|f| f.status != "ok" && f.prompt.is_some() && f.prompt == call.facts.prompt);
                 if !retry {
                     frames.push(TurnFrame {
                         id: ids::exchange(row.id),
@@ -107,7 +109,8 @@ impl SessionState {
             if row.purpose() == Purpose::Main
                 && let Some(frame) = frames.last_mut()
             {
-                let done = row.complete && row.error.is_none() && row.stop_reason.as_deref() != Some("tool_use");
+                let done =
+                    row.complete && row.error.is_none() && row.stop_reason.as_deref() != Some("tool_use");
                 (frame.end, frame.status, frame.error) = match (&row.error, done) {
                     (Some(error), _) => (Some(row.ended_ns()), "error", Some(error.clone())),
                     (None, true) => (Some(row.ended_ns()), "ok", None),

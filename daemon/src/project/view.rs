@@ -151,7 +151,14 @@ impl<'a> Builder<'a> {
         self.state.calls.values().filter(move |c| c.facts.row.agent_id.as_deref() == Some(id))
     }
 
-    fn span(&self, turn: usize, agent_id: Option<&str>, kind: &str, name: String, start_ns: u64) -> api::Span {
+    fn span(
+        &self,
+        turn: usize,
+        agent_id: Option<&str>,
+        kind: &str,
+        name: String,
+        start_ns: u64,
+    ) -> api::Span {
         let session = &self.state.session_id;
         let turn_id = self.turns.get(turn).map_or("", |t| t.id.as_str());
         api::Span {
@@ -200,7 +207,7 @@ impl<'a> Builder<'a> {
             .or_else(|| tools().filter_map(|t| t.start.map(|(ns, _)| ns)).min())
             .unwrap_or(self.state.first_ns);
         let turn = self.turn_of_agent(id);
-        let kind = agent.agent_type.as_deref().filter(|t| !t.is_empty()).unwrap_or("subagent");
+        let kind = agent.kind.as_deref().filter(|t| !t.is_empty()).unwrap_or("subagent");
         let mut span = self.span(turn, Some(id), "agent", format!("invoke_agent {kind}"), start_ns);
         span.span_id = ids::span(&self.state.session_id, "agent", id);
         let starter = self.started_by.get(id).copied();
@@ -396,7 +403,9 @@ impl<'a> Builder<'a> {
         let index: HashMap<String, usize> =
             self.turns.iter().enumerate().map(|(i, t)| (t.id.clone(), i)).collect();
         for view in &self.spans {
-            let Some((turn, _)) = index.get(&view.span.turn_id).and_then(|i| rows.get_mut(*i)) else { continue };
+            let Some((turn, _)) = index.get(&view.span.turn_id).and_then(|i| rows.get_mut(*i)) else {
+                continue;
+            };
             match view.span.kind.as_str() {
                 "tool" => {
                     turn.tool_calls += 1;
@@ -421,9 +430,7 @@ fn tool_input(id: &str, tool: &Tool) -> Option<ContentRef> {
     let hook: Option<At> = tool.start.or(tool.end.as_ref().map(|(at, _)| *at));
     match (hook, tool.requested) {
         (Some((_, record)), _) => Some(ContentRef { record, part: Part::Hook("tool_input") }),
-        (None, Some(((_, record), _))) => {
-            Some(ContentRef { record, part: Part::UseInput(id.to_owned()) })
-        }
+        (None, Some(((_, record), _))) => Some(ContentRef { record, part: Part::UseInput(id.to_owned()) }),
         (None, None) => None,
     }
 }

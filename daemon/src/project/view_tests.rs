@@ -18,9 +18,12 @@ fn hook(at_ms: u64, event: &str, more: Value) -> Fact {
     if let (Value::Object(body), Value::Object(more)) = (&mut body, more) {
         body.extend(more);
     }
-    Fact::Hook(hook::read(at_ms * MS, b"claude-code_2-1-329_x", body.to_string().as_bytes()).unwrap())
+    Fact::Hook(Box::new(
+        hook::read(at_ms * MS, b"claude-code_2-1-329_x", body.to_string().as_bytes()).unwrap(),
+    ))
 }
 
+#[derive(Clone, Copy)]
 struct CallAt {
     id: u8,
     start_ms: u64,
@@ -96,8 +99,16 @@ fn story() -> Vec<Fact> {
         call(main_call(1, 20, 30), &[("t1", None), ("t2", None), ("t3", None)], &[], &["do it"]),
         hook(31, "PreToolUse", tool("t1")),
         hook(32, "PreToolUse", tool("t2")),
-        hook(40, "PostToolUse", { let mut t = tool("t1"); t["duration_ms"] = 5.into(); t }),
-        hook(41, "PostToolUseFailure", { let mut t = tool("t2"); t["error"] = "Exit code 3".into(); t }),
+        hook(40, "PostToolUse", {
+            let mut t = tool("t1");
+            t["duration_ms"] = 5.into();
+            t
+        }),
+        hook(41, "PostToolUseFailure", {
+            let mut t = tool("t2");
+            t["error"] = "Exit code 3".into();
+            t
+        }),
         call(
             main_call(2, 50, 60),
             &[("t4", Some("look"))],
@@ -109,14 +120,23 @@ fn story() -> Vec<Fact> {
         call(CallAt { id: 3, start_ms: 63, end_ms: 70, agent: Some("a1") }, &[("t5", None)], &[], &["look"]),
         hook(71, "PreToolUse", in_agent(json!({"tool_name":"Bash","tool_use_id":"t5","tool_input":{}}))),
         hook(75, "PostToolUse", in_agent(json!({"tool_name":"Bash","tool_use_id":"t5","tool_input":{}}))),
-        call(CallAt { id: 4, start_ms: 76, end_ms: 80, agent: Some("a1") }, &[], &[result("t5", false, false)], &[]),
+        call(
+            CallAt { id: 4, start_ms: 76, end_ms: 80, agent: Some("a1") },
+            &[],
+            &[result("t5", false, false)],
+            &[],
+        ),
         hook(81, "SubagentStop", in_agent(json!({"last_assistant_message":"found"}))),
         hook(82, "PostToolUse", agent_call(json!({"tool_response":{"agentId":"a1"}}))),
         call(main_call(5, 90, 95), &[], &[result("t4", false, false)], &[]),
         hook(96, "Stop", p1(json!({"last_assistant_message":"done"}))),
         hook(200, "UserPromptSubmit", json!({"prompt_id":"p2","prompt":"more"})),
         call(main_call(6, 210, 220), &[("t6", None)], &[], &["more"]),
-        hook(221, "PreToolUse", json!({"prompt_id":"p2","tool_name":"Bash","tool_use_id":"t6","tool_input":{}})),
+        hook(
+            221,
+            "PreToolUse",
+            json!({"prompt_id":"p2","tool_name":"Bash","tool_use_id":"t6","tool_input":{}}),
+        ),
         hook(300, "SessionEnd", json!({"prompt_id":"p2","reason":"other"})),
     ]
 }
@@ -144,7 +164,8 @@ fn tool<'a>(spans: &'a [Span], id: &str) -> &'a Span {
 #[test]
 fn every_call_has_its_parent_and_status() {
     let spans = spans();
-    let root = spans.iter().find(|s| s.kind == "agent" && s.parent_id.is_none() && s.turn_id == "p1").unwrap();
+    let root =
+        spans.iter().find(|s| s.kind == "agent" && s.parent_id.is_none() && s.turn_id == "p1").unwrap();
     let agent = spans.iter().find(|s| s.agent_id.as_deref() == Some("a1") && s.kind == "agent").unwrap();
     let parent = |id: &str| tool(&spans, id).parent_id.clone().unwrap();
     for id in ["t1", "t2", "t3", "t4"] {
@@ -179,7 +200,10 @@ fn turns_end_as_their_hooks_say_or_are_interrupted() {
     let turns = tell(&numbered()).view().turns;
     let seen: Vec<_> = turns.iter().map(|t| (t.turn_id.as_str(), t.status.as_str(), t.duration_ms)).collect();
     assert_eq!(seen, [("p1", "ok", Some(86)), ("p2", "interrupted", Some(100))]);
-    assert_eq!((turns[0].tool_calls, turns[0].tool_errors, turns[0].agents, turns[0].exchanges), (5, 1, 1, 5));
+    assert_eq!(
+        (turns[0].tool_calls, turns[0].tool_errors, turns[0].agents, turns[0].exchanges),
+        (5, 1, 1, 5)
+    );
     assert_eq!(turns[0].result.as_deref(), Some("done"));
 }
 

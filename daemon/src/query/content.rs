@@ -46,7 +46,8 @@ impl<'a> Contents<'a> {
             span.input = input.and_then(|at| self.get(&at));
             span.output = output.as_ref().and_then(|at| self.get(at));
         }
-        if filter.reasoning && span.kind == "llm"
+        if filter.reasoning
+            && span.kind == "llm"
             && let Some(at) = &output
             && let Read::Exchange { answer, .. } = &*self.read(at.record)
         {
@@ -83,14 +84,14 @@ impl<'a> Contents<'a> {
                 Some(Value::Array(answer.content().to_vec())).filter(|_| !answer.message.is_null())
             }
             (Read::Exchange { answer, .. }, Part::UseInput(id)) => {
-                let block = answer.content().iter().find(|b| b.get("id").and_then(Value::as_str) == Some(id))?;
+                let block =
+                    answer.content().iter().find(|b| b.get("id").and_then(Value::as_str) == Some(id))?;
                 block.get("input").cloned()
             }
             (Read::Exchange { request, .. }, Part::ResultContent(id)) => {
                 let messages = request.as_ref()?.get("messages")?.as_array()?;
                 let blocks = messages.iter().filter_map(|m| m.get("content")?.as_array()).flatten();
-                let mut results =
-                    blocks.filter(|b| b.get("tool_use_id").and_then(Value::as_str) == Some(id));
+                let mut results = blocks.filter(|b| b.get("tool_use_id").and_then(Value::as_str) == Some(id));
                 results.next()?.get("content").cloned()
             }
             _ => None,

@@ -17,9 +17,7 @@ pub fn exchanges(ask: &Ask, filter: &Filter) -> Result<Exchanges, QueryError> {
         None => None,
     };
     let of_project: Option<Vec<String>> = match &filter.project {
-        Some(_) => {
-            Some(sessions::matching(ask, filter)?.into_iter().map(|s| s.session_id).collect())
-        }
+        Some(_) => Some(sessions::matching(ask, filter)?.into_iter().map(|s| s.session_id).collect()),
         None => None,
     };
     let from = rows::exchanges_from(filter.since_ns.unwrap_or(0));
@@ -69,8 +67,9 @@ pub fn resolve(ask: &Ask, prefix: &str) -> Result<[u8; 16], QueryError> {
     }
     match found.as_slice() {
         [only] => Ok(*only),
-        [] => Err(QueryError::not_found(format!("no exchange {prefix:?}"))
-            .hint("`ccctl exchanges` lists them")),
+        [] => {
+            Err(QueryError::not_found(format!("no exchange {prefix:?}")).hint("`ccctl exchanges` lists them"))
+        }
         many => Err(QueryError::new(
             StatusCode::CONFLICT,
             "ambiguous",

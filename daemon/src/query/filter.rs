@@ -18,7 +18,7 @@ pub struct Filter {
     pub session: Option<String>,
     /// A project: the last component of the working directory, or the whole of it.
     pub project: Option<String>,
-    /// A turn's id.
+    /// A turn's or trace's id, or the start of it.
     pub turn: Option<String>,
     /// A tool's name.
     pub tool: Option<String>,
@@ -77,8 +77,9 @@ impl Filter {
                 "since" => f.since_ns = Some(time(&value)?),
                 "until" => f.until_ns = Some(time(&value)?),
                 "limit" => {
-                    f.limit =
-                        value.parse().map_err(|_| QueryError::bad(format!("limit={value:?}: not a number")))?;
+                    f.limit = value
+                        .parse()
+                        .map_err(|_| QueryError::bad(format!("limit={value:?}: not a number")))?;
                 }
                 "session" => f.session = Some(value),
                 "project" => f.project = Some(value),
@@ -115,6 +116,12 @@ impl Filter {
     #[must_use]
     pub fn full(&self, count: usize) -> bool {
         self.limit != 0 && count >= self.limit
+    }
+
+    /// Whether this is the turn asked for: its id or its trace's, or the start of one.
+    #[must_use]
+    pub fn matches_turn(&self, turn_id: &str, trace_id: &str) -> bool {
+        self.turn.as_deref().is_none_or(|t| turn_id.starts_with(t) || trace_id.starts_with(t))
     }
 
     /// Whether a session is of the project asked for.

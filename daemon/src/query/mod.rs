@@ -94,7 +94,8 @@ impl Ask {
     /// Waits until the store can be asked.
     pub async fn new(shared: &Arc<Shared>, now_ns: u64) -> Result<Self, QueryError> {
         let mut state = shared.state.subscribe();
-        let ready = tokio::time::timeout(OPENING, state.wait_for(|s| !matches!(s, StoreState::Opening))).await;
+        let ready =
+            tokio::time::timeout(OPENING, state.wait_for(|s| !matches!(s, StoreState::Opening))).await;
         let unavailable =
             |message: String| QueryError::new(StatusCode::SERVICE_UNAVAILABLE, "unavailable", message);
         match ready {

@@ -1,19 +1,22 @@
 //! `show ID`: one thing in full, whatever it is.
 
 use ccd_proto::api::{Shown, Turn};
+use http::StatusCode;
 
 use super::content::Contents;
 use super::filter::Filter;
 use super::{Ask, QueryError, exchanges, sessions};
-use crate::project::{ids, rows};
+use crate::project::rows;
+
+/// Candidates named where an id is ambiguous.
+const MANY: usize = 5;
 
 /// The session, turn, span, tool call or exchange with this id.
 pub fn show(ask: &Ask, id: &str, filter: &Filter) -> Result<Shown, QueryError> {
-    if let Some(session) = ask.reader.get(&rows::lookup(ids::lookup_key(id)))? {
-        let session = String::from_utf8_lossy(&session).into_owned();
-        if let Some(shown) = within(ask, &session, id, filter)? {
-            return Ok(shown);
-        }
+    if let Some((whole, session)) = look_up(ask, id)?
+        && let Some(shown) = within(ask, &session, &whole, filter)?
+    {
+        return Ok(shown);
     }
     let session_id = match sessions::resolve(ask, id) {
         Ok(session_id) => session_id,
@@ -33,6 +36,33 @@ pub fn show(ask: &Ask, id: &str, filter: &Filter) -> Result<Shown, QueryError> {
     let session = sessions::matching(ask, &of)?.into_iter().next();
     let turns = ask.shared.live.get(&ask.reader, &session_id)?.view().turns;
     Ok(Shown { kind: "session".into(), session, turns, ..Shown::default() })
+}
+
+/// The id of a turn, span, agent or tool call that is, or starts with, `prefix`, and its session.
+pub(super) fn look_up(ask: &Ask, prefix: &str) -> Result<Option<(String, String)>, QueryError> {
+    let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+    if let Some(session) = ask.reader.get(&rows::lookup(prefix))? {
+        return Ok(Some((prefix.to_owned(), text(&session))));
+    }
+    let (from, to) = rows::lookups(prefix);
+    let mut found: Vec<(String, String)> = Vec::new();
+    for row in ask.reader.scan(&from, &to).take(MANY) {
+        let (key, session) = row?;
+        found.push((text(key.get(1..).unwrap_or_default()), text(&session)));
+    }
+    match found.as_slice() {
+        [] => Ok(None),
+        [_] => Ok(found.pop()),
+        many => {
+            let ids: Vec<&str> = many.iter().map(|(id, _)| id.as_str()).collect();
+            Err(QueryError::new(
+                StatusCode::CONFLICT,
+                "ambiguous",
+                format!("several things have ids that start with {prefix:?}: {}", ids.join(", ")),
+            )
+            .hint("give more of the id"))
+        }
+    }
 }
 
 /// A turn or span of a session.

@@ -35,8 +35,9 @@ pub fn matches(filter: &Filter, view: &SpanView) -> bool {
     filter.in_range(view.start_ns)
         && filter.kind.as_ref().is_none_or(|k| *k == span.kind)
         && filter.status.as_ref().is_none_or(|s| *s == span.status)
-        && filter.turn.as_ref().is_none_or(|t| *t == span.turn_id || *t == span.trace_id)
-        && filter.tool.as_ref().is_none_or(|t| {
-            span.tool_name.as_ref().is_some_and(|name| name.eq_ignore_ascii_case(t))
-        })
+        && filter.matches_turn(&span.turn_id, &span.trace_id)
+        && filter
+            .tool
+            .as_ref()
+            .is_none_or(|t| span.tool_name.as_ref().is_some_and(|name| name.eq_ignore_ascii_case(t)))
 }

@@ -18,9 +18,9 @@ pub fn status(app: &Running) -> Status {
     let proxy = app.proxy.gauges();
     let state = app.shared.state.borrow().clone();
     let last_write_error = app.shared.error.lock().unwrap_or_else(PoisonError::into_inner).clone();
-    let (stats, error) = match &state {
+    let (figures, error) = match &state {
         StoreState::Ready(reader) => match reader.stats() {
-            Ok(stats) => (Some(stats), last_write_error),
+            Ok(found) => (Some(found), last_write_error),
             Err(e) => (None, Some(e.to_string())),
         },
         StoreState::Failed(why) => (None, Some(why.clone())),
@@ -57,7 +57,7 @@ pub fn status(app: &Running) -> Status {
         },
         store: StoreStatus {
             path: app.layout.store_dir().display().to_string(),
-            bytes: stats.as_ref().map_or(0, |s| s.journal_bytes + s.pack_bytes + s.index_bytes),
+            bytes: figures.as_ref().map_or(0, |s| s.journal_bytes + s.pack_bytes + s.index_bytes),
             records: counters.hooks + counters.exchanges + counters.unreadable,
             sessions: counters.sessions,
             damaged: app.shared.damaged.load(Ordering::Relaxed) + counters.unreadable,

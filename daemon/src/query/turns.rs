@@ -17,7 +17,7 @@ pub fn turns(ask: &Ask, filter: &Filter) -> Result<Turns, QueryError> {
         let view = ask.shared.live.get(&ask.reader, &session.session_id)?.view();
         turns.extend(view.turns.into_iter().filter(|t| {
             parse_rfc3339(&t.started_at).is_ok_and(|ns| filter.in_range(ns))
-                && filter.turn.as_ref().is_none_or(|id| *id == t.turn_id)
+                && filter.matches_turn(&t.turn_id, &t.trace_id)
         }));
     }
     turns.sort_by(|a, b| b.started_at.cmp(&a.started_at));

@@ -27,7 +27,8 @@ pub fn usage(ask: &Ask, filter: &Filter) -> Result<Usage, QueryError> {
             "period {period:?}: one of total, daily, weekly, monthly, session, blocks"
         )));
     }
-    if let Some(by) = filter.by.iter().find(|b| !["model", "tool", "project", "agent"].contains(&b.as_str())) {
+    if let Some(by) = filter.by.iter().find(|b| !["model", "tool", "project", "agent"].contains(&b.as_str()))
+    {
         return Err(QueryError::bad(format!("by {by:?}: any of model, tool, project, agent")));
     }
     let zone = match filter.tz.as_deref() {
@@ -167,7 +168,10 @@ mod tests {
     #[test]
     fn shares_add_up_to_the_whole() {
         let rollup = Rollup {
-            key: RollupKey { tools: vec!["Bash".into(), "Edit".into(), "Read".into()], ..RollupKey::default() },
+            key: RollupKey {
+                tools: vec!["Bash".into(), "Edit".into(), "Read".into()],
+                ..RollupKey::default()
+            },
             sum: Sum {
                 calls: 1,
                 tokens: Tokens { input: 10, output: 2, ..Tokens::default() },
@@ -177,7 +181,9 @@ mod tests {
             },
         };
         let mut sum = Sum::default();
-        shares(&rollup, true).iter().for_each(|(_, s)| sum.merge(s));
+        for (_, share) in shares(&rollup, true) {
+            sum.merge(&share);
+        }
         assert_eq!((sum.tokens, sum.micros), (rollup.sum.tokens, 101));
         assert_eq!(shares(&rollup, false).len(), 1);
     }

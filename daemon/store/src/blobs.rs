@@ -86,10 +86,9 @@ pub(crate) fn put(
     body: &[u8],
 ) -> Result<BlobRef> {
     let blob = BlobRef { id: hash(body), len: body.len() as u64 };
-    if body.is_empty()
-        || shared.locate_recipe(&blob.id)?.is_some()
-        || shared.locate_piece(&blob.id)?.is_some()
-    {
+    let is_known =
+        || known(shared.locate_recipe(&blob.id)).is_some() || known(shared.locate_piece(&blob.id)).is_some();
+    if body.is_empty() || is_known() {
         return Ok(blob);
     }
     let mut family = families.take(name);
@@ -110,6 +109,14 @@ pub(crate) fn put(
     });
     families.put(name, family);
     result
+}
+
+/// While the index fails, nothing in it is known, and is stored again: space is cheaper than a lost body.
+fn known<T>(found: Result<Option<T>>) -> Option<T> {
+    found.unwrap_or_else(|error| {
+        tracing::debug!(%error, "storing without asking the index");
+        None
+    })
 }
 
 /// A block being filled.
@@ -142,7 +149,7 @@ impl Put<'_> {
                 Some(piece) if piece.hash == hash => Some(piece.at),
                 _ => match new.get(&hash) {
                     Some(at) => Some(*at),
-                    None => self.shared.locate_piece(&hash)?,
+                    None => known(self.shared.locate_piece(&hash)),
                 },
             };
             let at = match known {

@@ -58,12 +58,7 @@ impl Store {
 
         let last_seq = journal.last_seq();
         let rebuild_marker = home.join("rebuild");
-        let wanted = Wanted {
-            view_version: options.view_version,
-            last_seq,
-            pack_end: pack_writer.end(),
-            marked: rebuild_marker.exists(),
-        };
+        let wanted = Wanted::new(&options, &journal, &pack_writer, &rebuild_marker);
         let index_dir = IndexDir::new(&home);
         let (index, state, index_state) = open_index(&index_dir, &options, &wanted)?;
         files::remove(&rebuild_marker)?;
@@ -120,7 +115,7 @@ fn version_dir(dir: &Path) -> Result<PathBuf> {
 }
 
 /// What the index must fit.
-struct Wanted {
+pub(crate) struct Wanted {
     view_version: u32,
     last_seq: u64,
     pack_end: (u32, u64),
@@ -128,6 +123,20 @@ struct Wanted {
 }
 
 impl Wanted {
+    pub(crate) fn new(
+        options: &Options,
+        journal: &Journal,
+        packs: &PackWriter,
+        rebuild_marker: &Path,
+    ) -> Self {
+        Self {
+            view_version: options.view_version,
+            last_seq: journal.last_seq(),
+            pack_end: packs.end(),
+            marked: rebuild_marker.exists(),
+        }
+    }
+
     /// Why an index in this state cannot be used.
     fn refuses(&self, state: &StateV1) -> Option<String> {
         if self.marked {
@@ -145,7 +154,7 @@ impl Wanted {
 }
 
 /// Opens the index; starts a new one if what it holds does not fit the files.
-fn open_index(
+pub(crate) fn open_index(
     dir: &IndexDir,
     options: &Options,
     wanted: &Wanted,

@@ -6,28 +6,34 @@
 //! Must never return `Ok` from `sync` unless everything before it is durable.
 
 use std::collections::{HashSet, VecDeque};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::sync::mpsc::sync_channel;
+use std::time::Duration;
 
 use crate::blobs::{self, Families, Unsynced};
 use crate::block::BlockMetaV1;
 use crate::catalogue::{lock, read, write};
 use crate::error::{Result, StoreError};
-use crate::files::DataFile;
-use crate::index::{self, FIRST_CALLER_BYTE, StateV1};
+use crate::files::{self, DataFile};
+use crate::index::{self, FIRST_CALLER_BYTE, Index, StateV1};
 use crate::journal::Journal;
+use crate::open::{Wanted, open_index};
 use crate::pack::PackWriter;
 use crate::packs::{PACK_HEADER, Packs, hash};
 use crate::reader::Reader;
 use crate::recipe::{BlockAt, PieceAt};
 use crate::recover::IndexDir;
 use crate::shared::{Pending, Shared};
-use crate::types::{BlobRef, Locator, Mutation, NewRecord, Options, Record, RecordId};
+use crate::types::{BlobRef, IndexState, Locator, Mutation, NewRecord, Options, Record, RecordId};
 use crate::watermark::{WatermarkFile, WatermarkV1};
 
 /// How many rows of pieces wait for the caller's next batch before they get one of their own.
 const PENDING_PIECES: usize = 8_192;
+
+/// How long an index may take to close.
+const CLOSE_LIMIT: Duration = Duration::from_secs(5);
 
 /// The store's single writer. Lives on one thread of the caller's; [`Reader`]s live anywhere.
 pub struct Store {
@@ -79,7 +85,10 @@ impl Store {
         }
         let blob = put?;
         if self.pending_pieces() > PENDING_PIECES {
-            self.apply(self.applied(), Vec::new())?;
+            // The body is stored all the same; a failing index is the business of the caller's own batches.
+            if let Err(error) = self.apply(self.applied(), Vec::new()) {
+                tracing::debug!(%error, "the places of new pieces are not in the index yet");
+            }
         }
         Ok(blob)
     }
@@ -121,6 +130,30 @@ impl Store {
     /// places of new pieces, and `upto_seq` itself as [`Store::applied`].
     pub fn apply(&mut self, upto_seq: u64, mutations: Vec<Mutation>) -> Result<(), StoreError> {
         self.apply_upto_pack(upto_seq, mutations, self.packs.end())
+    }
+
+    /// Opens the index again after it failed: sled fails for good once a write has failed (a full disk), even to read.
+    /// Meanwhile the journal and the packs go on. Afterwards the caller replays from [`Store::applied`] + 1, as after
+    /// [`Store::open`]. If this fails too (the disk is still full), try again later.
+    pub fn reopen_index(&mut self) -> Result<IndexState, StoreError> {
+        close(self.shared.set_index(Arc::new(index::Closed)))?;
+        let wanted = Wanted::new(&self.options, &self.journal, &self.packs, &self.rebuild_marker);
+        let (index, state, index_state) = match open_index(&self.index_dir, &self.options, &wanted) {
+            Err(StoreError::Index(reason)) => {
+                // The old one hangs and will not let go of its files.
+                let state = StateV1 { view_version: self.options.view_version, ..StateV1::default() };
+                let index = self.index_dir.start_over(&self.options)?;
+                index.apply(vec![index::put_state(&state)?])?;
+                (Arc::new(index) as Arc<dyn Index>, state, IndexState::Rebuilt { reason })
+            }
+            other => other?,
+        };
+        files::remove(&self.rebuild_marker)?;
+        self.shared.set_index(index);
+        *lock(&self.shared.applied_at) = state.applied_at;
+        self.shared.applied.store(state.applied, Ordering::Release);
+        self.index_packs(state.pack, state.pack_len)?;
+        Ok(index_state)
     }
 
     fn apply_upto_pack(&mut self, upto_seq: u64, mutations: Vec<Mutation>, pack: (u32, u64)) -> Result<()> {
@@ -185,12 +218,7 @@ impl Store {
     /// pieces are found again by scanning the packs.
     pub fn reset_views(&mut self) -> Result<(), StoreError> {
         let index = self.index_dir.start_over(&self.options)?;
-        let old = self.shared.set_index(Arc::new(index));
-        // sled writes when it is dropped, and may hang on a full disk.
-        std::thread::Builder::new()
-            .name("ccd-index-drop".into())
-            .spawn(move || drop(old))
-            .map_err(|e| StoreError::io(self.shared.segments.files.dir(), e))?;
+        close(self.shared.set_index(Arc::new(index)))?;
         *write(&self.shared.pending) = Pending::default();
         self.unapplied.clear();
         *lock(&self.shared.applied_at) = None;
@@ -281,6 +309,22 @@ impl Store {
         let pending = read(&self.shared.pending);
         pending.pieces.len() + pending.recipes.len()
     }
+}
+
+/// Drops an index on a thread of its own: sled writes when it is dropped, and may hang on a full disk.
+fn close(index: Arc<dyn Index>) -> Result<()> {
+    let (done, closed) = sync_channel(1);
+    let path = index.dir().map(Path::to_owned).unwrap_or_default();
+    std::thread::Builder::new()
+        .name("ccd-index-drop".into())
+        .spawn(move || {
+            drop(index);
+            let _ = done.send(());
+        })
+        .map_err(|e| StoreError::io(&path, e))?;
+    // Whether it went or not, the next generation is not in its way.
+    let _ = closed.recv_timeout(CLOSE_LIMIT);
+    Ok(())
 }
 
 #[cfg(test)]

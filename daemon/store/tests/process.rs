@@ -111,7 +111,12 @@ fn failing_syncs_and_full_disks_lose_nothing_acknowledged() {
         return; // nothing to inject faults with
     }
     let once = [3, 10, 11, 40].map(|n| format!("fdatasync:error=EIO:when={n}"));
-    let often = ["fdatasync:error=EIO:when=5+7", "pwrite64:error=ENOSPC:when=20+9"].map(String::from);
+    let often = [
+        "fdatasync:error=EIO:when=5+7",
+        "pwrite64:error=ENOSPC:when=20+9",
+        "pwrite64:error=ENOSPC:when=31+5",
+    ]
+    .map(String::from);
     for fault in once.iter().chain(&often) {
         let parent = tempfile::tempdir().unwrap();
         let status = Command::new("strace")
@@ -153,6 +158,7 @@ fn a_killed_process_leaves_everything_it_had_synced() {
 #[ignore = "run by another test"]
 fn child_writes_until_killed() {
     use std::io::Write as _;
+    watchdog();
     let batches = std::env::var("CCD_STORE_TEST_BATCHES").map_or(u64::MAX, |n| n.parse().unwrap());
     let (mut store, _) = open(&dir());
     let mut log = std::fs::File::create(dir().join("synced")).unwrap();
@@ -161,18 +167,31 @@ fn child_writes_until_killed() {
         let records = loop {
             match write_batch(&mut store, batch) {
                 Ok(records) => break records,
-                Err(StoreError::Io { .. } | StoreError::Full { .. }) => {
-                    assert!(!store.reader().contains(&id(batch * 3)).unwrap());
+                Err(error @ (StoreError::Io { .. } | StoreError::Full { .. })) => {
+                    eprintln!("batch {batch}: {error}");
+                    assert!(!store.reader().contains(&id(batch * 3)).unwrap_or(false));
                 }
                 Err(other) => panic!("{other}"),
             }
         };
         writeln!(log, "{batch}").unwrap();
-        // The index may fail too; then it is behind, and catches up at the next start.
-        drop(store.apply(records.last().unwrap().seq, records.iter().flat_map(support::view).collect()));
+        // The index may fail too; then it is reopened, until it works again.
+        let mutations = records.iter().flat_map(support::view).collect();
+        if let Err(error) = store.apply(records.last().unwrap().seq, mutations) {
+            eprintln!("apply {batch}: {error}");
+            assert!((0..100).any(|_| store.reopen_index().is_ok() && support::catch_up(&mut store).is_ok()));
+        }
     }
     // As the product does: sled may hang when dropped after a write failed.
     std::process::exit(0);
+}
+
+/// Nothing here takes long, unless it hangs.
+fn watchdog() {
+    std::thread::spawn(|| {
+        std::thread::sleep(std::time::Duration::from_secs(20));
+        std::process::exit(99);
+    });
 }
 
 fn write_batch(store: &mut ccd_store::Store, batch: u64) -> Result<Vec<ccd_store::Record>, StoreError> {

@@ -18,6 +18,8 @@ pub const DUMMY_KEY: &str = "sk-ant-api03-this-is-a-made-up-key-for-tests-only";
 #[derive(Clone, Debug)]
 pub struct RealClient {
     program: PathBuf,
+    /// Where its sessions run; none: in the home's project directory.
+    dir: Option<PathBuf>,
 }
 
 /// A finished print-mode session.
@@ -64,7 +66,14 @@ impl RealClient {
             "the real client is missing at {}: `tests/run.sh` installs it (or name one in CCD_TEST_CLAUDE)",
             program.display()
         );
-        RealClient { program }
+        RealClient { program, dir: None }
+    }
+
+    /// The same client, its sessions running in `dir`, which is made if need be.
+    #[must_use]
+    pub fn in_dir(&self, dir: PathBuf) -> Self {
+        std::fs::create_dir_all(&dir).unwrap();
+        RealClient { dir: Some(dir), ..self.clone() }
     }
 
     /// `ccctl ARGS` where this is the client that it finds.
@@ -80,7 +89,7 @@ impl RealClient {
     pub fn print(&self, home: &TestHome, prompt: &str, args: &[&str], extra: &[(&str, &str)]) -> ClientRun {
         let mut command = home.command(&self.program);
         command.args(print_args(prompt, args)).envs(extra.iter().copied());
-        Self::finish(command)
+        self.finish(command)
     }
 
     /// `ccctl run -- -p PROMPT ARGS`: the same, captured without an installation.
@@ -89,11 +98,14 @@ impl RealClient {
     pub fn print_captured(&self, home: &TestHome, prompt: &str, args: &[&str]) -> ClientRun {
         let mut command = home.command(&binary("ccctl"));
         command.args(["run", "--"]).args(print_args(prompt, args)).env("CCCTL_CLAUDE", &self.program);
-        Self::finish(command)
+        self.finish(command)
     }
 
     #[track_caller]
-    fn finish(mut command: Command) -> ClientRun {
+    fn finish(&self, mut command: Command) -> ClientRun {
+        if let Some(dir) = &self.dir {
+            command.current_dir(dir);
+        }
         command
             .env("ANTHROPIC_API_KEY", DUMMY_KEY)
             .env("CLAUDE_CODE_DISABLE_NONESSENTIAL_TRAFFIC", "1")

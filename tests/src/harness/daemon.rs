@@ -58,8 +58,12 @@ impl Daemon {
     /// `ccctl stop`; waits for the end of the process.
     #[track_caller]
     pub fn stop(mut self, home: &TestHome) {
-        let _ = home.ccctl(&["stop"]).ok();
-        self.wait();
+        std::thread::scope(|scope| {
+            let asked = scope.spawn(|| home.ccctl(&["stop"]));
+            // Its parent must take note of its end, or it stays around as a zombie that `stop` waits for.
+            self.wait();
+            let _ = asked.join().unwrap().ok();
+        });
     }
 
     /// Waits until the process ended by itself.

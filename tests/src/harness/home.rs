@@ -2,9 +2,9 @@
 //! them.
 
 use std::ffi::OsString;
+use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::process::Command;
-use std::time::Duration;
 
 use ccd_proto::api::{Reply, Status};
 use ccd_proto::paths::{Layout, MAX_SOCKET_PATH, base_url};
@@ -12,7 +12,7 @@ use rustix::process::Signal;
 use tempfile::TempDir;
 
 use super::process::{self, Out};
-use super::wait::{eventually, poll};
+use super::wait::{PATIENCE, eventually, poll};
 
 /// One test's world. Dropping it ends the daemon that may run in it and deletes it.
 pub struct TestHome {
@@ -182,7 +182,7 @@ impl Drop for TestHome {
         let status = out.ok().and_then(|out| serde_json::from_slice::<Reply<Status>>(&out.stdout).ok());
         if let Some(pid) = status.map(|s| s.body.daemon.pid).filter(|pid| *pid > 1) {
             process::signal(pid, Signal::KILL);
-            let _ = poll(Duration::from_secs(5), || (!process::is_alive(pid)).then_some(()));
+            let _ = poll(PATIENCE, || UnixStream::connect(self.layout().control_socket()).err());
         }
     }
 }
@@ -190,11 +190,14 @@ impl Drop for TestHome {
 /// On a failed test, what the daemon had to say.
 #[allow(clippy::print_stderr, reason = "shown by the test runner beside the failure")]
 fn show_logs(home: &TestHome) {
-    let Ok(entries) = std::fs::read_dir(home.layout().log_dir) else { return };
-    for path in entries.filter_map(|entry| Some(entry.ok()?.path())) {
-        let text = std::fs::read(&path).unwrap_or_default();
-        let tail = &text[text.len().saturating_sub(8_000)..];
-        eprintln!("--- end of {}:\n{}", path.display(), String::from_utf8_lossy(tail));
+    // A daemon of the test's own writes the same lines to its standard error.
+    for name in ["stdio.log", "ccd.log"] {
+        let path = home.layout().log_dir.join(name);
+        if let Ok(text) = std::fs::read(&path) {
+            let tail = &text[text.len().saturating_sub(8_000)..];
+            eprintln!("--- end of {}:\n{}", path.display(), String::from_utf8_lossy(tail));
+            return;
+        }
     }
 }
 
@@ -202,17 +205,21 @@ fn show_logs(home: &TestHome) {
 #[track_caller]
 #[must_use]
 pub fn binary(name: &str) -> PathBuf {
-    let dir = std::env::var_os("CCD_TEST_BIN_DIR").map_or_else(own_bin_dir, PathBuf::from);
-    let path = dir.join(name);
+    let path = bin_dir().join(name);
     let hint = "build it with `cargo build --workspace --bins`";
     assert!(path.is_file() || std::thread::panicking(), "{} is missing: {hint}", path.display());
     path
 }
 
-/// `target/PROFILE`: tests lie in its `deps`, other binaries right in it.
-fn own_bin_dir() -> PathBuf {
+/// Where the product's binaries lie: `CCD_TEST_BIN_DIR`, else the tests' own `target/PROFILE`.
+#[must_use]
+pub fn bin_dir() -> PathBuf {
+    if let Some(dir) = std::env::var_os("CCD_TEST_BIN_DIR") {
+        return dir.into();
+    }
     let exe = std::env::current_exe().unwrap();
     let dir = exe.parent().unwrap();
+    // Tests lie in its `deps`, other binaries right in it.
     if dir.ends_with("deps") { dir.parent().unwrap().into() } else { dir.into() }
 }
 

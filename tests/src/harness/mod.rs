@@ -16,6 +16,6 @@ pub mod wire;
 
 pub use client::{CLIENT_VERSION, ClientRun, DUMMY_KEY, RealClient};
 pub use daemon::Daemon;
-pub use home::{TestHome, binary, repo_root};
+pub use home::{TestHome, bin_dir, binary, repo_root};
 pub use process::{Out, run, run_within, signal};
 pub use wait::{PATIENCE, eventually, poll};

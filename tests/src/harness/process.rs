@@ -114,18 +114,9 @@ fn read_all(mut pipe: impl Read + Send + 'static) -> Receiver<Vec<u8>> {
 
 /// Sends a signal to a process that we started.
 pub fn signal(pid: u32, signal: Signal) {
-    if let Some(pid) = as_pid(pid) {
+    if let Some(pid) = i32::try_from(pid).ok().and_then(Pid::from_raw) {
         let _ = rustix::process::kill_process(pid, signal);
     }
-}
-
-/// Whether a process is there.
-pub(crate) fn is_alive(pid: u32) -> bool {
-    as_pid(pid).is_some_and(|pid| rustix::process::test_kill_process(pid).is_ok())
-}
-
-fn as_pid(pid: u32) -> Option<Pid> {
-    i32::try_from(pid).ok().and_then(Pid::from_raw)
 }
 
 /// A child that is ended on drop.

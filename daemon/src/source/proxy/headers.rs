@@ -91,7 +91,14 @@ mod tests {
     #[test]
     fn credentials_are_never_kept() {
         let mut h = HeaderMap::new();
-        for k in ["authorization", "x-api-key", "cookie", "anthropic-admin-key", "x-goog-api-key", "x-amz-security-token"] {
+        for k in [
+            "authorization",
+            "x-api-key",
+            "cookie",
+            "anthropic-admin-key",
+            "x-goog-api-key",
+            "x-amz-security-token",
+        ] {
             h.insert(HeaderName::from_static(k), HeaderValue::from_static("canary"));
         }
         h.append("x-claude-code-session-id", HeaderValue::from_static("s"));

@@ -13,6 +13,8 @@ pub mod upstream;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
 
+use tokio_util::sync::CancellationToken;
+
 /// What the proxy shows in `status`.
 #[derive(Debug, Default)]
 pub struct Gauges {
@@ -25,6 +27,8 @@ pub struct Gauges {
     /// When a request with our token was last seen, nanoseconds since the Unix epoch.
     pub last_request_ns: AtomicU64,
     last_error: Mutex<Option<String>>,
+    /// Cancelled when the daemon ends and cuts the streams that are still in flight.
+    pub cut: CancellationToken,
 }
 
 impl Gauges {

@@ -91,7 +91,12 @@ impl Proxy {
     }
 
     /// Serves until `stop`; then takes no new connection, ends idle ones, and lets streams finish.
-    pub async fn serve(self: Arc<Self>, listener: TcpListener, tracker: TaskTracker, stop: CancellationToken) {
+    pub async fn serve(
+        self: Arc<Self>,
+        listener: TcpListener,
+        tracker: TaskTracker,
+        stop: CancellationToken,
+    ) {
         loop {
             let stream = tokio::select! {
                 () = stop.cancelled() => return,
@@ -128,12 +133,19 @@ impl Proxy {
             .half_close(false)
             .serve_connection(TokioIo::new(stream), service);
         tokio::pin!(connection);
-        let ended = tokio::select! {
-            ended = connection.as_mut() => ended,
-            () = stop.cancelled() => {
-                connection.as_mut().graceful_shutdown();
-                connection.as_mut().await
+        let cut = self.gauges.cut.clone();
+        let served = async {
+            tokio::select! {
+                ended = connection.as_mut() => ended,
+                () = stop.cancelled() => {
+                    connection.as_mut().graceful_shutdown();
+                    connection.as_mut().await
+                }
             }
+        };
+        let ended = tokio::select! {
+            ended = served => ended,
+            () = cut.cancelled() => Ok(()),
         };
         if let Err(error) = ended {
             tracing::debug!(error = describe(&error), "a client connection ended in an error");

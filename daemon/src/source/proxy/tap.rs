@@ -172,6 +172,12 @@ impl Tap {
         }
     }
 
+    /// A body was dropped before its end: by the client, or by the daemon's own end.
+    fn dropped(&self) {
+        let stopped = self.gauges.cut.is_cancelled();
+        self.finish(if stopped { Outcome::Stopped } else { Outcome::ClientGone }, None);
+    }
+
     /// Hands the exchange in. Later calls do nothing: the first one to know how it ended is right.
     fn finish(&self, outcome: Outcome, error: Option<String>) {
         let end_us = self.now_us();
@@ -199,7 +205,7 @@ impl Tap {
 impl Drop for Tap {
     fn drop(&mut self) {
         // Neither body got to its end: the client went away before the response began.
-        self.finish(Outcome::ClientGone, None);
+        self.dropped();
         self.gauges.in_flight.fetch_sub(1, std::sync::atomic::Ordering::Relaxed);
     }
 }
@@ -367,7 +373,7 @@ impl Body for ProxyBody {
 impl Drop for ProxyBody {
     fn drop(&mut self) {
         if let ProxyBody::Tapped { tap, done: false, .. } = self {
-            tap.finish(Outcome::ClientGone, None);
+            tap.dropped();
         }
     }
 }

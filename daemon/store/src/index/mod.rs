@@ -42,6 +42,37 @@ pub(crate) trait Index: Send + Sync {
     fn dir(&self) -> Option<&Path>;
 }
 
+/// Stands in while the index is being reopened: it answers nothing rather than something wrong.
+pub(crate) struct Closed;
+
+impl Closed {
+    fn error() -> StoreError {
+        StoreError::Index("it is closed".into())
+    }
+}
+
+impl Index for Closed {
+    fn get(&self, _: &[u8]) -> Result<Option<Vec<u8>>> {
+        Err(Self::error())
+    }
+
+    fn apply(&self, _: Vec<Mutation>) -> Result<()> {
+        Err(Self::error())
+    }
+
+    fn scan(&self, _: &[u8], _: &[u8]) -> Rows {
+        Box::new(std::iter::once(Err(Self::error())))
+    }
+
+    fn flush(&self) -> Result<()> {
+        Err(Self::error())
+    }
+
+    fn dir(&self) -> Option<&Path> {
+        None
+    }
+}
+
 /// Keys that start with less than this are the store's own.
 pub(crate) const FIRST_CALLER_BYTE: u8 = 0x20;
 const STATE_KEY: [u8; 1] = [0x00];

@@ -35,16 +35,19 @@ pub fn new_record(n: u64) -> NewRecord {
 /// Opens and brings the "views" (one row per record: `r` + id) up to date.
 pub fn open_with(dir: &Path, options: Options) -> (Store, Report) {
     let Opened { mut store, report } = Store::open(dir, options).unwrap();
+    catch_up(&mut store).unwrap();
+    (store, report)
+}
+
+/// Replays what the views lack.
+pub fn catch_up(store: &mut Store) -> Result<(), StoreError> {
     let mut batch = Vec::new();
     let reader = store.reader();
-    reader
-        .replay(store.applied() + 1, &mut |record| {
-            batch.push(record);
-            if batch.len() == 256 { project(&mut store, &mut batch) } else { Ok(()) }
-        })
-        .unwrap();
-    project(&mut store, &mut batch).unwrap();
-    (store, report)
+    reader.replay(store.applied() + 1, &mut |record| {
+        batch.push(record);
+        if batch.len() == 256 { project(store, &mut batch) } else { Ok(()) }
+    })?;
+    project(store, &mut batch)
 }
 
 fn project(store: &mut Store, batch: &mut Vec<Record>) -> Result<(), StoreError> {

@@ -1,3 +1,5 @@
+//! Changes are taken back exactly: wherever the run was killed, and whoever changed the file meanwhile.
+
 use super::*;
 use crate::settings::{BASE_URL, Wanted};
 use crate::testing::{Home, TOKEN};
@@ -16,11 +18,25 @@ fn plan(journal: &Journal<'_>, path: &Path, port: u16) -> Planned {
     let mut wanted = Wanted::default();
     wanted.env.insert(BASE_URL.into(), base_url(&format!("127.0.0.1:{port}"), TOKEN));
     let merged = Document::read(original.as_deref().unwrap_or_default()).unwrap().merged(&wanted).unwrap();
-    Planned { kind: FileKind::Settings, path: path.to_owned(), original, current, target: Some(merged.bytes()), written: wanted.written() }
+    Planned {
+        kind: FileKind::Settings,
+        path: path.to_owned(),
+        original,
+        current,
+        target: Some(merged.bytes()),
+        written: wanted.written(),
+    }
 }
 
 fn own(path: PathBuf) -> Planned {
-    Planned { kind: FileKind::Own, path, original: None, current: None, target: Some(b"ours".to_vec()), written: Written::default() }
+    Planned {
+        kind: FileKind::Own,
+        path,
+        original: None,
+        current: None,
+        target: Some(b"ours".to_vec()),
+        written: Written::default(),
+    }
 }
 
 fn uninstall(layout: &Layout) {

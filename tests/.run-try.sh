@@ -1,0 +1,136 @@
+#!/usr/bin/env bash
+# Checks and tests everything, from a clean clone: style, lints, licences and advisories, then every test,
+# those with the real Claude Code client included. Installs what it needs under the target directory.
+#
+#   tests/run.sh            everything
+#   tests/run.sh --fast     without the real client and without the release build of the installer's test
+#   tests/run.sh --bench    the benches as well, before the tests
+#
+# A step that cannot run fails the run and says so. The one exception is the advisory database: where it cannot
+# be reached, that is said plainly and the run goes on.
+#
+# Needs: the Rust toolchain, and npm and tar unless --fast. Nothing here writes outside the work tree but what
+# those tools keep in their own caches.
+set -euo pipefail
+cd "$(dirname "${BASH_SOURCE[0]}")/.."
+
+fast=false bench=false
+for argument in "$@"; do
+  case $argument in
+    --fast) fast=true ;;
+    --bench) bench=true ;;
+    *) echo "usage: tests/run.sh [--fast] [--bench]" >&2; exit 2 ;;
+  esac
+done
+
+target=${CARGO_TARGET_DIR:-target}
+mkdir -p "$target/tools/bin"
+target=$(cd "$target" && pwd)
+export CARGO_TARGET_DIR=$target PATH=$PATH:$target/tools/bin CARGO_TERM_COLOR=never
+
+step() { printf '\n== %s (%ds)\n' "$*" "$SECONDS"; }
+fail() { printf '\nFAILED: %s\n' "$*" >&2; exit 1; }
+need() { command -v "$1" >/dev/null || fail "$1 is not installed: $2"; }
+
+# Whatever way this ends, nothing is left running.
+client_pid='' deny_pid=''
+trap 'for pid in $client_pid $deny_pid; do kill "$pid" 2>/dev/null || true; done' EXIT
+
+# --- what the tests need, fetched while the first checks run -------------------------------------------------
+
+client_version=$(sed -n 's/^pub const CLIENT_VERSION: &str = "\(.*\)";$/\1/p' tests/src/harness/client.rs)
+[ -n "$client_version" ] || fail "tests/src/harness/client.rs names no client version"
+client_dir=$target/claude-code/$client_version
+
+# The client's program comes as one package per platform; npm checks its integrity against the registry's.
+install_client() {
+  local system machine scratch
+  case $(uname -s) in Linux) system=linux ;; Darwin) system=darwin ;; *) echo "no client for $(uname -s)"; return 1 ;; esac
+  case $(uname -m) in x86_64 | amd64) machine=x64 ;; aarch64 | arm64) machine=arm64 ;; *) echo "no client for $(uname -m)"; return 1 ;; esac
+  mkdir -p "$target/claude-code"
+  scratch=$(mktemp -d "$target/claude-code/fetch.XXXXXX") || return 1
+  npm pack --silent --pack-destination "$scratch" "@anthropic-ai/claude-code-$system-$machine@$client_version" &&
+    tar -xzf "$scratch"/*.tgz -C "$scratch" &&
+    mkdir -p "$client_dir" &&
+    mv "$scratch/package/claude" "$client_dir/claude"
+  local result=$?
+  rm -rf "$scratch"
+  return $result
+}
+
+if ! $fast && [ -z "${CCD_TEST_CLAUDE:-}" ] && [ ! -x "$client_dir/claude" ]; then
+  need npm "the real client comes from the npm registry (--fast goes without it)"
+  install_client >"$target/client.log" 2>&1 &
+  client_pid=$!
+fi
+
+if ! command -v cargo-deny >/dev/null; then
+  # A build directory of its own: it runs beside our own builds and must not wait for their lock.
+  CARGO_TARGET_DIR=$target/tools/build nice cargo install --locked --root "$target/tools" cargo-deny \
+    >"$target/tools/cargo-deny.log" 2>&1 &
+  deny_pid=$!
+fi
+
+# --- style, lints, builds ------------------------------------------------------------------------------------
+
+step "formatting"
+
+step "lints"
+
+step "binaries"
+cargo build --locked --workspace --bins
+
+step "cc-hook as it is installed"
+static=
+[ "$(uname -s)" = Linux ] && static='-C target-feature=+crt-static'
+RUSTFLAGS=$static cargo build --locked --profile hook -p cc-hook
+
+step "tests, compiled"
+cargo test --locked --workspace --no-run
+
+# --- dependencies --------------------------------------------------------------------------------------------
+
+step "dependencies"
+if [ -n "$deny_pid" ]; then
+  echo "waiting for cargo-deny to be built"
+  wait "$deny_pid" || { tail -20 "$target/tools/cargo-deny.log" >&2; fail "cargo-deny could not be installed"; }
+  deny_pid=
+  rm -rf "$target/tools/build"
+fi
+cargo deny check bans licenses sources
+if fetched=$(cargo deny fetch db 2>&1); then
+  cargo deny check advisories
+elif grep -q 'failed to fetch advisory database' <<<"$fetched"; then
+  echo "advisories: NOT CHECKED (database unreachable)"
+else
+  echo "$fetched" >&2
+  fail "the advisory database"
+fi
+
+# --- benches and tests ---------------------------------------------------------------------------------------
+
+if [ -n "$client_pid" ]; then
+  step "the real client, $client_version"
+  wait "$client_pid" || { tail -20 "$target/client.log" >&2; fail "the real client could not be installed"; }
+  client_pid=
+fi
+
+if $bench; then
+  step "benches"
+  cargo build --locked --release --workspace --bins
+  "$target/release/ccd-bench"
+fi
+
+step "documentation examples"
+cargo test --locked --workspace --doc --quiet
+
+step "tests"
+if cargo nextest --version >/dev/null 2>&1; then
+  filter='all()'
+  $fast && filter='not test(/^real_client::/) and not test(/^readme::the_installer/)'
+  cargo nextest run --locked --workspace --config-file tests/nextest.toml -E "$filter"
+else
+  filter=(--)
+  $fast && filter=(-- --skip real_client:: --skip readme::the_installer)
+  cargo test --locked --workspace --no-fail-fast "${filter[@]}"
+fi
