@@ -87,14 +87,15 @@ impl Live {
         }
     }
 
-    /// Adds a fact to a session's state. For the writer only.
+    /// Adds a fact to a session's state, and holds it at least until [`Live::trim`]: the index does not have
+    /// the fact yet. For the writer only.
     pub fn apply(
         &self,
         reader: &Reader,
         session_id: &str,
         fact: &Fact,
         at: Locator,
-    ) -> Result<Arc<SessionState>, LiveError> {
+    ) -> Result<(), LiveError> {
         let key = ids::session_key(session_id);
         let mut state = match self.lock().by_key.remove(&key) {
             Some((_, state)) => state,
@@ -105,9 +106,13 @@ impl Live {
         let mut states = self.lock();
         states.tick += 1;
         let tick = states.tick;
-        states.by_key.insert(key, (tick, Arc::clone(&state)));
-        states.shrink();
-        Ok(state)
+        states.by_key.insert(key, (tick, state));
+        Ok(())
+    }
+
+    /// Lets go of what is too much. For the writer, once the index has what the states have.
+    pub fn trim(&self) {
+        self.lock().shrink();
     }
 
     fn load(&self, reader: &Reader, session_id: &str) -> Result<SessionState, LiveError> {

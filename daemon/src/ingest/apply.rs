@@ -1,15 +1,14 @@
 //! From records to the index's rows: one atomic batch for each batch of records.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::Arc;
 
 use ccd_store::{Mutation, Reader, Record};
 
 use crate::live::{Live, LiveError, read_fact};
 use crate::project::exchange::ExchangeFacts;
+use crate::project::ids;
 use crate::project::rows::{self, Counters, Rollup, RollupKey};
 use crate::project::session::{Fact, SessionState};
-use crate::project::{ids, rows::RowError};
 
 /// Collects the rows of a batch.
 pub struct Batch<'a> {
@@ -18,8 +17,7 @@ pub struct Batch<'a> {
     counters: Counters,
     mutations: Vec<Mutation>,
     rollups: BTreeMap<RollupKey, Rollup>,
-    touched: BTreeMap<String, Arc<SessionState>>,
-    known: BTreeSet<String>,
+    touched: BTreeSet<String>,
 }
 
 /// A batch's rows, and the sessions that it changed.
@@ -42,8 +40,7 @@ impl<'a> Batch<'a> {
             counters,
             mutations: Vec::new(),
             rollups: BTreeMap::new(),
-            touched: BTreeMap::new(),
-            known: BTreeSet::new(),
+            touched: BTreeSet::new(),
         }
     }
 
@@ -63,26 +60,24 @@ impl<'a> Batch<'a> {
             _ => self.counters.unreadable += 1,
         }
         let Some((session_id, fact)) = fact else { return Ok(()) };
-        let mut state = None;
         if !session_id.is_empty() {
             let key = ids::session_key(&session_id);
-            if self.known.insert(session_id.clone())
-                && !self.touched.contains_key(&session_id)
-                && self.reader.get(&rows::session(key))?.is_none()
-            {
+            if self.touched.insert(session_id.clone()) && self.reader.get(&rows::session(key))?.is_none() {
                 self.counters.sessions += 1;
             }
-            let applied = self.live.apply(self.reader, &session_id, &fact, record.locator)?;
+            self.live.apply(self.reader, &session_id, &fact, record.locator)?;
             self.put(rows::session_record(key, record.seq), record.locator.to_bytes().to_vec());
-            self.touched.insert(session_id.clone(), Arc::clone(&applied));
             self.look_ups(&session_id, &fact);
-            state = Some(applied);
         }
         if let Fact::Exchange(facts) = &fact {
             let row = &facts.row;
             self.put(rows::exchange(row.started_ns, row.id), rows::encode(row)?);
             if row.tokens.is_some() {
-                self.roll_up(facts, state.as_deref())?;
+                let session = match session_id.as_str() {
+                    "" => None,
+                    id => Some(self.live.get(self.reader, id)?),
+                };
+                self.roll_up(facts, session.as_deref())?;
             }
         }
         Ok(())
@@ -150,21 +145,18 @@ impl<'a> Batch<'a> {
     }
 
     /// The rows.
-    pub fn finish(mut self) -> Result<Applied, RowError> {
+    pub fn finish(mut self) -> Result<Applied, LiveError> {
         let prices = self.live.prices();
-        for (session_id, state) in std::mem::take(&mut self.touched) {
-            let row = rows::encode(&state.summary(&prices))?;
-            self.put(rows::session(ids::session_key(&session_id)), row);
+        let sessions: Vec<String> = std::mem::take(&mut self.touched).into_iter().collect();
+        for session_id in &sessions {
+            let row = rows::encode(&self.live.get(self.reader, session_id)?.summary(&prices))?;
+            self.put(rows::session(ids::session_key(session_id)), row);
         }
         for (key, rollup) in std::mem::take(&mut self.rollups) {
             let row = rows::encode(&rollup)?;
             self.put(key.to_bytes(), row);
         }
         self.put(rows::COUNTERS.to_vec(), rows::encode(&self.counters)?);
-        Ok(Applied {
-            mutations: self.mutations,
-            counters: self.counters,
-            sessions: self.known.into_iter().collect(),
-        })
+        Ok(Applied { mutations: self.mutations, counters: self.counters, sessions })
     }
 }

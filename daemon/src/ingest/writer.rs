@@ -212,6 +212,7 @@ impl Writer {
         let applied = batch.finish()?;
         store.reindex(records);
         store.apply(upto, applied.mutations)?;
+        self.shared.live.trim();
         *counters = applied.counters;
         Ok(())
     }
@@ -312,6 +313,7 @@ impl Writer {
         }
         let applied = batch.finish()?;
         store.apply(upto, applied.mutations)?;
+        self.shared.live.trim();
         *self.shared.counters.lock().unwrap_or_else(PoisonError::into_inner) = applied.counters;
         for session in applied.sessions {
             // Nobody follows: nobody is told.

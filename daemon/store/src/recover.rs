@@ -13,7 +13,7 @@
 
 use std::path::{Path, PathBuf};
 use std::sync::mpsc::{RecvTimeoutError, sync_channel};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use crate::error::{Result, StoreError};
 use crate::files;
@@ -22,6 +22,8 @@ use crate::types::Options;
 
 const QUARANTINE: &str = "quarantine-";
 const TIME_LIMIT: Duration = Duration::from_secs(30);
+/// How long an index that is being dropped may hold on to its files.
+const RELEASE_LIMIT: Duration = Duration::from_secs(5);
 
 /// How the index was opened.
 pub(crate) enum Found {
@@ -94,10 +96,10 @@ impl IndexDir {
 
     /// Passes on what no repair helps against.
     fn worth_repairing(&self, error: StoreError) -> Result<StoreError> {
-        let root = self.root.display();
+        let in_use = is_in_use(&error);
         match error {
-            StoreError::Index(why) if why.contains("could not acquire lock") => {
-                Err(StoreError::Index(format!("{root}: another process has it open")))
+            StoreError::Index(_) if in_use => {
+                Err(StoreError::Index(format!("{}: it is still in use", self.root.display())))
             }
             error @ (StoreError::Index(_) | StoreError::Damaged { .. }) => Ok(error),
             other => Err(other),
@@ -125,8 +127,26 @@ fn remove_snapshots(dir: &Path, which: impl Fn(&str) -> bool) -> Result<()> {
     Ok(())
 }
 
-/// Opens on a thread of its own. A thread that hangs is left behind.
+/// Tries to open the index in `dir`. The store's own lock is held, so who has this one can only be an index of ours
+/// that is being dropped: sled's threads let go of it a moment later.
 fn attempt(dir: &Path, options: &Options) -> Result<SledIndex> {
+    let begun = Instant::now();
+    loop {
+        match attempt_once(dir, options) {
+            Err(error) if is_in_use(&error) && begun.elapsed() < RELEASE_LIMIT => {
+                std::thread::sleep(Duration::from_millis(10));
+            }
+            result => return result,
+        }
+    }
+}
+
+fn is_in_use(error: &StoreError) -> bool {
+    matches!(error, StoreError::Index(why) if why.contains("could not acquire lock"))
+}
+
+/// Opens on a thread of its own. A thread that hangs is left behind.
+fn attempt_once(dir: &Path, options: &Options) -> Result<SledIndex> {
     let (send, receive) = sync_channel(1);
     let (path, options) = (dir.to_owned(), *options);
     std::thread::Builder::new()

@@ -1,5 +1,5 @@
 //! What depends on the process: its umask, its limits, its death.
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::exit)]
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::exit, clippy::print_stderr)]
 
 mod support;
 
