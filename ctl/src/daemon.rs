@@ -1,6 +1,8 @@
 //! The daemon's life, as seen from outside: is it there, start it, wait for it, stop it.
 
 use std::ffi::OsString;
+use std::fs::{File, TryLockError};
+use std::path::Path;
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
@@ -159,17 +161,17 @@ fn wait_until_gone(env: &Env, out: &mut Printer, pid: Option<u32>) -> Result<()>
     if told {
         out.progress("");
     }
-    // The process holds its lock a moment longer than its socket.
+    // It holds its lock a moment longer than its socket, and the next one needs it.
     let limit = Instant::now() + Duration::from_secs(5);
-    while pid.is_some_and(is_alive) && Instant::now() < limit {
+    while is_locked(&env.layout.lock_file()) && Instant::now() < limit {
         sleep(Duration::from_millis(5));
     }
     Ok(())
 }
 
-fn is_alive(pid: u32) -> bool {
-    let pid = i32::try_from(pid).ok().and_then(rustix::process::Pid::from_raw);
-    pid.is_some_and(|pid| rustix::process::test_kill_process(pid).is_ok())
+/// Whether a daemon holds this lock file.
+fn is_locked(lock: &Path) -> bool {
+    File::open(lock).is_ok_and(|file| matches!(file.try_lock(), Err(TryLockError::WouldBlock)))
 }
 
 #[cfg(test)]

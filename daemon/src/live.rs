@@ -3,7 +3,7 @@
 //! Only the writer puts states in, so that a reader can never put an older one over a newer one. The size is
 //! bounded by facts held, not by sessions.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 
 use ccd_store::{Locator, Reader, Record, StoreError};
@@ -11,16 +11,21 @@ use ccd_store::{Locator, Reader, Record, StoreError};
 use crate::ingest::record::{self, ExchangeV1, Payload, Stored};
 use crate::project::price::Prices;
 use crate::project::session::{Fact, SessionState};
+use crate::project::text::text_hash;
 use crate::project::{exchange, hook, ids, rows};
 
 /// Facts held over all sessions.
 const MAX_WEIGHT: usize = 200_000;
+/// Ids remembered as written.
+const MAX_IDS: usize = 50_000;
 /// Sessions held.
 const MAX_SESSIONS: usize = 128;
 
 /// The recent sessions' states.
 pub struct Live {
     states: Mutex<States>,
+    /// Hashes of ids whose rows were written lately, so that they are not written with every event.
+    ids: Mutex<HashSet<u64>>,
     prices: RwLock<Arc<Prices>>,
 }
 
@@ -45,7 +50,7 @@ impl Live {
     /// Nothing held yet.
     #[must_use]
     pub fn new(prices: Prices) -> Self {
-        Live { states: Mutex::default(), prices: RwLock::new(Arc::new(prices)) }
+        Live { states: Mutex::default(), ids: Mutex::default(), prices: RwLock::new(Arc::new(prices)) }
     }
 
     /// The prices in force.
@@ -63,6 +68,16 @@ impl Live {
     /// Forgets all states.
     pub fn clear(&self) {
         self.lock().by_key.clear();
+        self.ids.lock().unwrap_or_else(PoisonError::into_inner).clear();
+    }
+
+    /// Whether an id was not seen lately. For the writer only.
+    pub fn is_new_id(&self, id: &str) -> bool {
+        let mut ids = self.ids.lock().unwrap_or_else(PoisonError::into_inner);
+        if ids.len() >= MAX_IDS {
+            ids.clear();
+        }
+        ids.insert(text_hash(id))
     }
 
     fn lock(&self) -> std::sync::MutexGuard<'_, States> {

@@ -214,7 +214,8 @@ mod tests {
     use super::*;
 
     fn frame(body: &[u8], client: &[u8]) -> Vec<u8> {
-        let header = Header { kind: Kind::Event, body_len: body.len() as u32, arrived_ns: 42 };
+        let header =
+            Header { kind: Kind::Event, body_len: u32::try_from(body.len()).unwrap(), arrived_ns: 42 };
         [&header.encode()[..], body, &trailer(client)].concat()
     }
 

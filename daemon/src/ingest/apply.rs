@@ -123,7 +123,7 @@ impl<'a> Batch<'a> {
                 }
             }
         }
-        for id in found {
+        for id in found.into_iter().filter(|id| self.live.is_new_id(id)).collect::<Vec<_>>() {
             self.put(rows::lookup(&id), session.as_bytes().to_vec());
         }
     }

@@ -13,8 +13,9 @@ pub const KIND_HOOK: u8 = 1;
 /// Kind of an exchange's record.
 pub const KIND_EXCHANGE: u8 = 2;
 
-/// Bodies up to this size lie in the record itself; larger ones in the packs.
-pub const INLINE_MAX: usize = 16 << 10;
+/// Hook payloads up to this size lie in the record itself; larger ones in the packs, which costs whoever waits
+/// for the acknowledgement a second fsync.
+pub const INLINE_MAX: usize = 64 << 10;
 
 /// A captured body: in the record, or in the packs.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]

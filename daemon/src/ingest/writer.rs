@@ -8,6 +8,7 @@
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use ccd_store::{Options, Record, Store, StoreError};
@@ -23,6 +24,8 @@ use crate::project::{self, hook};
 
 /// Submissions taken as one batch.
 const BATCH: usize = 256;
+/// How long to wait before a failed index is tried again.
+const RECOVER_PAUSE: Duration = Duration::from_secs(2);
 /// Records replayed as one batch.
 const REPLAY_BATCH: usize = 512;
 
@@ -83,8 +86,9 @@ pub struct Writer {
     rx: mpsc::Receiver<Submission>,
     shared: Arc<Shared>,
     gauges: Arc<Gauges>,
-    /// The index lacks records that the journal has: applying the next ones alone would skip those.
-    behind: bool,
+    /// The index lacks records that the journal has (applying the next ones alone would skip those), and when
+    /// bringing it up was last tried.
+    behind: Option<Instant>,
 }
 
 /// What a batch can fail with.
@@ -116,7 +120,7 @@ impl Writer {
         shared: Arc<Shared>,
         gauges: Arc<Gauges>,
     ) -> Self {
-        Writer { dir, rx, shared, gauges, behind: false }
+        Writer { dir, rx, shared, gauges, behind: None }
     }
 
     /// Opens the store, brings its index up to the journal, and writes until the door is closed.
@@ -220,8 +224,9 @@ impl Writer {
     fn rebuild(&mut self, store: &mut Store) {
         self.shared.state.send_replace(StoreState::Opening);
         self.shared.live.clear();
-        let done = store.reset_views().map_err(WriteError::from).and_then(|()| self.catch_up(store));
-        self.behind = done.is_err();
+        let version = self.view_version();
+        let done = store.reset_views(version).map_err(WriteError::from).and_then(|()| self.catch_up(store));
+        self.behind = done.is_err().then(Instant::now);
         if let Err(error) = done {
             tracing::error!(%error, "the views could not be worked out again");
             self.shared.set_error(Some(error.to_string()));
@@ -229,7 +234,21 @@ impl Writer {
         self.shared.state.send_replace(StoreState::Ready(store.reader()));
     }
 
+    /// Brings an index that failed up to the journal again. sled does not recover from a failed write by itself.
+    fn recover(&mut self, store: &mut Store) {
+        if self.behind.is_none_or(|last| last.elapsed() < RECOVER_PAUSE) {
+            return;
+        }
+        let done = store.reopen_index().map_err(WriteError::from).and_then(|state| {
+            tracing::info!(?state, "the index is open again");
+            self.catch_up(store)
+        });
+        self.behind = done.is_err().then(Instant::now);
+        self.shared.set_error(done.err().map(|e| e.to_string()));
+    }
+
     fn write(&mut self, store: &mut Store, batch: Vec<Submission>) {
+        self.recover(store);
         let reader = store.reader();
         let mut pending: Vec<Pending> = Vec::new();
         let mut again: Vec<oneshot::Sender<Ack>> = Vec::new();
@@ -288,14 +307,16 @@ impl Writer {
             }
         };
         answer(acks, Ack::Durable);
-        let published =
-            if self.behind { self.catch_up(store) } else { self.publish(store, &reader, &records, facts) };
-        // The journal has it: what the index lacks is read back from there.
-        self.behind = published.is_err();
+        if self.behind.is_some() {
+            return;
+        }
+        let published = self.publish(store, &reader, &records, facts);
         self.shared.set_error(published.as_ref().err().map(ToString::to_string));
         if let Err(error) = published {
+            // The journal has it: what the index lacks is read back from there.
             tracing::error!(%error, "the index cannot be written");
             self.shared.live.clear();
+            self.behind = Some(Instant::now());
         }
     }
 

@@ -20,6 +20,8 @@
 //! [`Store::apply`]; then, for each batch, [`Store::put_blob`], [`Store::append`], [`Store::sync`], acknowledge,
 //! [`Store::apply`]. When `sync` fails, everything since the last success is given up and has to be done again.
 //!
+//! When `apply` fails, journalling goes on without the index; call [`Store::reopen_index`] until it works, and replay.
+//!
 //! What survives: after `sync`, everything, whatever happens to the process or the power. Without it, what the system
 //! had written; a half-written end is cut at the next opening. Damage is found, named ([`Damage`]) and skipped; no
 //! wrong byte is ever handed out. The index is never asked to be durable, nor believed if it is ahead of the files.

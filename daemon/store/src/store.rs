@@ -215,8 +215,9 @@ impl Store {
     }
 
     /// Empties the index, so that the caller replays everything: [`Store::applied`] is 0 afterwards. The places of
-    /// pieces are found again by scanning the packs.
-    pub fn reset_views(&mut self) -> Result<(), StoreError> {
+    /// pieces are found again by scanning the packs. The views to come have this version.
+    pub fn reset_views(&mut self, view_version: u32) -> Result<(), StoreError> {
+        self.options.view_version = view_version;
         let index = self.index_dir.start_over(&self.options)?;
         close(self.shared.set_index(Arc::new(index)))?;
         *write(&self.shared.pending) = Pending::default();

@@ -117,7 +117,7 @@ fn views_can_be_reset_while_readers_look_on() {
     let reader = store.reader();
     let mut scan = reader.scan(b"r", b"s");
     assert!(scan.next().is_some());
-    store.reset_views().unwrap();
+    store.reset_views(1).unwrap();
     assert_eq!((store.applied(), reader.scan(b"r", b"s").count()), (0, 0));
     assert_eq!(reader.blob(&filled.blob).unwrap(), filled.body);
     assert_eq!(scan.count(), 499);
@@ -193,7 +193,7 @@ fn damage_anywhere_is_survived() {
                     Ok(body) => assert_eq!(body, filled.body, "{what}"),
                     Err(StoreError::Damaged { .. }) => assert!(path.starts_with("v1/packs"), "{what}"),
                     // The index notices only now: it is started over.
-                    Err(StoreError::Index(_)) => store.reset_views().unwrap(),
+                    Err(StoreError::Index(_)) => store.reset_views(1).unwrap(),
                     Err(other) => panic!("{what}: {other}"),
                 }
                 fill(&mut store, 900, 910, 5);

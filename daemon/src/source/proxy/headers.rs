@@ -16,7 +16,8 @@ const HOP_BY_HOP: [HeaderName; 7] = [
     header::UPGRADE,
 ];
 
-/// Takes the hop-by-hop headers out, those that `Connection` names included.
+/// Takes the hop-by-hop headers out, those that `Connection` names included. The others keep their order, which
+/// `HeaderMap::remove` would not: it moves the last one into the gap.
 pub fn strip_hop_by_hop(headers: &mut HeaderMap) {
     let named: Vec<HeaderName> = headers
         .get_all(header::CONNECTION)
@@ -25,11 +26,22 @@ pub fn strip_hop_by_hop(headers: &mut HeaderMap) {
         .flat_map(|v| v.split(','))
         .filter_map(|name| name.trim().parse().ok())
         .collect();
-    for name in HOP_BY_HOP.iter().chain(&named) {
-        headers.remove(name);
+    let ends_here = |name: &HeaderName| {
+        // `Proxy-Authorization` is meant for us, should anybody send it: a credential that ends here.
+        HOP_BY_HOP.contains(name) || named.contains(name) || name == header::PROXY_AUTHORIZATION
+    };
+    let all = std::mem::take(headers);
+    headers.reserve(all.len());
+    let mut last = None;
+    for (name, value) in all {
+        // A name is given once for all its values.
+        if name.is_some() {
+            last = name;
+        }
+        if let Some(name) = last.as_ref().filter(|name| !ends_here(name)) {
+            headers.append(name, value);
+        }
     }
-    // Meant for us, should anybody send it: it is a credential and ends here.
-    headers.remove(header::PROXY_AUTHORIZATION);
 }
 
 /// Whether a header carries a credential.
@@ -82,10 +94,16 @@ mod tests {
         ] {
             h.insert(HeaderName::from_static(k), HeaderValue::from_static(v));
         }
+        h.append("anthropic-beta", HeaderValue::from_static("b"));
         strip_hop_by_hop(&mut h);
-        let mut left: Vec<_> = h.keys().map(HeaderName::as_str).collect();
-        left.sort_unstable();
-        assert_eq!(left, ["accept-encoding", "anthropic-beta", "x-api-key"]);
+        let left: Vec<_> = h.iter().map(|(n, v)| (n.as_str(), v.to_str().unwrap())).collect();
+        let want = [
+            ("accept-encoding", "gzip, br"),
+            ("anthropic-beta", "a"),
+            ("anthropic-beta", "b"),
+            ("x-api-key", "k"),
+        ];
+        assert_eq!(left, want, "in their order");
     }
 
     #[test]
