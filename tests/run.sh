@@ -9,7 +9,8 @@
 # A step that cannot run fails the run and says so. The one exception is the advisory database: where it cannot
 # be reached, that is said plainly and the run goes on.
 #
-# Needs: the Rust toolchain, and npm and tar unless --fast. Nothing here writes outside the work tree but what
+# Needs: the Rust toolchain, strace on Linux (installed here where apt-get and root are), and npm and tar unless
+# --fast. Nothing here writes outside the work tree but what
 # those tools keep in their own caches.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
@@ -69,6 +70,16 @@ if ! command -v cargo-deny >/dev/null; then
   CARGO_TARGET_DIR=$target/tools/build nice cargo install --locked --root "$target/tools" cargo-deny \
     >"$target/tools/cargo-deny.log" 2>&1 &
   deny_pid=$!
+fi
+
+# The store's tests inject failing writes with strace.
+if [ "$(uname -s)" = Linux ] && ! command -v strace >/dev/null; then
+  if [ "$(id -u)" = 0 ] && command -v apt-get >/dev/null; then
+    { apt-get install -y -q strace || { apt-get update -q && apt-get install -y -q strace; }; } >"$target/strace.log" 2>&1 ||
+      { tail -5 "$target/strace.log" >&2; fail "strace could not be installed"; }
+  else
+    fail "strace is not installed: install it with your system's package manager"
+  fi
 fi
 
 # --- style, lints, builds ------------------------------------------------------------------------------------

@@ -62,6 +62,8 @@ pub enum HookKind {
         /// The calls, each with whether its response reads as an error, and the response's first words.
         calls: Vec<(ToolCall, bool, String)>,
     },
+    /// The context was summarised, by `/compact` or by itself.
+    Compacted,
     /// A subagent starts.
     AgentStart,
     /// A subagent stops. Internal forks announce their end without ever having started.
@@ -173,6 +175,7 @@ pub fn read(at_ns: u64, client: &[u8], body: &[u8]) -> Option<HookFacts> {
         "PostToolBatch" => HookKind::ToolBatch {
             calls: p.tool_calls.as_array().into_iter().flatten().filter_map(batch_call).collect(),
         },
+        "PostCompact" => HookKind::Compacted,
         "SubagentStart" => HookKind::AgentStart,
         "SubagentStop" => HookKind::AgentStop { last: last() },
         _ => HookKind::Other,

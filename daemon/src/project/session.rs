@@ -38,6 +38,8 @@ pub(super) struct Prompt {
     /// The latest `Stop`.
     pub stop: Option<(At, Option<String>)>,
     pub failure: Option<(At, String)>,
+    /// The latest compaction: for `/compact`, which is announced by no other event, its end.
+    pub compacted: Option<At>,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -188,6 +190,7 @@ impl SessionState {
                     }
                 }
                 HookKind::Stop { last } => keep_max(&mut prompt.stop, (at, last.clone())),
+                HookKind::Compacted => keep_max(&mut prompt.compacted, at),
                 HookKind::StopFailure { error } => keep_max(&mut prompt.failure, (at, error.clone())),
                 _ => {}
             }

@@ -56,10 +56,11 @@ impl SessionState {
                     .failure
                     .as_ref()
                     .filter(|((ns, _), _)| p.stop.as_ref().is_none_or(|((stop, _), _)| stop < ns));
-                let (end, status, error) = match (failed, &p.stop) {
-                    (Some(((ns, _), error)), _) => (Some(*ns), "error", Some(error.clone())),
-                    (None, Some(((ns, _), _))) => (Some(*ns), "ok", None),
-                    (None, None) => (None, "running", None),
+                let command = p.compacted.as_ref().filter(|_| p.submitted.is_none());
+                let (end, status, error) = match (failed, &p.stop, command) {
+                    (Some(((ns, _), error)), _, _) => (Some(*ns), "error", Some(error.clone())),
+                    (None, Some(((ns, _), _)), _) | (None, None, Some((ns, _))) => (Some(*ns), "ok", None),
+                    (None, None, None) => (None, "running", None),
                 };
                 TurnFrame {
                     id: id.clone(),
@@ -67,7 +68,10 @@ impl SessionState {
                     end,
                     status,
                     error,
-                    prompt: p.submitted.map(|_| p.preview.clone()),
+                    prompt: p
+                        .submitted
+                        .map(|_| p.preview.clone())
+                        .or_else(|| command.map(|_| "/compact".to_owned())),
                     machine: p.machine,
                     result: p.stop.as_ref().and_then(|(_, last)| last.clone()),
                     input: p.submitted.and_then(|(_, r)| hook(r, "prompt")),

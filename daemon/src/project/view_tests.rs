@@ -231,6 +231,19 @@ fn a_session_seen_by_the_proxy_alone_is_whole_as_far_as_it_goes() {
 }
 
 #[test]
+fn a_compact_command_is_a_turn_that_ends() {
+    let mut state = SessionState::new("s");
+    for (at, event) in [(5, "PreCompact"), (9, "PostCompact")] {
+        let fact = hook(at, event, json!({"prompt_id":"p","trigger":"manual"}));
+        state.apply(&fact, Locator { segment: 1, offset: 0, index: 0 });
+    }
+    let turns = state.view().turns;
+    let seen: Vec<_> =
+        turns.iter().map(|t| (t.prompt.as_deref(), t.status.as_str(), t.duration_ms)).collect();
+    assert_eq!(seen, [(Some("/compact"), "ok", Some(4))]);
+}
+
+#[test]
 fn internal_forks_that_only_stop_are_no_agents() {
     let mut state = SessionState::new("s");
     let fork = hook(5, "SubagentStop", json!({"prompt_id":"p","agent_id":"x","agent_type":""}));

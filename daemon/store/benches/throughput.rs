@@ -1,7 +1,7 @@
-//! Prints what the store does per second. Run with `cargo test --release -p ccd-store --test throughput -- --ignored
-//! --nocapture`; nothing here fails on a time.
-#![allow(clippy::print_stderr, clippy::cast_precision_loss)]
+//! Prints what the store does per second: `cargo bench -p ccd-store`. Nothing here fails on a time.
+#![allow(clippy::print_stderr, clippy::cast_precision_loss, clippy::unwrap_used)]
 
+#[path = "../tests/support/mod.rs"]
 mod support;
 
 use std::time::Instant;
@@ -15,9 +15,7 @@ fn rss_kib() -> u64 {
     line.split_whitespace().nth(1).and_then(|kib| kib.parse().ok()).unwrap_or(0)
 }
 
-#[test]
-#[ignore = "a measurement"]
-fn records_per_second() {
+fn main() {
     const RECORDS: u64 = 300_000;
     let dir = tempfile::tempdir().unwrap();
     let start_rss = rss_kib();
