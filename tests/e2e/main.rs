@@ -15,3 +15,4 @@ mod proxy_raw;
 mod readme;
 mod real_client;
 mod scenario;
+mod tls;

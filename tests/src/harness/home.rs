@@ -18,6 +18,7 @@ use super::wait::{PATIENCE, eventually, poll};
 pub struct TestHome {
     dir: TempDir,
     upstream: Option<String>,
+    more: Vec<(OsString, OsString)>,
 }
 
 impl TestHome {
@@ -40,6 +41,13 @@ impl TestHome {
         self
     }
 
+    /// The same home, with a further variable in every child's environment.
+    #[must_use]
+    pub fn with_env(mut self, name: &str, value: impl Into<OsString>) -> Self {
+        self.more.push((name.into(), value.into()));
+        self
+    }
+
     fn make(upstream: Option<String>) -> Self {
         let base = std::env::temp_dir();
         // Sockets limit the length of their path, and some machines have long temporary directories.
@@ -49,7 +57,7 @@ impl TestHome {
         for sub in ["home", "work"] {
             std::fs::create_dir(dir.path().join(sub)).unwrap();
         }
-        TestHome { dir, upstream }
+        TestHome { dir, upstream, more: Vec::new() }
     }
 
     /// The user's home.
@@ -103,6 +111,7 @@ impl TestHome {
         if let Some(upstream) = &self.upstream {
             env.push(("CCD_UPSTREAM".into(), upstream.into()));
         }
+        env.extend(self.more.iter().cloned());
         env
     }
 
