@@ -11,14 +11,15 @@ use std::time::Duration;
 
 use ccd_proto::paths::Layout;
 use tokio::net::{TcpListener, UnixListener};
-use tokio::sync::Notify;
+use tokio::sync::{Notify, Semaphore};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::clock::Clock;
 use crate::config::{Config, ConfigError};
 use crate::ingest::Door;
-use crate::ingest::writer::{Shared, Writer};
+use crate::ingest::shared::Shared;
+use crate::ingest::writer::Writer;
 use crate::project::price::Prices;
 use crate::source::proxy::server::{Proxy, Settings};
 use crate::source::proxy::upstream::{self, Target};
@@ -56,6 +57,9 @@ const RETIRING: u8 = 2;
 /// session may rest over night and still hold our URL; an idle daemon costs next to nothing.
 pub const RETIRE_IDLE: Duration = Duration::from_secs(12 * 3600);
 
+/// Questions answered at a time; the others wait.
+const QUESTIONS: usize = 4;
+
 /// How long the writer may take to write what waits, once the sources are closed.
 const WRITER_PATIENCE: Duration = Duration::from_secs(20);
 
@@ -91,6 +95,8 @@ pub struct Running {
     /// Stop, and whether without draining.
     stop: Notify,
     drain: Mutex<Option<Duration>>,
+    /// Questions answered at a time.
+    pub questions: Semaphore,
 }
 
 fn locked<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
@@ -161,7 +167,7 @@ impl Running {
     }
 
     /// Puts a changed configuration in force; a wrong one is shown and leaves the old one as it is.
-    async fn reload(&self) {
+    fn reload(&self) {
         let new = match (self.reload)() {
             Ok(new) => new,
             Err(error) => {
@@ -192,7 +198,9 @@ impl Running {
         if new.prices != old.prices {
             tracing::info!("prices changed: costs are worked out again");
             self.shared.live.set_prices(Prices::new(&new.prices));
-            self.door.rebuild().await;
+            // Not waited for: a stop must be heard meanwhile.
+            let door = self.door.clone();
+            tokio::spawn(async move { door.rebuild().await });
         }
     }
 }
@@ -206,7 +214,9 @@ pub async fn run(parts: Parts, ready: impl FnOnce(&Arc<Running>)) -> Result<(), 
     let sources = TaskTracker::new();
     let closing = CancellationToken::new();
     let ending = CancellationToken::new();
-    sources.spawn(Arc::clone(&app.proxy).serve(listeners.proxy, streams.clone(), closing.clone()));
+    let proxy =
+        Arc::clone(&app.proxy).serve(listeners.proxy, streams.clone(), closing.clone(), ending.clone());
+    let proxy = tokio::spawn(proxy);
     sources.spawn(hook::serve(listeners.hooks, app.door.clone(), streams.clone(), closing.clone()));
     let spool_changed = Arc::new(Notify::new());
     sources.spawn(spool::run(
@@ -216,7 +226,7 @@ pub async fn run(parts: Parts, ready: impl FnOnce(&Arc<Running>)) -> Result<(), 
         Arc::clone(&spool_changed),
         closing.clone(),
     ));
-    let api = tokio::spawn(api::serve(listeners.control, Arc::clone(&app), ending.clone()));
+    let api = tokio::spawn(api::serve(listeners.control, Arc::clone(&app)));
     ready(&app);
     tracing::info!(proxy = %app.proxy_listen, upstream = %app.proxy.settings().target, "serving");
 
@@ -224,12 +234,16 @@ pub async fn run(parts: Parts, ready: impl FnOnce(&Arc<Running>)) -> Result<(), 
 
     closing.cancel();
     drain(&app, &sources, &streams).await;
-    app.door.stop().await;
-    let writer = tokio::task::spawn_blocking(move || writer.join());
-    if tokio::time::timeout(WRITER_PATIENCE, writer).await.is_err() {
+    ending.cancel();
+    // Done at once: it only lets go of the port.
+    let _ = proxy.await;
+    let written = async {
+        app.door.stop().await;
+        tokio::task::spawn_blocking(move || writer.join()).await
+    };
+    if tokio::time::timeout(WRITER_PATIENCE, written).await.is_err() {
         tracing::error!("the writer does not end; its journal is whole");
     }
-    ending.cancel();
     // Questions under way may be followers, who would stay for ever.
     api.abort();
     for socket in [app.layout.control_socket(), app.layout.hook_socket()] {
@@ -294,6 +308,7 @@ fn wire(parts: Parts) -> Result<(Arc<Running>, Listeners, JoinHandle<()>), Start
         reload,
         stop: Notify::new(),
         drain: Mutex::new(None),
+        questions: Semaphore::new(QUESTIONS),
     });
     Ok((app, listeners, writer))
 }
@@ -319,11 +334,11 @@ async fn until_stopped(app: &Running, spool_changed: &Arc<Notify>) {
             () = config_changed.notified() => {
                 // Editors write in several steps; look once they are done.
                 tokio::time::sleep(Duration::from_millis(100)).await;
-                app.reload().await;
+                app.reload();
             }
             () = tokio::time::sleep(watch::POLL), if watcher.is_err() => {
                 spool_changed.notify_one();
-                app.reload().await;
+                app.reload();
             }
         }
     }

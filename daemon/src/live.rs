@@ -15,11 +15,11 @@ use crate::project::text::text_hash;
 use crate::project::{exchange, hook, ids, rows};
 
 /// Facts held over all sessions.
-const MAX_WEIGHT: usize = 200_000;
+const MAX_WEIGHT: usize = 10_000;
 /// Ids remembered as written.
 const MAX_IDS: usize = 50_000;
 /// Sessions held.
-const MAX_SESSIONS: usize = 128;
+const MAX_SESSIONS: usize = 32;
 
 /// The recent sessions' states.
 pub struct Live {

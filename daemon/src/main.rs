@@ -183,7 +183,8 @@ fn serve(
     let (log, _guards) = telemetry::init(&config.log, &layout.log_dir, to_stderr).context("logging")?;
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(2)
-        .max_blocking_threads(4)
+        // Name look-ups of the proxy are made there too: slow questions must not take all of them.
+        .max_blocking_threads(16)
         .enable_all()
         .build()
         .context("runtime")?;

@@ -14,9 +14,6 @@ use ccd_proto::frame::{REPLY_LEN, Status, decode_reply};
 
 use crate::spool;
 
-/// Bytes written per call, so that the deadline is looked at between calls.
-const PIECE: usize = 256 << 10;
-
 /// Sends `frame` and returns what became of it and what the daemon wants printed.
 ///
 /// `fallback` is where the event goes if connecting alone takes longer than the deadline allows.
@@ -27,10 +24,7 @@ pub(crate) fn deliver(
     fallback: Option<(PathBuf, String)>,
 ) -> io::Result<(Status, Vec<u8>)> {
     let mut stream = connect(socket, frame, deadline, fallback)?;
-    for piece in frame.chunks(PIECE) {
-        stream.set_write_timeout(Some(left(deadline)?))?;
-        stream.write_all(piece)?;
-    }
+    write_all(&mut stream, frame, deadline)?;
     let mut head = [0; REPLY_LEN];
     read_exact(&mut stream, &mut head, deadline)?;
     let (status, len) = decode_reply(&head).map_err(io::Error::other)?;
@@ -46,12 +40,18 @@ fn connect(
     fallback: Option<(PathBuf, String)>,
 ) -> io::Result<UnixStream> {
     let Some((dir, file)) = fallback else { return UnixStream::connect(socket) };
-    // An absent or dead socket answers at once; only a live one can block.
-    let connected = Arc::new(AtomicBool::new(false));
-    let seen = Arc::clone(&connected);
+    // An absent or dead socket answers at once; only a live one can block. Whoever claims the event first, the
+    // connected one or the watchdog, looks after it alone.
+    let claimed = Arc::new(AtomicBool::new(false));
+    let claim = Arc::clone(&claimed);
     let watchdog = std::thread::Builder::new().stack_size(64 << 10).spawn(move || {
-        std::thread::park_timeout(deadline.saturating_duration_since(Instant::now()));
-        if !seen.load(Ordering::Acquire) {
+        while let Some(left) = deadline.checked_duration_since(Instant::now()).filter(|d| !d.is_zero()) {
+            if claim.load(Ordering::Acquire) {
+                return;
+            }
+            std::thread::park_timeout(left);
+        }
+        if !claim.swap(true, Ordering::AcqRel) {
             spool::write(&dir, &file, frame);
             // Nothing is left to be done, and the main thread sits in a call that nothing ends.
             #[allow(clippy::exit)]
@@ -59,7 +59,12 @@ fn connect(
         }
     });
     let stream = UnixStream::connect(socket);
-    connected.store(true, Ordering::Release);
+    if claimed.swap(true, Ordering::AcqRel) {
+        // The watchdog is writing the event into the spool, and ends the process once it has.
+        loop {
+            std::thread::park();
+        }
+    }
     if let Ok(watchdog) = watchdog {
         watchdog.thread().unpark();
     }
@@ -72,6 +77,19 @@ fn left(deadline: Instant) -> io::Result<Duration> {
         Some(left) if !left.is_zero() => Ok(left),
         _ => Err(io::ErrorKind::TimedOut.into()),
     }
+}
+
+fn write_all(stream: &mut UnixStream, mut bytes: &[u8], deadline: Instant) -> io::Result<()> {
+    while !bytes.is_empty() {
+        stream.set_write_timeout(Some(left(deadline)?))?;
+        match stream.write(bytes) {
+            Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
+            Ok(n) => bytes = &bytes[n..],
+            Err(e) if e.kind() == io::ErrorKind::Interrupted => {}
+            Err(e) => return Err(e),
+        }
+    }
+    Ok(())
 }
 
 fn read_exact(stream: &mut UnixStream, mut buf: &mut [u8], deadline: Instant) -> io::Result<()> {

@@ -19,7 +19,6 @@ use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use serde::Serialize;
 use tokio::net::UnixListener;
-use tokio_util::sync::CancellationToken;
 
 use crate::app::Running;
 use crate::query::QueryError;
@@ -29,19 +28,16 @@ use body::ApiBody;
 /// Names that the socket answers to.
 const HOSTS: [&str; 4] = ["ccd", "ccd.local", "localhost", "127.0.0.1"];
 
-/// Serves until `stop`.
-pub async fn serve(listener: UnixListener, app: Arc<Running>, stop: CancellationToken) {
+/// Serves until it is aborted: the control socket outlives everything else.
+pub async fn serve(listener: UnixListener, app: Arc<Running>) {
     loop {
-        let stream = tokio::select! {
-            () = stop.cancelled() => return,
-            accepted = listener.accept() => match accepted {
-                Ok((stream, _)) => stream,
-                Err(error) => {
-                    tracing::warn!(%error, "the control socket cannot accept");
-                    tokio::time::sleep(std::time::Duration::from_millis(100)).await;
-                    continue;
-                }
-            },
+        let stream = match listener.accept().await {
+            Ok((stream, _)) => stream,
+            Err(error) => {
+                tracing::warn!(%error, "the control socket cannot accept");
+                tokio::time::sleep(std::time::Duration::from_millis(100)).await;
+                continue;
+            }
         };
         if !peer_is_us(&stream) {
             tracing::warn!("another user's connection to the control socket was refused");

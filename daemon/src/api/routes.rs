@@ -71,7 +71,10 @@ pub(super) async fn route(
         }
     })?;
     match route {
-        Route::Status => json(status::status(&app)),
+        Route::Status => {
+            let app = Arc::clone(&app);
+            json(blocking(move || Ok(status::status(&app))).await?)
+        }
         Route::Stop => {
             app.stop(parameter(query, "now").is_some());
             json(Done { ok: true })
@@ -126,6 +129,7 @@ async fn ask<T: serde::Serialize + Send + 'static>(
 ) -> Result<Response<ApiBody>, QueryError> {
     let filter = Filter::parse(query)?;
     let a = Ask::new(&app.shared, app.clock.now_ns()).await?;
+    let _turn = app.questions.acquire().await;
     json(blocking(move || question(&a, &filter)).await?)
 }
 

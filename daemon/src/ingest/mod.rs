@@ -5,6 +5,7 @@
 
 pub mod apply;
 pub mod record;
+pub mod shared;
 pub mod writer;
 
 use std::sync::Arc;

@@ -3,82 +3,38 @@
 //! Takes what waits at the door as one batch: drops what is known already, journals the rest as one frame,
 //! makes it durable, acknowledges, and only then works out and writes the views. A store that cannot be opened
 //! or written never stops the stream: events are refused (the shim spools them), exchanges are counted as
-//! dropped, and `status` says why.
+//! dropped, `status` says why, and it is tried again. A defect in reading what was captured (a panic) costs the
+//! views, not the journal.
 
 use std::path::PathBuf;
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use ccd_store::{Options, Record, Store, StoreError};
-use tokio::sync::{broadcast, mpsc, oneshot, watch};
+use tokio::sync::mpsc::error::TryRecvError;
+use tokio::sync::{mpsc, oneshot};
 
 use super::apply::Batch;
 use super::record::{BodyV1, HookV1, INLINE_MAX, RecordError, Stored};
+use super::shared::{Shared, StoreState};
 use super::{Ack, CapturedExchange, Gauges, HookEvent, Submission};
-use crate::live::{Live, LiveError, exchange_fact};
+use crate::live::{LiveError, exchange_fact};
 use crate::project::rows::{self, Counters};
 use crate::project::session::Fact;
 use crate::project::{self, hook};
 
 /// Submissions taken as one batch.
 const BATCH: usize = 256;
+/// How long to wait before a store that cannot be opened is tried again.
+const REOPEN_PAUSE: Duration = Duration::from_secs(5);
+/// How often to look for submissions while something is to be tried again.
+const LOOK: Duration = Duration::from_millis(20);
 /// How long to wait before a failed index is tried again.
 const RECOVER_PAUSE: Duration = Duration::from_secs(2);
 /// Records replayed as one batch.
 const REPLAY_BATCH: usize = 512;
-
-/// Whether the store can be asked.
-#[derive(Clone)]
-pub enum StoreState {
-    /// Being opened, or its index being brought up to the journal.
-    Opening,
-    /// It can.
-    Ready(ccd_store::Reader),
-    /// It cannot, and why.
-    Failed(String),
-}
-
-/// What the writer shows to others.
-pub struct Shared {
-    /// The store.
-    pub state: watch::Sender<StoreState>,
-    /// Recent session states.
-    pub live: Live,
-    /// Ids of sessions that changed. Lagging readers lose nothing: they look at the session, not the message.
-    pub changed: broadcast::Sender<String>,
-    /// Damaged frames found when the journal was read.
-    pub damaged: AtomicU64,
-    /// Why the last write failed, until one succeeds.
-    pub error: Mutex<Option<String>>,
-    counters: Mutex<Counters>,
-}
-
-impl Shared {
-    /// Before anything is open.
-    #[must_use]
-    pub fn new(prices: project::price::Prices) -> Arc<Self> {
-        Arc::new(Shared {
-            state: watch::Sender::new(StoreState::Opening),
-            live: Live::new(prices),
-            changed: broadcast::Sender::new(1024),
-            damaged: AtomicU64::new(0),
-            error: Mutex::new(None),
-            counters: Mutex::default(),
-        })
-    }
-
-    /// The store's counters.
-    #[must_use]
-    pub fn counters(&self) -> Counters {
-        *self.counters.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    fn set_error(&self, error: Option<String>) {
-        *self.error.lock().unwrap_or_else(PoisonError::into_inner) = error;
-    }
-}
 
 /// The writer's thread.
 pub struct Writer {
@@ -102,6 +58,24 @@ enum WriteError {
     Row(#[from] rows::RowError),
     #[error(transparent)]
     Record(#[from] RecordError),
+    #[error("a defect of ccd: {0}")]
+    Panic(String),
+}
+
+/// Whether the writer goes on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Next {
+    GoOn,
+    End,
+}
+
+/// Runs something that may panic: sled 0.34 does on some damaged files.
+fn guarded<T>(work: impl FnOnce() -> Result<T, WriteError>) -> Result<T, WriteError> {
+    std::panic::catch_unwind(std::panic::AssertUnwindSafe(work)).unwrap_or_else(|panic| {
+        let text = panic.downcast_ref::<&str>().map(|s| (*s).to_owned());
+        let text = text.or_else(|| panic.downcast_ref::<String>().cloned());
+        Err(WriteError::Panic(text.unwrap_or_else(|| "panic".into())))
+    })
 }
 
 /// A submission turned into a record, before it is journalled.
@@ -109,6 +83,8 @@ struct Pending {
     record: ccd_store::NewRecord,
     fact: Option<(String, Fact)>,
     ack: Option<oneshot::Sender<Ack>>,
+    /// Its body lies in the packs.
+    has_blob: bool,
 }
 
 impl Writer {
@@ -123,32 +99,69 @@ impl Writer {
         Writer { dir, rx, shared, gauges, behind: None }
     }
 
-    /// Opens the store, brings its index up to the journal, and writes until the door is closed.
+    /// Opens the store, brings its index up to the journal, and writes until it is told to end.
     pub fn run(mut self) {
-        let mut store = match self.open() {
-            Ok(store) => store,
-            Err(error) => {
-                tracing::error!(%error, "the store cannot be used: requests are relayed without being captured");
-                self.shared.state.send_replace(StoreState::Failed(error.to_string()));
-                self.refuse_everything();
-                return;
+        let mut store = loop {
+            match guarded(|| self.open()) {
+                Ok(store) => break store,
+                Err(error) => {
+                    tracing::error!(%error, "the store cannot be used: requests are relayed without being captured");
+                    self.shared.state.send_replace(StoreState::Failed(error.to_string()));
+                    if self.refuse_for(REOPEN_PAUSE) == Next::End {
+                        return;
+                    }
+                }
             }
         };
         self.shared.state.send_replace(StoreState::Ready(store.reader()));
-        let mut batch = Vec::with_capacity(BATCH);
-        while self.rx.blocking_recv_many(&mut batch, BATCH) > 0 {
+        while let Some(batch) = self.next_batch() {
             let stop = batch.iter().any(|s| matches!(s, Submission::Stop));
-            if batch.iter().any(|s| matches!(s, Submission::Rebuild)) {
-                self.rebuild(&mut store);
+            let written = guarded(|| {
+                if batch.iter().any(|s| matches!(s, Submission::Rebuild)) {
+                    self.rebuild(&mut store);
+                }
+                self.write(&mut store, batch);
+                Ok(())
+            });
+            if let Err(error) = written {
+                tracing::error!(%error, "a batch could not be taken in");
+                self.fall_behind(&error);
             }
-            self.write(&mut store, std::mem::take(&mut batch));
             if stop {
                 break;
             }
         }
-        if let Err(error) = store.flush() {
+        if let Err(error) = guarded(|| Ok(store.flush()?)) {
             tracing::error!(%error, "the store could not be flushed; its journal is whole, its index will be rebuilt");
         }
+    }
+
+    /// What waits at the door, as soon as something does. While the index is behind, nothing may come too: it is
+    /// tried again without an occasion. `None`: the door is closed.
+    fn next_batch(&mut self) -> Option<Vec<Submission>> {
+        let mut batch = Vec::with_capacity(BATCH);
+        if self.behind.is_none() {
+            return (self.rx.blocking_recv_many(&mut batch, BATCH) > 0).then_some(batch);
+        }
+        let until = Instant::now() + RECOVER_PAUSE;
+        loop {
+            match self.rx.try_recv() {
+                Ok(submission) => batch.push(submission),
+                Err(TryRecvError::Disconnected) if batch.is_empty() => return None,
+                Err(_) if batch.is_empty() && Instant::now() < until => std::thread::sleep(LOOK),
+                Err(_) => return Some(batch),
+            }
+            if batch.len() >= BATCH {
+                return Some(batch);
+            }
+        }
+    }
+
+    /// Nothing held of the views can be trusted; the journal is.
+    fn fall_behind(&mut self, error: &WriteError) {
+        self.shared.live.clear();
+        self.shared.set_error(Some(error.to_string()));
+        self.behind = Some(Instant::now());
     }
 
     /// Views depend on the code that makes them and on the prices.
@@ -176,24 +189,26 @@ impl Writer {
         let from = store.applied() + 1;
         let mut waiting: Vec<Record> = Vec::with_capacity(REPLAY_BATCH);
         let mut failed = None;
-        let report = reader.replay(from, &mut |record| {
+        let replayed = reader.replay(from, &mut |record| {
             waiting.push(record);
-            if waiting.len() >= REPLAY_BATCH
-                && failed.is_none()
-                && let Err(e) = self.apply(store, &reader, &std::mem::take(&mut waiting), &mut counters)
-            {
-                failed = Some(e);
+            if waiting.len() < REPLAY_BATCH {
+                return Ok(());
             }
-            Ok(())
-        })?;
+            self.apply(store, &reader, &std::mem::take(&mut waiting), &mut counters).map_err(|error| {
+                let stop = StoreError::Index(error.to_string());
+                failed = Some(error);
+                stop
+            })
+        });
         if let Some(error) = failed {
             return Err(error);
         }
+        let report = replayed?;
         if !waiting.is_empty() {
             self.apply(store, &reader, &waiting, &mut counters)?;
         }
         self.shared.damaged.fetch_max(report.damaged.len() as u64, Ordering::Relaxed);
-        *self.shared.counters.lock().unwrap_or_else(PoisonError::into_inner) = counters;
+        self.shared.set_counters(counters);
         Ok(())
     }
 
@@ -218,6 +233,7 @@ impl Writer {
         store.apply(upto, applied.mutations)?;
         self.shared.live.trim();
         *counters = applied.counters;
+        self.shared.tell(applied.sessions);
         Ok(())
     }
 
@@ -239,6 +255,8 @@ impl Writer {
         if self.behind.is_none_or(|last| last.elapsed() < RECOVER_PAUSE) {
             return;
         }
+        // Facts of a batch that was not applied must not be told twice over.
+        self.shared.live.clear();
         let done = store.reopen_index().map_err(WriteError::from).and_then(|state| {
             tracing::info!(?state, "the index is open again");
             self.catch_up(store)
@@ -278,7 +296,15 @@ impl Writer {
             };
             match made {
                 Ok(made) => pending.push(made),
-                Err((error, ack)) => self.refuse(&error, ack),
+                Err((error, ack)) => {
+                    self.refuse(&error, ack);
+                    // The store gave up every body since the last sync: whoever has one here has lost it.
+                    let (lost, kept): (Vec<_>, Vec<_>) = pending.into_iter().partition(|p| p.has_blob);
+                    pending = kept;
+                    for p in lost {
+                        self.refuse(&error, p.ack);
+                    }
+                }
             }
         }
         if pending.is_empty() {
@@ -315,8 +341,7 @@ impl Writer {
         if let Err(error) = published {
             // The journal has it: what the index lacks is read back from there.
             tracing::error!(%error, "the index cannot be written");
-            self.shared.live.clear();
-            self.behind = Some(Instant::now());
+            self.fall_behind(&error);
         }
     }
 
@@ -335,11 +360,8 @@ impl Writer {
         let applied = batch.finish()?;
         store.apply(upto, applied.mutations)?;
         self.shared.live.trim();
-        *self.shared.counters.lock().unwrap_or_else(PoisonError::into_inner) = applied.counters;
-        for session in applied.sessions {
-            // Nobody follows: nobody is told.
-            let _ = self.shared.changed.send(session);
-        }
+        self.shared.set_counters(applied.counters);
+        self.shared.tell(applied.sessions);
         Ok(())
     }
 
@@ -354,11 +376,13 @@ impl Writer {
             record.agent_id.as_deref().unwrap_or("")
         );
         record.request = stored(store, family.as_bytes(), &request, record.request.seen)?;
-        record.response = stored(store, b"", &response, record.response.seen)?;
+        record.response = stored(store, format!("< {family}").as_bytes(), &response, record.response.seen)?;
         let prices = self.shared.live.prices();
         let fact = exchange_fact(&record, &request, &response, &prices);
         drop(budget);
-        Ok(Pending { record: record.to_record()?, fact: Some(fact), ack: None })
+        let in_packs = |body: &BodyV1| matches!(body.stored, Stored::Blob(_));
+        let has_blob = in_packs(&record.request) || in_packs(&record.response);
+        Ok(Pending { record: record.to_record()?, fact: Some(fact), ack: None, has_blob })
     }
 
     fn refuse(&self, error: &WriteError, ack: Option<oneshot::Sender<Ack>>) {
@@ -370,15 +394,19 @@ impl Writer {
         answer(ack, Ack::Refused);
     }
 
-    fn refuse_everything(&mut self) {
-        while let Some(submission) = self.rx.blocking_recv() {
-            match submission {
-                Submission::Hook(_, ack) => answer(ack, Ack::Refused),
-                Submission::Exchange(_) => {
+    /// Refuses what comes, for a while.
+    fn refuse_for(&mut self, pause: Duration) -> Next {
+        let until = Instant::now() + pause;
+        loop {
+            match self.rx.try_recv() {
+                Ok(Submission::Hook(_, ack)) => answer(ack, Ack::Refused),
+                Ok(Submission::Exchange(_)) => {
                     self.gauges.dropped.fetch_add(1, Ordering::Relaxed);
                 }
-                Submission::Rebuild => {}
-                Submission::Stop => return,
+                Ok(Submission::Rebuild) => {}
+                Ok(Submission::Stop) | Err(TryRecvError::Disconnected) => return Next::End,
+                Err(TryRecvError::Empty) if Instant::now() >= until => return Next::GoOn,
+                Err(TryRecvError::Empty) => std::thread::sleep(LOOK),
             }
         }
     }
@@ -403,10 +431,11 @@ fn hook_record(store: &mut Store, id: [u8; 16], event: HookEvent, ack: Option<on
         } else {
             Stored::Blob(store.put_blob(b"", &body)?)
         };
-        Ok(HookV1 { arrived_ns, client, body }.to_record(id)?)
+        let has_blob = matches!(body, Stored::Blob(_));
+        Ok((HookV1 { arrived_ns, client, body }.to_record(id)?, has_blob))
     })();
     match made {
-        Ok(record) => Ok(Pending { record, fact, ack }),
+        Ok((record, has_blob)) => Ok(Pending { record, fact, ack, has_blob }),
         Err(error) => Err((error, ack)),
     }
 }

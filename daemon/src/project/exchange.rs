@@ -61,6 +61,8 @@ pub struct ExchangeRow {
     pub web_searches: u64,
     /// Cost in micro-dollars.
     pub cost: Option<u64>,
+    /// The context window that the request asked for, where it did.
+    pub context_window: Option<u64>,
     /// Thinking blocks.
     pub thinking_blocks: u64,
     /// Thinking blocks without text.
@@ -180,7 +182,16 @@ pub fn read(record: &ExchangeV1, request: &[u8], response: &[u8], prices: &Price
     let usage = if is_messages { answer.usage() } else { None };
     let model = answer.text_of("model").map(str::to_owned).or(asked.model).map(|m| cut(&m, MAX_NAME));
     let cost = usage.as_ref().zip(model.as_deref()).and_then(|((t, w), m)| prices.cost(m, t, *w));
-    let gap = record.request.kept < record.request.seen || record.response.kept < record.response.seen;
+    let over = match record.outcome {
+        Outcome::Complete => true,
+        // A client may go once the message is whole, without waiting for the connection's end.
+        Outcome::ClientGone => is_messages && answer.complete && record.response.seen > 0,
+        Outcome::UpstreamFailed | Outcome::Stopped => false,
+    };
+    // An answer before the request was sent whole leaves the rest of it unseen.
+    let early = record.outcome == Outcome::Complete && record.request_end_us.is_none();
+    let gap =
+        early || record.request.kept < record.request.seen || record.response.kept < record.response.seen;
     let content_type = header(&record.response_headers, "content-type").unwrap_or("");
     let stream = asked.stream || content_type.starts_with("text/event-stream");
     let whole_message = !is_messages || answer.complete || record.status.is_some_and(|s| s >= 400);
@@ -206,10 +217,7 @@ pub fn read(record: &ExchangeV1, request: &[u8], response: &[u8], prices: &Price
             end_us: record.end_us,
             request_bytes: record.request.seen,
             response_bytes: record.response.seen,
-            complete: record.outcome == Outcome::Complete
-                && !gap
-                && whole_message
-                && answer.error_is_final(record.status),
+            complete: over && !gap && whole_message && answer.error_is_final(record.status),
             gap,
             stream,
             stop_reason: short(answer.text_of("stop_reason")),
@@ -222,6 +230,9 @@ pub fn read(record: &ExchangeV1, request: &[u8], response: &[u8], prices: &Price
             tokens: usage.as_ref().map(|(t, _)| *t),
             web_searches: usage.as_ref().map_or(0, |(_, w)| *w),
             cost,
+            context_window: header(&record.request_headers, "anthropic-beta")
+                .filter(|betas| betas.contains("context-1m-"))
+                .map(|_| 1_000_000),
             thinking_blocks: reasoning.blocks,
             thinking_omitted: reasoning.omitted,
         },

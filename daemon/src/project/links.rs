@@ -8,12 +8,15 @@ use super::session::{SessionState, Tool, ToolEnd};
 /// Which call started which subagent.
 pub(super) fn link_agents(state: &SessionState) -> HashMap<&str, &str> {
     let mut links: HashMap<&str, &str> = HashMap::new();
-    for (tool_id, tool) in &state.tools {
+    let mut tools: Vec<(&String, &Tool)> = state.tools.iter().collect();
+    // An agent that is sent further messages is named by several calls: the first one started it.
+    tools.sort_by_key(|(id, t)| (t.start.or(t.requested.map(|(at, _)| at)), *id));
+    for (tool_id, tool) in tools {
         if let Some((agent, _)) = tool.started_agent.as_deref().and_then(|a| state.agents.get_key_value(a)) {
             links.entry(agent).or_insert(tool_id);
         }
     }
-    let taken: HashSet<&str> = links.values().copied().collect();
+    let mut taken: HashSet<&str> = links.values().copied().collect();
     for (agent_id, agent) in
         state.agents.iter().filter(|(id, a)| a.real && !links.contains_key(id.as_str())).collect::<Vec<_>>()
     {
@@ -31,6 +34,7 @@ pub(super) fn link_agents(state: &SessionState) -> HashMap<&str, &str> {
         // Two open calls with the same prompt cannot be told apart yet: better no link than a wrong one.
         if let (Some((tool_id, _)), None) = (with_prompt.next(), with_prompt.next()) {
             links.insert(agent_id, tool_id);
+            taken.insert(tool_id);
         }
     }
     links

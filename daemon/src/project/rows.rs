@@ -107,6 +107,12 @@ pub fn rollups_from(bucket: u32) -> Vec<u8> {
     prefixed(ROLLUP, &bucket.to_be_bytes())
 }
 
+/// The bucket in a roll-up's key.
+#[must_use]
+pub fn rollup_bucket(key: &[u8]) -> u32 {
+    key.get(1..5).and_then(|b| b.try_into().ok()).map_or(0, u32::from_be_bytes)
+}
+
 /// The end of all roll-ups.
 #[must_use]
 pub fn rollups_end() -> Vec<u8> {

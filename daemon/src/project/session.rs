@@ -35,6 +35,8 @@ pub(super) struct Prompt {
     pub machine: bool,
     /// The earliest event that names this prompt.
     pub first_ns: u64,
+    /// The latest event that names it, `SessionEnd` aside.
+    pub last_ns: u64,
     /// The latest `Stop`.
     pub stop: Option<(At, Option<String>)>,
     pub failure: Option<(At, String)>,
@@ -181,6 +183,7 @@ impl SessionState {
                 .entry(id.to_owned())
                 .or_insert_with(|| Prompt { first_ns: u64::MAX, ..Prompt::default() });
             prompt.first_ns = prompt.first_ns.min(hook.at_ns);
+            prompt.last_ns = prompt.last_ns.max(hook.at_ns);
             match &hook.kind {
                 HookKind::Prompt { preview, machine } => {
                     keep_min(&mut prompt.submitted, at);

@@ -36,7 +36,8 @@ impl SessionState {
         }
         let model = last_main.and_then(|f| f.row.model.clone());
         let used = last_main.and_then(|f| f.row.tokens).map_or(0, |t| t.prompt());
-        let window = model.as_deref().and_then(|m| prices.context_window(m));
+        let asked = last_main.and_then(|f| f.row.context_window);
+        let window = asked.or_else(|| prices.context_window(model.as_deref()?));
         let visible: Vec<&Tool> = self.visible_tools().map(|(_, t)| t).collect();
         let turns = self.turn_frames();
         api::Session {

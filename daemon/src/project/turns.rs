@@ -4,8 +4,11 @@
 //! none, so what is still open when the next turn starts, or when the session ends, was interrupted. Without
 //! hooks, a main-thread request that brings a new prompt opens a turn.
 
+use std::collections::HashSet;
+
 use ccd_store::Locator;
 
+use super::exchange::ExchangeRow;
 use super::ids;
 use super::request::Purpose;
 use super::session::SessionState;
@@ -29,16 +32,19 @@ pub(super) struct TurnFrame {
 impl SessionState {
     /// The session's turns, oldest first, with how they ended.
     pub(super) fn turn_frames(&self) -> Vec<TurnFrame> {
-        let mut frames =
-            if self.prompts.is_empty() { self.turns_from_calls() } else { self.turns_from_hooks() };
+        let mut frames = self.turns_from_hooks();
+        if frames.is_empty() {
+            frames = self.turns_from_calls();
+        }
         frames.sort_by(|a, b| (a.start, &a.id).cmp(&(b.start, &b.id)));
         // A turn without a closing event is over once the next one starts, or the session ends.
         let starts: Vec<u64> = frames.iter().map(|f| f.start).collect();
         for (i, frame) in frames.iter_mut().enumerate() {
             if frame.end.is_none() && frame.status == "running" {
                 let over = starts.get(i + 1).copied().or(self.ended_ns.filter(|_| self.ended()));
-                if let Some(end) = over {
-                    frame.end = Some(end);
+                if let Some(over) = over {
+                    // It ended with its last sign of life, not when somebody came back to the keyboard.
+                    frame.end = Some(self.last_of_turn(&frame.id, frame.start, over).min(over));
                     frame.status = "interrupted";
                 }
             }
@@ -46,10 +52,35 @@ impl SessionState {
         frames
     }
 
+    /// The latest fact of a turn that began at `start` and was over by `over`.
+    fn last_of_turn(&self, id: &str, start: u64, over: u64) -> u64 {
+        let hooks = self.prompts.get(id).map_or(start, |p| p.last_ns);
+        let calls = self
+            .calls
+            .values()
+            .map(|c| &c.facts.row)
+            .filter(|row| row.agent_id.is_none() && (start..over).contains(&row.started_ns));
+        calls.map(ExchangeRow::ended_ns).max().unwrap_or(start).max(hooks).max(start)
+    }
+
+    /// Ids that hooks name and under which something happened. Others belong to commands that ask nothing of a
+    /// model, such as `/model`.
+    fn prompts_with_work(&self) -> HashSet<&str> {
+        let told = self.prompts.iter().filter(|(_, p)| {
+            p.submitted.is_some() || p.stop.is_some() || p.failure.is_some() || p.compacted.is_some()
+        });
+        let tools = self.tools.values().filter_map(|t| t.prompt_id.as_deref());
+        let agents =
+            self.agents.values().filter(|a| a.real).filter_map(|a| Some(a.prompt_id.as_ref()?.1.as_str()));
+        told.map(|(id, _)| id.as_str()).chain(tools).chain(agents).collect()
+    }
+
     fn turns_from_hooks(&self) -> Vec<TurnFrame> {
+        let with_work = self.prompts_with_work();
         let hook = |record: Locator, part| Some(ContentRef { record, part: Part::Hook(part) });
         self.prompts
             .iter()
+            .filter(|(id, _)| with_work.contains(id.as_str()))
             .map(|(id, p)| {
                 let start = p.submitted.map_or(p.first_ns, |(ns, _)| ns);
                 let failed = p

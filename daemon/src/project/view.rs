@@ -225,8 +225,17 @@ impl<'a> Builder<'a> {
             let done = row.complete && row.stop_reason.as_deref() != Some("tool_use");
             (done && agent.start.is_none()).then(|| row.ended_ns())
         });
+        // Its call failed or was interrupted, and no hook tells of the subagent itself.
+        let starter_end = tool.and_then(|t| match t.outcome() {
+            ("error" | "denied", _, end) => end,
+            _ => None,
+        });
         (span.status, span.duration_ms) = match over {
             Some(end) => ("ok".into(), Some(millis(start_ns, end))),
+            None if starter_end.is_some() => {
+                span.error = Some("interrupted with the call that started it".into());
+                ("error".into(), starter_end.map(|end| millis(start_ns, end)))
+            }
             None if self.state.ended() => {
                 span.error = Some("the session ended before it did".into());
                 ("error".into(), last.map(|c| millis(start_ns, c.facts.row.ended_ns())))
@@ -291,9 +300,10 @@ impl<'a> Builder<'a> {
             .or(tool.end.as_ref().map(|(at, _)| *at))
             .map_or(self.state.first_ns, |(ns, _)| ns);
         let agent = tool.agent_id.as_deref();
-        let turn = self
-            .turn_named(tool.prompt_id.as_deref())
-            .or_else(|| agent.map(|a| self.turn_of_agent(a)))
+        // A subagent may outlive its turn; what it does belongs to the tree that it hangs in.
+        let turn = agent
+            .map(|a| self.turn_of_agent(a))
+            .or_else(|| self.turn_named(tool.prompt_id.as_deref()))
             .unwrap_or_else(|| self.turn_at(start_ns));
         let mut span = self.span(turn, agent, "tool", format!("execute_tool {}", tool.name), start_ns);
         span.span_id = ids::span(&self.state.session_id, "tool", id);
@@ -308,7 +318,7 @@ impl<'a> Builder<'a> {
         span.duration_ms = end.map(|end| millis(start_ns, end));
         (span.status, span.error) = (status.into(), error);
         let turn_over = self.turns.get(turn).is_some_and(|t| t.status != "running");
-        if status == "running" && (self.state.ended() || (turn_over && agent.is_none())) {
+        if status == "running" && (self.state.ended() || agent.map_or(turn_over, |a| !self.is_running(a))) {
             span.status = "error".into();
             span.error = Some("interrupted: nothing tells of its end".into());
         }
@@ -332,6 +342,13 @@ impl<'a> Builder<'a> {
             (None, None, None) => None,
         };
         SpanView { span, start_ns, input: tool_input(id, tool), output }
+    }
+
+    /// Whether a subagent is still at work, as its span says.
+    fn is_running(&self, agent: &str) -> bool {
+        self.spans.iter().any(|s| {
+            s.span.kind == "agent" && s.span.agent_id.as_deref() == Some(agent) && s.span.status == "running"
+        })
     }
 
     /// Gives each agent the sum of its model calls and of the agents below it.

@@ -199,7 +199,7 @@ fn agents_sum_up_what_is_below_them() {
 fn turns_end_as_their_hooks_say_or_are_interrupted() {
     let turns = tell(&numbered()).view().turns;
     let seen: Vec<_> = turns.iter().map(|t| (t.turn_id.as_str(), t.status.as_str(), t.duration_ms)).collect();
-    assert_eq!(seen, [("p1", "ok", Some(86)), ("p2", "interrupted", Some(100))]);
+    assert_eq!(seen, [("p1", "ok", Some(86)), ("p2", "interrupted", Some(21))]);
     assert_eq!(
         (turns[0].tool_calls, turns[0].tool_errors, turns[0].agents, turns[0].exchanges),
         (5, 1, 1, 5)
@@ -241,6 +241,28 @@ fn a_compact_command_is_a_turn_that_ends() {
     let seen: Vec<_> =
         turns.iter().map(|t| (t.prompt.as_deref(), t.status.as_str(), t.duration_ms)).collect();
     assert_eq!(seen, [(Some("/compact"), "ok", Some(4))]);
+}
+
+#[test]
+fn commands_that_ask_no_model_are_no_turns() {
+    let mut state = SessionState::new("s");
+    let switch = hook(5, "PreModelSwitch", json!({"prompt_id":"p"}));
+    state.apply(&switch, Locator { segment: 1, offset: 0, index: 0 });
+    assert!(state.view().turns.is_empty() && state.view().spans.is_empty());
+}
+
+#[test]
+fn an_agent_whose_call_failed_does_not_run_for_ever() {
+    let told = |facts: &[(usize, Fact)]| {
+        let spans: Vec<Span> = tell(facts).view().spans.into_iter().map(|s| s.span).collect();
+        let agent = spans.iter().find(|s| s.agent_id.is_some() && s.kind == "agent").unwrap().clone();
+        (agent.status, tool(&spans, "t5").status.clone())
+    };
+    // Interrupted while the subagent's tool ran: neither closes, but the call's result comes with the next prompt.
+    let mut facts: Vec<_> = numbered().into_iter().take(12).collect();
+    assert_eq!(told(&facts), ("running".into(), "running".into()));
+    facts.push((99, call(main_call(7, 500, 510), &[], &[result("t4", true, false)], &["go on"])));
+    assert_eq!(told(&facts), ("error".into(), "error".into()));
 }
 
 #[test]

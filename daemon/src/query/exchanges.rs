@@ -31,7 +31,10 @@ pub fn exchanges(ask: &Ask, filter: &Filter) -> Result<Exchanges, QueryError> {
         let of = |id: &String| row.session_id.as_ref() == Some(id);
         if session.as_ref().is_none_or(of)
             && of_project.as_ref().is_none_or(|ids| ids.iter().any(of))
-            && filter.status.as_deref().is_none_or(|s| (s == "error") == row.error.is_some())
+            && filter
+                .status
+                .as_deref()
+                .is_none_or(|s| (s == "error") == (row.error.is_some() || !row.complete))
         {
             exchanges.push(with_reasoning(ask, &row, filter)?);
         }

@@ -112,6 +112,14 @@ impl Filter {
         self.since_ns.is_none_or(|s| last_ns >= s) && self.until_ns.is_none_or(|u| first_ns < u)
     }
 
+    /// The start of the oldest row within the limit, once there are so many.
+    #[must_use]
+    pub fn nth_newest(&self, starts: impl Iterator<Item = u64>) -> Option<u64> {
+        let mut starts: Vec<u64> = starts.collect();
+        starts.sort_unstable_by(|a, b| b.cmp(a));
+        starts.get(self.limit.checked_sub(1)?).copied()
+    }
+
     /// Whether `count` rows are enough.
     #[must_use]
     pub fn full(&self, count: usize) -> bool {

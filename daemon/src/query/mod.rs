@@ -18,7 +18,7 @@ use ccd_proto::api::ApiError;
 use ccd_store::{Reader, StoreError};
 use http::StatusCode;
 
-use crate::ingest::writer::{Shared, StoreState};
+use crate::ingest::shared::{Shared, StoreState};
 use crate::live::LiveError;
 use crate::project::rows::RowError;
 

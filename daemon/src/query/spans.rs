@@ -5,13 +5,18 @@ use ccd_proto::api::Spans;
 use super::content::Contents;
 use super::filter::Filter;
 use super::{Ask, QueryError, sessions};
+use crate::clock::parse_rfc3339;
 use crate::project::view::SpanView;
 
 /// The newest spans that the filter lets through, in order of their start.
 pub fn spans(ask: &Ask, filter: &Filter) -> Result<Spans, QueryError> {
     let mut found: Vec<SpanView> = Vec::new();
+    let mut more = false;
     for session in sessions::matching(ask, filter)? {
-        if filter.full(found.len()) {
+        // Sessions come by their last activity: none behind this one has anything newer than what is there.
+        let newest = filter.nth_newest(found.iter().map(|s| s.start_ns));
+        if newest.is_some_and(|ns| parse_rfc3339(&session.last_at).is_ok_and(|last| last < ns)) {
+            more = true;
             break;
         }
         let view = ask.shared.live.get(&ask.reader, &session.session_id)?.view();
@@ -19,8 +24,8 @@ pub fn spans(ask: &Ask, filter: &Filter) -> Result<Spans, QueryError> {
     }
     // Within one session the view's order (an agent before what it did) is kept: the sort is stable.
     found.sort_by_key(|s| s.start_ns);
-    let more = filter.limit != 0 && found.len() > filter.limit;
-    if more {
+    if filter.limit != 0 && found.len() > filter.limit {
+        more = true;
         found.drain(..found.len() - filter.limit);
     }
     let mut contents = Contents::new(ask);

@@ -8,7 +8,7 @@ use ccd_proto::api::{
 };
 
 use crate::app::Running;
-use crate::ingest::writer::StoreState;
+use crate::ingest::shared::StoreState;
 
 /// The status, now. Answers whatever the store's state is.
 #[must_use]

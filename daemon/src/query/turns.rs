@@ -1,6 +1,6 @@
 //! `turns`: what was asked, and how it ended.
 
-use ccd_proto::api::Turns;
+use ccd_proto::api::{Turn, Turns};
 
 use super::filter::Filter;
 use super::{Ask, QueryError, sessions};
@@ -10,8 +10,10 @@ use crate::clock::parse_rfc3339;
 pub fn turns(ask: &Ask, filter: &Filter) -> Result<Turns, QueryError> {
     let mut turns = Vec::new();
     for session in sessions::matching(ask, filter)? {
-        // Sessions come by their last activity; a turn of a later one may be older than one of an earlier.
-        if filter.full(turns.len()) {
+        // Sessions come by their last activity: none behind this one has anything newer than what is there.
+        let starts = turns.iter().filter_map(|t: &Turn| parse_rfc3339(&t.started_at).ok());
+        let newest = filter.nth_newest(starts);
+        if newest.is_some_and(|ns| parse_rfc3339(&session.last_at).is_ok_and(|last| last < ns)) {
             break;
         }
         let view = ask.shared.live.get(&ask.reader, &session.session_id)?.view();

@@ -3,7 +3,7 @@
 //! Every row is a sum of whole micro-dollars per model call, so rows add up to the totals and every grouping of
 //! the same range agrees. The range is cut at quarters of an hour, which every time zone's days begin on.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 
 use ccd_proto::api::{Tokens, Usage};
 use jiff::tz::TimeZone;
@@ -35,25 +35,24 @@ pub fn usage(ask: &Ask, filter: &Filter) -> Result<Usage, QueryError> {
         Some(name) => TimeZone::get(name).map_err(|e| QueryError::bad(format!("tz={name:?}: {e}")))?,
         None => TimeZone::UTC,
     };
-    let mut rollups = load(ask, filter)?;
-    // Blocks begin with the first use after the last one ended: time order matters to them alone.
-    rollups.sort_by_key(|r| r.key.bucket);
+    let rollups = load(ask, filter)?;
+    let starts = if period == "blocks" { block_starts(ask)? } else { Vec::new() };
     let mut totals = Sum::default();
     let mut sums: BTreeMap<Vec<String>, Sum> = BTreeMap::new();
-    let mut block = None;
     for rollup in &rollups {
         let bucket = rollup.key.bucket;
         totals.merge(&rollup.sum);
-        if block.is_none_or(|start: u32| bucket >= start + BLOCK) {
-            block = Some(bucket - bucket % HOUR);
-        }
         let mut key = Vec::new();
         match period {
             "daily" => key.push(day(bucket, &zone).to_string()),
             "weekly" => key.push(week(day(bucket, &zone)).to_string()),
             "monthly" => key.push(day(bucket, &zone).strftime("%Y-%m").to_string()),
             "session" => key.push(rollup.key.session_id.clone()),
-            "blocks" => key.push(rfc3339(u64::from(block.unwrap_or(bucket)) * BUCKET_NS)),
+            "blocks" => {
+                let at = starts.partition_point(|start| *start <= bucket);
+                let start = at.checked_sub(1).and_then(|i| starts.get(i)).copied().unwrap_or(bucket);
+                key.push(rfc3339(u64::from(start) * BUCKET_NS));
+            }
             _ => {}
         }
         for (tool, share) in shares(rollup, filter.by.iter().any(|b| b == "tool")) {
@@ -93,6 +92,19 @@ pub fn usage(ask: &Ask, filter: &Filter) -> Result<Usage, QueryError> {
     })
 }
 
+/// Where blocks begin: on the hour of the first use after the block before it ended. All use counts, whatever
+/// the question is about, so that every question sees the same blocks.
+fn block_starts(ask: &Ask) -> Result<Vec<u32>, QueryError> {
+    let mut starts: Vec<u32> = Vec::new();
+    for row in ask.reader.scan(&rows::rollups_from(0), &rows::rollups_end()) {
+        let bucket = rows::rollup_bucket(&row?.0);
+        if starts.last().is_none_or(|start| bucket >= start + BLOCK) {
+            starts.push(bucket - bucket % HOUR);
+        }
+    }
+    Ok(starts)
+}
+
 fn named(name: &str) -> String {
     if name.is_empty() { "(none)".into() } else { name.into() }
 }
@@ -107,11 +119,27 @@ fn load(ask: &Ask, filter: &Filter) -> Result<Vec<Rollup>, QueryError> {
         Some(prefix) => Some(sessions::resolve(ask, prefix)?),
         None => None,
     };
+    // A session's project may be known later than its first calls: its row knows it.
+    let projects: HashMap<String, String> =
+        if filter.project.is_some() || filter.by.iter().any(|b| b == "project") {
+            let all = Filter { limit: 0, ..Filter::default() };
+            let known = sessions::matching(ask, &all)?.into_iter();
+            known
+                .filter(|s| filter.matches_project(s))
+                .map(|s| (s.session_id, s.project.unwrap_or_default()))
+                .collect()
+        } else {
+            HashMap::new()
+        };
     let mut out = Vec::new();
     for row in ask.reader.scan(&from, &to) {
-        let rollup: Rollup = rows::decode(&row?.1)?;
+        let mut rollup: Rollup = rows::decode(&row?.1)?;
+        match projects.get(&rollup.key.session_id) {
+            Some(project) => rollup.key.project.clone_from(project),
+            None if filter.project.is_some() => continue,
+            None => {}
+        }
         if session.as_ref().is_none_or(|s| *s == rollup.key.session_id)
-            && filter.project.as_ref().is_none_or(|p| *p == rollup.key.project)
             && filter.tool.as_ref().is_none_or(|t| rollup.key.tools.contains(t))
         {
             out.push(rollup);

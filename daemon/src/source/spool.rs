@@ -75,18 +75,30 @@ async fn take_in(
     counts: &Counts,
     stop: &CancellationToken,
 ) -> std::io::Result<bool> {
-    let (events, rejected) = list(dir)?;
+    let (events, rejected) = off_thread({
+        let dir = dir.to_owned();
+        move || list(&dir)
+    })
+    .await?;
     counts.rejected.store(rejected, Ordering::Relaxed);
     counts.waiting.store(events.len() as u64, Ordering::Relaxed);
     for path in events {
         if stop.is_cancelled() {
             return Ok(false);
         }
-        let bytes = match fs_err::read(&path) {
+        let read = off_thread({
+            let path = path.clone();
+            move || fs_err::read(path)
+        });
+        let bytes = match read.await {
             Ok(bytes) => bytes,
             // Taken away by its owner: nothing is left to be done.
             Err(e) if e.kind() == std::io::ErrorKind::NotFound => continue,
-            Err(e) => return Err(e),
+            // One file that cannot be read must not hold up those behind it.
+            Err(error) => {
+                set_aside(path, &error, counts).await;
+                continue;
+            }
         };
         match Frame::decode(&bytes) {
             Ok(frame) => {
@@ -98,15 +110,30 @@ async fn take_in(
                 if door.hook(event).await == Ack::Refused {
                     return Ok(true);
                 }
-                fs_err::remove_file(&path)?;
+                // Left there it would come again, and be known by its id.
+                off_thread(move || fs_err::remove_file(path)).await?;
             }
-            Err(error) => {
-                tracing::warn!(%error, file = %path.display(), "set aside: no hook event");
-                fs_err::rename(&path, path.with_extension("rejected"))?;
-                counts.rejected.fetch_add(1, Ordering::Relaxed);
-            }
+            Err(error) => set_aside(path, &error, counts).await,
         }
         counts.waiting.fetch_sub(1, Ordering::Relaxed);
     }
     Ok(false)
+}
+
+async fn set_aside(path: PathBuf, why: &(dyn std::error::Error + Sync), counts: &Counts) {
+    tracing::warn!(error = %why, file = %path.display(), "set aside: no hook event");
+    let to = path.with_extension("rejected");
+    match off_thread(move || fs_err::rename(path, to)).await {
+        Ok(()) => {
+            counts.rejected.fetch_add(1, Ordering::Relaxed);
+        }
+        Err(error) => tracing::warn!(%error, "it stays where it is"),
+    }
+}
+
+/// Disk work off the threads that the streams run on: a disk may hang.
+async fn off_thread<T: Send + 'static>(
+    work: impl FnOnce() -> std::io::Result<T> + Send + 'static,
+) -> std::io::Result<T> {
+    tokio::task::spawn_blocking(work).await.unwrap_or_else(|e| Err(std::io::Error::other(e)))
 }

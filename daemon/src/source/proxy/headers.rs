@@ -2,8 +2,8 @@
 //!
 //! Credentials never reach a record: [`captured`] is the only way from a header map to one, and leaves them out.
 
-use http::HeaderMap;
 use http::header::{self, HeaderName};
+use http::{HeaderMap, HeaderValue};
 
 /// Headers about the connection, not the message (RFC 9110 §7.6.1).
 const HOP_BY_HOP: [HeaderName; 7] = [
@@ -44,17 +44,33 @@ pub fn strip_hop_by_hop(headers: &mut HeaderMap) {
     }
 }
 
-/// Whether a header carries a credential.
+/// Whether something with this name is a credential. Gateways have names of their own for theirs, so what looks
+/// like one counts as one; better a harmless header too few in a record than one key too many.
 #[must_use]
 pub fn is_credential(name: &str) -> bool {
+    const TELLING: [&str; 9] =
+        ["key", "auth", "token", "secret", "credential", "password", "cookie", "jwt", "signature"];
     let name = name.to_ascii_lowercase();
-    matches!(
-        name.as_str(),
-        "authorization" | "proxy-authorization" | "cookie" | "set-cookie" | "x-api-key" | "api-key"
-    ) || (name.starts_with("anthropic-") && name.ends_with("-key"))
-        || name.ends_with("-token")
-        || name.ends_with("-secret")
-        || name.ends_with("api-key")
+    let harmless = name.starts_with("anthropic-ratelimit-")
+        || matches!(name.as_str(), "idempotency-key" | "www-authenticate");
+    !harmless && TELLING.iter().any(|part| name.contains(part))
+}
+
+/// Whether a value is a credential, whatever its name.
+fn is_credential_value(value: &HeaderValue) -> bool {
+    let start = value.as_bytes().get(..7).unwrap_or_default().to_ascii_lowercase();
+    start.starts_with(b"bearer ") || start.starts_with(b"basic ")
+}
+
+/// A path and query as a record keeps it: values of parameters that are credentials are left out.
+#[must_use]
+pub fn captured_path(path_and_query: &str) -> String {
+    let Some((path, query)) = path_and_query.split_once('?') else { return path_and_query.to_owned() };
+    let pairs = query.split('&').map(|pair| match pair.split_once('=') {
+        Some((name, _)) if is_credential(name) => format!("{name}=…"),
+        _ => pair.to_owned(),
+    });
+    format!("{path}?{}", pairs.collect::<Vec<_>>().join("&"))
 }
 
 /// The headers that a record keeps: all but credentials, in order.
@@ -62,7 +78,9 @@ pub fn is_credential(name: &str) -> bool {
 pub fn captured(headers: &HeaderMap) -> Vec<(String, Vec<u8>)> {
     headers
         .iter()
-        .filter(|(name, value)| !value.is_sensitive() && !is_credential(name.as_str()))
+        .filter(|(name, value)| {
+            !value.is_sensitive() && !is_credential(name.as_str()) && !is_credential_value(value)
+        })
         .map(|(name, value)| (name.as_str().to_owned(), value.as_bytes().to_vec()))
         .collect()
 }
@@ -78,7 +96,6 @@ pub fn name_of(headers: &HeaderMap, name: &str) -> Option<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use http::HeaderValue;
 
     #[test]
     fn only_the_connections_own_headers_are_taken_out() {
@@ -116,13 +133,20 @@ mod tests {
             "anthropic-admin-key",
             "x-goog-api-key",
             "x-amz-security-token",
+            "ocp-apim-subscription-key",
+            "helicone-auth",
+            "x-functions-key",
         ] {
             h.insert(HeaderName::from_static(k), HeaderValue::from_static("canary"));
         }
         h.append("x-claude-code-session-id", HeaderValue::from_static("s"));
+        h.append("x-mine", HeaderValue::from_static("Bearer canary"));
         h.append("anthropic-version", HeaderValue::from_static("2023-06-01"));
         let kept = captured(&h);
         assert_eq!(kept.len(), 2, "{kept:?}");
-        assert!(kept.iter().all(|(_, v)| v != b"canary"));
+        assert!(kept.iter().all(|(_, v)| !v.ends_with(b"canary")));
+        assert!(!is_credential("anthropic-ratelimit-input-tokens-remaining"));
+        assert_eq!(captured_path("/v1/messages?beta=true&key=canary"), "/v1/messages?beta=true&key=…");
+        assert_eq!(captured_path("/v1/messages"), "/v1/messages");
     }
 }

@@ -44,6 +44,7 @@ pub struct Settings {
 pub struct Proxy {
     client: UpstreamClient,
     token: String,
+    ip: String,
     port: u16,
     settings: RwLock<Arc<Settings>>,
     door: Option<Door>,
@@ -65,6 +66,7 @@ impl Proxy {
         Arc::new(Proxy {
             client,
             token,
+            ip: listen.ip().to_string(),
             port: listen.port(),
             settings: RwLock::new(Arc::new(settings)),
             door,
@@ -90,16 +92,18 @@ impl Proxy {
         *self.settings.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(settings);
     }
 
-    /// Serves until `stop`; then takes no new connection, ends idle ones, and lets streams finish.
+    /// Serves until `end`. From `stop` on, idle connections are ended, and what is under way finishes; whoever
+    /// comes then is still answered, once: a port that refuses for minutes is worse than a late stop.
     pub async fn serve(
         self: Arc<Self>,
         listener: TcpListener,
         tracker: TaskTracker,
         stop: CancellationToken,
+        end: CancellationToken,
     ) {
         loop {
             let stream = tokio::select! {
-                () = stop.cancelled() => return,
+                () = end.cancelled() => return,
                 accepted = listener.accept() => match accepted {
                     Ok((stream, _)) => stream,
                     Err(error) => {
@@ -124,7 +128,9 @@ impl Proxy {
             let this = Arc::clone(&this);
             async move { Ok::<_, std::convert::Infallible>(this.handle(request).await) }
         });
+        let late = stop.is_cancelled();
         let connection = http1::Builder::new()
+            .keep_alive(!late)
             .timer(TokioTimer::new())
             .header_read_timeout(HEAD_TIMEOUT)
             .preserve_header_case(true)
@@ -137,7 +143,7 @@ impl Proxy {
         let served = async {
             tokio::select! {
                 ended = connection.as_mut() => ended,
-                () = stop.cancelled() => {
+                () = stop.cancelled(), if !late => {
                     connection.as_mut().graceful_shutdown();
                     connection.as_mut().await
                 }
@@ -167,7 +173,7 @@ impl Proxy {
             return respond::error(StatusCode::BAD_REQUEST, "path", "the path has dot segments");
         }
         self.gauges.last_request_ns.store(self.clock.now_ns(), Ordering::Relaxed);
-        self.forward(request, path).await
+        self.forward(request, &path).await
     }
 
     /// Who is not let in: other hosts' names (DNS rebinding), browsers, and methods that are no requests to
@@ -182,13 +188,15 @@ impl Proxy {
         let mut hosts = request.headers().get_all(HOST).iter();
         let host = hosts.next().and_then(|h| h.to_str().ok()).unwrap_or("");
         let known = host.rsplit_once(':').is_some_and(|(name, port)| {
-            matches!(name, "127.0.0.1" | "localhost" | "[::1]") && port.parse() == Ok(self.port)
+            (matches!(name, "127.0.0.1" | "localhost" | "[::1]") || name == self.ip)
+                && port.parse() == Ok(self.port)
         });
         if !known || hosts.next().is_some() {
             return Some(respond::empty(StatusCode::MISDIRECTED_REQUEST));
         }
-        let browser = request.headers().contains_key(ORIGIN)
-            || request.headers().keys().any(|name| name.as_str().starts_with("sec-fetch-"));
+        // Not every `Sec-Fetch-*`: Node's own fetch sends `Sec-Fetch-Mode`, and is no web page.
+        let browser =
+            request.headers().contains_key(ORIGIN) || request.headers().contains_key("sec-fetch-site");
         browser.then(|| respond::empty(StatusCode::FORBIDDEN))
     }
 
@@ -207,9 +215,9 @@ impl Proxy {
         }
     }
 
-    async fn forward(&self, request: Request<Incoming>, path: String) -> Response<ProxyBody> {
+    async fn forward(&self, request: Request<Incoming>, path: &str) -> Response<ProxyBody> {
         let settings = self.settings();
-        let Some(uri) = settings.target.uri(&path) else {
+        let Some(uri) = settings.target.uri(path) else {
             return respond::error(StatusCode::BAD_REQUEST, "path", "the path is not a valid URI");
         };
         let (mut parts, body) = request.into_parts();
@@ -247,7 +255,7 @@ impl Proxy {
         }
     }
 
-    fn record(&self, parts: &http::request::Parts, path: String, target: &Target) -> ExchangeV1 {
+    fn record(&self, parts: &http::request::Parts, path: &str, target: &Target) -> ExchangeV1 {
         let none = || BodyV1 { seen: 0, kept: 0, stored: Stored::Inline(Vec::new()) };
         ExchangeV1 {
             id: uuid::Uuid::now_v7().into_bytes(),
@@ -255,7 +263,7 @@ impl Proxy {
             agent_id: headers::name_of(&parts.headers, "x-claude-code-agent-id"),
             parent_agent_id: headers::name_of(&parts.headers, "x-claude-code-parent-agent-id"),
             method: parts.method.as_str().to_owned(),
-            path,
+            path: headers::captured_path(path),
             upstream: target.to_string(),
             client_http: version(parts.version),
             upstream_http: 0,

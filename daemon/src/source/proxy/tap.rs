@@ -5,6 +5,7 @@
 //! is only counted. When both bodies are over, or dropped, the exchange is handed in, once.
 
 use std::pin::Pin;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll, ready};
 use std::time::Instant;
@@ -82,13 +83,15 @@ pub struct Tap {
     limits: Capture,
     door: Option<Door>,
     gauges: Arc<Gauges>,
+    /// The client broke off while it sent the request.
+    client_failed: AtomicBool,
 }
 
 impl Tap {
     /// Starts with what the request's head told. Without a door nothing is kept (bypass).
     #[must_use]
     pub fn new(record: ExchangeV1, limits: Capture, door: Option<Door>, gauges: Arc<Gauges>) -> Arc<Self> {
-        gauges.in_flight.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+        gauges.in_flight.fetch_add(1, Ordering::Relaxed);
         let budget = door.as_ref().map(|d| Reserved::new(Arc::clone(d.gauges())));
         Arc::new(Tap {
             state: Mutex::new(State {
@@ -102,6 +105,7 @@ impl Tap {
             limits,
             door,
             gauges,
+            client_failed: AtomicBool::new(false),
         })
     }
 
@@ -140,6 +144,10 @@ impl Tap {
 
     /// Upstream could not be reached: what the client was answered instead.
     pub fn failed(&self, status: u16, error: &str, body: &Bytes) {
+        if self.client_failed.load(Ordering::Relaxed) {
+            self.finish(Outcome::ClientGone, None);
+            return;
+        }
         self.gauges.failed(error);
         {
             let state = &mut *self.lock();
@@ -206,7 +214,7 @@ impl Drop for Tap {
     fn drop(&mut self) {
         // Neither body got to its end: the client went away before the response began.
         self.dropped();
-        self.gauges.in_flight.fetch_sub(1, std::sync::atomic::Ordering::Relaxed);
+        self.gauges.in_flight.fetch_sub(1, Ordering::Relaxed);
     }
 }
 
@@ -258,7 +266,7 @@ impl Body for RequestBody {
                 }
             }
             None => self.tap.request_end(),
-            Some(Err(_)) => {}
+            Some(Err(_)) => self.tap.client_failed.store(true, Ordering::Relaxed),
         }
         Poll::Ready(frame)
     }
@@ -291,7 +299,7 @@ impl ProxyBody {
     /// Wraps upstream's body.
     #[must_use]
     pub fn tapped(inner: Incoming, tap: Arc<Tap>) -> Self {
-        if inner.is_end_stream() {
+        if inner.is_end_stream() || inner.size_hint().exact() == Some(0) {
             // 204, 304, HEAD: nobody will ask for a frame.
             tap.finish(Outcome::Complete, None);
             return ProxyBody::Tapped { inner, tap, done: true };
@@ -334,7 +342,9 @@ impl Body for ProxyBody {
                         } else if let Some(trailers) = f.trailers_ref() {
                             tap.trailers(trailers);
                         }
-                        if inner.is_end_stream() {
+                        // With a content length, the last byte is the end, and nobody asks for more; an
+                        // HTTP/2 peer may have another, empty frame to send.
+                        if inner.is_end_stream() || inner.size_hint().exact() == Some(0) {
                             *done = true;
                             tap.finish(Outcome::Complete, None);
                         }

@@ -22,6 +22,11 @@ const CONNECT_TIMEOUT: Duration = Duration::from_secs(30);
 /// How long an unused connection is kept; below the API's own limit.
 const IDLE: Duration = Duration::from_secs(55);
 
+/// How often an HTTP/2 connection in use is asked whether it is still there.
+const PING_EVERY: Duration = Duration::from_secs(15);
+/// How long it may take to answer.
+const PING_PATIENCE: Duration = Duration::from_secs(10);
+
 /// The client to the API.
 pub type UpstreamClient = Client<HttpsConnector<HttpConnector>, RequestBody>;
 
@@ -46,6 +51,8 @@ pub fn client() -> Result<UpstreamClient, rustls::Error> {
     tcp.set_nodelay(true);
     tcp.set_connect_timeout(Some(CONNECT_TIMEOUT));
     tcp.set_keepalive(Some(Duration::from_secs(60)));
+    #[cfg(target_os = "linux")]
+    tcp.set_tcp_user_timeout(Some(CONNECT_TIMEOUT));
     let tls = HttpsConnectorBuilder::new()
         .with_tls_config(tls_config()?)
         .https_or_http()
@@ -56,6 +63,9 @@ pub fn client() -> Result<UpstreamClient, rustls::Error> {
         .pool_timer(TokioTimer::new())
         .timer(TokioTimer::new())
         .http1_preserve_header_case(true)
+        // One connection carries every session: a dead one (sleep, another network) must be noticed.
+        .http2_keep_alive_interval(Some(PING_EVERY))
+        .http2_keep_alive_timeout(PING_PATIENCE)
         .build(tls))
 }
 

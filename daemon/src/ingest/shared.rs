@@ -1,0 +1,73 @@
+//! What the writer shows to everybody else: whether the store can be asked, and what changed.
+
+use std::sync::atomic::AtomicU64;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use tokio::sync::{broadcast, watch};
+
+use crate::live::Live;
+use crate::project::price::Prices;
+use crate::project::rows::Counters;
+
+/// Whether the store can be asked.
+#[derive(Clone)]
+pub enum StoreState {
+    /// Being opened, or its index being brought up to the journal.
+    Opening,
+    /// It can.
+    Ready(ccd_store::Reader),
+    /// It cannot, and why.
+    Failed(String),
+}
+
+/// What the writer shows to others.
+pub struct Shared {
+    /// The store.
+    pub state: watch::Sender<StoreState>,
+    /// Recent session states.
+    pub live: Live,
+    /// Ids of sessions that changed. Lagging readers lose nothing: they look at the session, not the message.
+    pub changed: broadcast::Sender<String>,
+    /// Damaged frames found when the journal was read.
+    pub damaged: AtomicU64,
+    /// Why the last write failed, until one succeeds.
+    pub error: Mutex<Option<String>>,
+    counters: Mutex<Counters>,
+}
+
+impl Shared {
+    /// Before anything is open.
+    #[must_use]
+    pub fn new(prices: Prices) -> Arc<Self> {
+        Arc::new(Shared {
+            state: watch::Sender::new(StoreState::Opening),
+            live: Live::new(prices),
+            changed: broadcast::Sender::new(1024),
+            damaged: AtomicU64::new(0),
+            error: Mutex::new(None),
+            counters: Mutex::default(),
+        })
+    }
+
+    /// The store's counters.
+    #[must_use]
+    pub fn counters(&self) -> Counters {
+        *self.counters.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(super) fn set_counters(&self, counters: Counters) {
+        *self.counters.lock().unwrap_or_else(PoisonError::into_inner) = counters;
+    }
+
+    /// Tells followers which sessions changed.
+    pub(super) fn tell(&self, sessions: Vec<String>) {
+        for session in sessions {
+            // Nobody follows: nobody is told.
+            let _ = self.changed.send(session);
+        }
+    }
+
+    pub(super) fn set_error(&self, error: Option<String>) {
+        *self.error.lock().unwrap_or_else(PoisonError::into_inner) = error;
+    }
+}
