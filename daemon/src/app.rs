@@ -10,6 +10,7 @@ use std::thread::JoinHandle;
 use std::time::Duration;
 
 use ccd_proto::paths::Layout;
+use hyper_util::client::proxy::matcher::Matcher;
 use tokio::net::{TcpListener, UnixListener};
 use tokio::sync::{Notify, Semaphore};
 use tokio_util::sync::CancellationToken;
@@ -41,6 +42,8 @@ pub struct Parts {
     pub reload: Reload,
     /// What is bound and locked.
     pub prepared: Prepared,
+    /// The HTTP proxies of the user's network.
+    pub proxies: Arc<Matcher>,
     /// Changes the log filter.
     pub log: LogHandle,
     /// Who keeps it running.
@@ -266,7 +269,7 @@ struct Listeners {
 
 /// Builds everything and starts the writer.
 fn wire(parts: Parts) -> Result<(Arc<Running>, Listeners, JoinHandle<()>), StartError> {
-    let Parts { layout, config, reload, prepared, log, manager, clock } = parts;
+    let Parts { layout, config, reload, prepared, proxies, log, manager, clock } = parts;
     let failed = |what: &str, e: &dyn std::fmt::Display| StartError::Process(format!("{what}: {e}"));
     let listeners = Listeners {
         proxy: TcpListener::from_std(prepared.proxy).map_err(|e| failed("proxy listener", &e))?,
@@ -275,7 +278,7 @@ fn wire(parts: Parts) -> Result<(Arc<Running>, Listeners, JoinHandle<()>), Start
         lock: prepared.lock,
     };
     let proxy_listen = listeners.proxy.local_addr().map_err(|e| failed("proxy listener", &e))?;
-    let client = upstream::client().map_err(|e| failed("TLS", &e))?;
+    let client = upstream::client(proxies).map_err(|e| failed("TLS", &e))?;
     let target = Target::new(&config.upstream)
         .ok_or_else(|| StartError::Process(format!("upstream {} is no base URL", config.upstream)))?;
 

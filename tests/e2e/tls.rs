@@ -1,9 +1,11 @@
 //! An upstream over TLS, with a certificate that the platform's trust roots vouch for, over HTTP/2 and HTTP/1.1.
 
 use std::convert::Infallible;
+use std::io::{Read, Write};
 use std::net::SocketAddr;
 use std::path::Path;
 use std::sync::Arc;
+use std::sync::mpsc::{Receiver, sync_channel};
 
 use bytes::Bytes;
 use ccd_proto::api::{ExchangeDetail, Reply};
@@ -84,6 +86,60 @@ fn upstream(mut tls: rustls::ServerConfig, protocol: &'static str) -> SocketAddr
         });
     });
     address
+}
+
+/// A proxy as a company's network has one: takes CONNECT, with a password, and passes bytes on. Returns its
+/// address and what it was asked for.
+fn company_proxy() -> (SocketAddr, Receiver<String>) {
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap();
+    let (tell, asked) = sync_channel(8);
+    std::thread::spawn(move || {
+        while let Ok((mut client, _)) = listener.accept() {
+            let mut head = Vec::new();
+            let mut byte = [0];
+            while !head.ends_with(b"\r\n\r\n") && client.read(&mut byte).is_ok_and(|n| n == 1) {
+                head.push(byte[0]);
+            }
+            let head = String::from_utf8(head).unwrap();
+            let to = head.split(' ').nth(1).unwrap_or("").to_owned();
+            tell.send(head).unwrap();
+            let mut upstream = std::net::TcpStream::connect(to.replace("localhost", "127.0.0.1")).unwrap();
+            client.write_all(b"HTTP/1.1 200 Connection established\r\n\r\n").unwrap();
+            let (mut from_client, mut to_upstream) =
+                (client.try_clone().unwrap(), upstream.try_clone().unwrap());
+            std::thread::spawn(move || std::io::copy(&mut from_client, &mut to_upstream));
+            std::thread::spawn(move || std::io::copy(&mut upstream, &mut client));
+        }
+    });
+    (address, asked)
+}
+
+#[test]
+fn the_proxy_of_the_network_is_used_by_connect_and_no_proxy_is_honoured() {
+    for (no_proxy, used) in [("example.org", true), ("localhost", false)] {
+        let scratch = tempfile::tempdir().unwrap();
+        let roots = scratch.path().join("roots.pem");
+        let upstream = upstream(certificate(&roots), "h2");
+        let (proxy, asked) = company_proxy();
+        let home = TestHome::new(&format!("https://localhost:{}", upstream.port()))
+            .with_env("SSL_CERT_FILE", &roots)
+            .with_env("HTTPS_PROXY", format!("http://user:secret@{proxy}"))
+            .with_env("NO_PROXY", no_proxy);
+        let _daemon = Daemon::start(&home);
+        let ours = Proxy::of(&home);
+        let mut client = ours.connect();
+        client.send(ours.request("POST", "/v1/messages", &[], BODY.as_bytes()));
+        assert_eq!(client.read_head().status(), 200, "{no_proxy}");
+        match asked.try_recv() {
+            Ok(head) => {
+                assert!(used, "{head}");
+                assert!(head.starts_with(&format!("CONNECT localhost:{} ", upstream.port())), "{head}");
+                assert!(head.to_ascii_lowercase().contains("proxy-authorization: basic"), "{head}");
+            }
+            Err(_) => assert!(!used, "the proxy was not asked"),
+        }
+    }
 }
 
 fn through(protocol: &'static str, trusted: bool) -> (TestHome, Daemon, u16, String, Vec<u8>) {

@@ -13,7 +13,7 @@ use crate::error::{CommandError, Result};
 use crate::exec::{Invocation, Outcome};
 
 /// Variables that the daemon must see as we do. A service manager does not hand our environment on.
-const HANDED_ON: [&str; 7] = [
+const HANDED_ON: [&str; 15] = [
     "CCD_HOME",
     "CCD_UPSTREAM",
     "CCD_PROXY_LISTEN",
@@ -21,6 +21,15 @@ const HANDED_ON: [&str; 7] = [
     "CCD_LOG",
     "XDG_CONFIG_HOME",
     "XDG_STATE_HOME",
+    // The way to the API: the network's proxy, and the roots that the machine's owner trusts.
+    "HTTPS_PROXY",
+    "https_proxy",
+    "ALL_PROXY",
+    "all_proxy",
+    "NO_PROXY",
+    "no_proxy",
+    "SSL_CERT_FILE",
+    "SSL_CERT_DIR",
 ];
 
 /// A service manager.

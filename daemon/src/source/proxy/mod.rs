@@ -4,6 +4,7 @@
 //! is buffered, nothing is altered but the hop-by-hop headers, the `Host`, and the path token in front of the
 //! path. The upstream is fixed; nothing in a request chooses it.
 
+pub mod dial;
 pub mod headers;
 pub mod respond;
 pub mod server;

@@ -12,9 +12,11 @@ use http::uri::{Authority, PathAndQuery, Scheme};
 use hyper_rustls::{ConfigBuilderExt, HttpsConnector, HttpsConnectorBuilder};
 use hyper_util::client::legacy::Client;
 use hyper_util::client::legacy::connect::HttpConnector;
+use hyper_util::client::proxy::matcher::Matcher;
 use hyper_util::rt::{TokioExecutor, TokioTimer};
 use rustls::ClientConfig;
 
+use super::dial::Dial;
 use super::tap::RequestBody;
 
 /// How long a TCP connection may take to be made.
@@ -28,7 +30,7 @@ const PING_EVERY: Duration = Duration::from_secs(15);
 const PING_PATIENCE: Duration = Duration::from_secs(10);
 
 /// The client to the API.
-pub type UpstreamClient = Client<HttpsConnector<HttpConnector>, RequestBody>;
+pub type UpstreamClient = Client<HttpsConnector<Dial>, RequestBody>;
 
 /// TLS with the platform's trust roots. A machine without any still reaches an upstream of plain HTTP; over
 /// TLS it gets errors that name the missing roots.
@@ -45,7 +47,7 @@ fn tls_config() -> Result<ClientConfig, rustls::Error> {
 }
 
 /// Builds the client.
-pub fn client() -> Result<UpstreamClient, rustls::Error> {
+pub fn client(proxies: Arc<Matcher>) -> Result<UpstreamClient, rustls::Error> {
     let mut tcp = HttpConnector::new();
     tcp.enforce_http(false);
     tcp.set_nodelay(true);
@@ -57,7 +59,7 @@ pub fn client() -> Result<UpstreamClient, rustls::Error> {
         .with_tls_config(tls_config()?)
         .https_or_http()
         .enable_all_versions()
-        .wrap_connector(tcp);
+        .wrap_connector(Dial::new(tcp, proxies));
     Ok(Client::builder(TokioExecutor::new())
         .pool_idle_timeout(IDLE)
         .pool_timer(TokioTimer::new())
