@@ -339,3 +339,20 @@ async fn followers_see_spans_come_and_change() {
     assert!(seen.iter().all(|s| s["kind"] == "tool"), "{seen:?}");
     daemon.stop().await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_store_that_could_not_be_opened_is_tried_again() {
+    let home = home();
+    std::fs::create_dir_all(home.path().join("state")).unwrap();
+    let in_the_way = home.path().join("state/store");
+    std::fs::write(&in_the_way, "in the way").unwrap();
+    let daemon = Daemon::start(home.path(), DEAD).await;
+    assert_eventually!(daemon.get("/v0/status").await["proxy"]["bypass"] == true, "shown");
+    std::fs::remove_file(&in_the_way).unwrap();
+    assert_eventually!(
+        daemon.get("/v0/status").await["proxy"]["bypass"] == false,
+        "opened without a restart"
+    );
+    assert_eq!(daemon.hook(1, &event("Stop", json!({}))).await, Status::Durable);
+    daemon.stop().await;
+}
