@@ -246,21 +246,10 @@ async fn a_stop_lets_streams_finish_and_records_them() {
     let home = home();
     let api = upstream(SLOW.to_vec(), Duration::from_millis(150)).await;
     let daemon = Daemon::start(home.path(), &format!("http://{api}")).await;
-    let (listen, token) = (daemon.app.proxy_listen, daemon.token.clone());
-    let stream = tokio::spawn(async move {
-        use tokio::io::{AsyncReadExt, AsyncWriteExt};
-        let mut s = tokio::net::TcpStream::connect(listen).await.unwrap();
-        let raw = format!(
-            "POST /{token}/v1/messages HTTP/1.1\r\nHost: {listen}\r\nContent-Length: 2\r\nConnection: close\r\n\r\n{{}}"
-        );
-        s.write_all(raw.as_bytes()).await.unwrap();
-        let mut all = String::new();
-        s.read_to_string(&mut all).await.unwrap();
-        all
-    });
+    let stream = daemon.streamed();
     assert_eventually!(daemon.get("/v0/status").await["proxy"]["in_flight"] == 1, "under way");
     daemon.stop().await;
-    assert!(stream.await.unwrap().contains("message_stop"), "whole");
+    assert!(String::from_utf8_lossy(&stream.await.unwrap()).contains("message_stop"), "whole");
     let daemon = Daemon::start(home.path(), DEAD).await;
     let shown = daemon.get("/v0/exchanges").await;
     assert_eq!(shown["exchanges"][0]["complete"], true, "{shown}");
@@ -272,19 +261,7 @@ async fn a_stop_at_once_cuts_streams_and_records_how_far_they_came() {
     let home = home();
     let api = upstream(SLOW.to_vec(), Duration::from_millis(700)).await;
     let daemon = Daemon::start(home.path(), &format!("http://{api}")).await;
-    let (listen, token) = (daemon.app.proxy_listen, daemon.token.clone());
-    let stream = tokio::spawn(async move {
-        use tokio::io::{AsyncReadExt, AsyncWriteExt};
-        let mut s = tokio::net::TcpStream::connect(listen).await.unwrap();
-        let raw = format!(
-            "POST /{token}/v1/messages HTTP/1.1\r\nHost: {listen}\r\nContent-Length: 2\r\nConnection: close\r\n\r\n{{}}"
-        );
-        s.write_all(raw.as_bytes()).await.unwrap();
-        let mut all = Vec::new();
-        // Cut, however the system says it.
-        let _ = s.read_to_end(&mut all).await;
-        all
-    });
+    let stream = daemon.streamed();
     assert_eventually!(daemon.get("/v0/status").await["proxy"]["in_flight"] == 1, "under way");
     daemon.app.stop(true);
     daemon.ended().await;

@@ -128,6 +128,21 @@ impl Daemon {
         self.proxy(&raw).await
     }
 
+    /// A request under way, and all that comes back until its connection ends, however it ends.
+    pub(crate) fn streamed(&self) -> JoinHandle<Vec<u8>> {
+        let (listen, token) = (self.app.proxy_listen, self.token.clone());
+        tokio::spawn(async move {
+            let mut s = TcpStream::connect(listen).await.unwrap();
+            let raw = format!(
+                "POST /{token}/v1/messages HTTP/1.1\r\nHost: {listen}\r\nContent-Length: 2\r\nConnection: close\r\n\r\n{{}}"
+            );
+            s.write_all(raw.as_bytes()).await.unwrap();
+            let mut all = Vec::new();
+            let _ = s.read_to_end(&mut all).await;
+            all
+        })
+    }
+
     /// Hands a hook event in as the shim does.
     pub(crate) async fn hook(&self, arrived_ns: u64, body: &Value) -> Status {
         let mut s = UnixStream::connect(self.app.layout.hook_socket()).await.unwrap();

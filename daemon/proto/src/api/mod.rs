@@ -24,9 +24,17 @@
 //! Times are RFC 3339 in UTC with microseconds; money is integer micro-dollars beside a display string.
 //! Readers ignore fields that they do not know.
 
-use std::collections::BTreeMap;
+mod exchanges;
+mod status;
+mod usage;
 
 use serde::{Deserialize, Serialize};
+
+pub use self::exchanges::{Exchange, ExchangeDetail, Exchanges, StreamEvent};
+pub use self::status::{
+    CaptureStatus, DaemonStatus, DetectionStatus, HookStatus, ProxyStatus, Status, StoreStatus, WebStatus,
+};
+pub use self::usage::{Usage, UsageRow};
 
 /// Any reply: `schema_version`, then the reply's own fields.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -108,133 +116,6 @@ impl std::ops::AddAssign for Tokens {
         self.cache_write_5m += o.cache_write_5m;
         self.cache_write_1h += o.cache_write_1h;
     }
-}
-
-/// `GET /v0/status`.
-#[derive(Clone, Debug, Default, Serialize, Deserialize)]
-#[serde(default)]
-pub struct Status {
-    /// The process.
-    pub daemon: DaemonStatus,
-    /// The API proxy.
-    pub proxy: ProxyStatus,
-    /// The web UI's door.
-    pub web: WebStatus,
-    /// Hook events.
-    pub hooks: HookStatus,
-    /// The store.
-    pub store: StoreStatus,
-    /// What could not be captured.
-    pub capture: CaptureStatus,
-    /// Detections.
-    pub detections: DetectionStatus,
-}
-
-/// The daemon's process.
-#[derive(Clone, Debug, Default, Serialize, Deserialize)]
-#[serde(default)]
-pub struct DaemonStatus {
-    /// False only where `ccctl` itself says so.
-    pub running: bool,
-    /// Process id.
-    pub pid: u32,
-    /// Version of the running build.
-    pub version: String,
-    /// Seconds since it began to serve.
-    pub uptime_s: u64,
-    /// Who keeps it running: `systemd`, `launchd`, `daemonized` or `foreground`.
-    pub manager: String,
-    /// Resident memory in bytes.
-    pub rss_bytes: u64,
-    /// `serving`, `draining` or `retiring`.
-    pub state: String,
-    /// The log filter in force.
-    pub log: String,
-    /// Why the configuration file in place is not in force, if it is not.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub config_error: Option<String>,
-}
-
-/// The API proxy.
-#[derive(Clone, Debug, Default, Serialize, Deserialize)]
-#[serde(default)]
-pub struct ProxyStatus {
-    /// `address:port` that it answers on.
-    pub listen: String,
-    /// Where requests go, without credentials.
-    pub upstream: String,
-    /// Requests under way.
-    pub in_flight: u64,
-    /// Exchanges captured, since ever.
-    pub exchanges: u64,
-    /// Exchanges that ended in an error of the connection to upstream, since start.
-    pub errors: u64,
-    /// True while requests are relayed without being captured.
-    pub bypass: bool,
-    /// The last error of the connection to upstream.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub last_error: Option<String>,
-}
-
-/// The web UI's door.
-#[derive(Clone, Debug, Default, Serialize, Deserialize)]
-#[serde(default)]
-pub struct WebStatus {
-    /// `address:port`, or null while there is none.
-    pub listen: Option<String>,
-}
-
-/// Hook events.
-#[derive(Clone, Debug, Default, Serialize, Deserialize)]
-#[serde(default)]
-pub struct HookStatus {
-    /// Whether Claude Code's hooks call `cc-hook` (answered by `ccctl`, which reads Claude Code's files).
-    pub installed: bool,
-    /// Events recorded, since ever.
-    pub events: u64,
-    /// Events waiting in the spool.
-    pub spooled: u64,
-    /// Spool files that are no event frames, set aside.
-    pub rejected: u64,
-}
-
-/// The store.
-#[derive(Clone, Debug, Default, Serialize, Deserialize)]
-#[serde(default)]
-pub struct StoreStatus {
-    /// Its directory.
-    pub path: String,
-    /// Bytes on disk.
-    pub bytes: u64,
-    /// Records.
-    pub records: u64,
-    /// Sessions.
-    pub sessions: u64,
-    /// Damaged frames found.
-    pub damaged: u64,
-    /// Why the store takes nothing, if it does not.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub error: Option<String>,
-}
-
-/// What could not be captured.
-#[derive(Clone, Debug, Default, Serialize, Deserialize)]
-#[serde(default)]
-pub struct CaptureStatus {
-    /// Exchanges or bodies not captured, since start.
-    pub dropped: u64,
-    /// Exchanges recorded with less than their whole bytes, since ever.
-    pub gaps: u64,
-    /// Bytes waiting to be written.
-    pub queue_bytes: u64,
-}
-
-/// Detections.
-#[derive(Clone, Debug, Default, Serialize, Deserialize)]
-#[serde(default)]
-pub struct DetectionStatus {
-    /// Open ones.
-    pub open: u64,
 }
 
 /// `GET /v0/sessions`.
@@ -436,100 +317,6 @@ pub struct Reasoning {
     pub text: Option<String>,
 }
 
-/// `GET /v0/exchanges`.
-#[derive(Clone, Debug, Default, Serialize, Deserialize)]
-pub struct Exchanges {
-    /// Newest first.
-    pub exchanges: Vec<Exchange>,
-}
-
-/// One HTTP request to the API and its response.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
-#[serde(default)]
-pub struct Exchange {
-    /// Our id: a UUID that sorts by time.
-    pub exchange_id: String,
-    /// The session, as the client's header names it.
-    pub session_id: Option<String>,
-    /// The subagent, as the client's header names it.
-    pub agent_id: Option<String>,
-    /// HTTP method.
-    pub method: String,
-    /// Path and query, as sent upstream.
-    pub path: String,
-    /// HTTP status that the client received; null where it received none.
-    pub status: Option<u16>,
-    /// The API's `request-id`.
-    pub request_id: Option<String>,
-    /// The API's message id.
-    pub message_id: Option<String>,
-    /// The model that answered, else the one asked for.
-    pub model: Option<String>,
-    /// `main`, `subagent`, `title`, `compaction`, `count_tokens`, `web_search`, `side` or `other`.
-    pub purpose: String,
-    /// When the request arrived.
-    pub started_at: String,
-    /// Until the response's first body byte.
-    pub ttfb_ms: Option<u64>,
-    /// Until the end.
-    pub duration_ms: u64,
-    /// Bytes of the request's body.
-    pub request_bytes: u64,
-    /// Bytes of the response's body.
-    pub response_bytes: u64,
-    /// Whether the response came to its proper end and was captured whole.
-    pub complete: bool,
-    /// Whether it was streamed.
-    pub stream: bool,
-    /// Why the model stopped.
-    pub stop_reason: Option<String>,
-    /// What went wrong: the API's error, or the connection's.
-    pub error: Option<String>,
-    /// Tokens; null where the response told none.
-    pub tokens: Option<Tokens>,
-    /// Cost in micro-dollars; null where it could not be priced.
-    pub cost_usd_micros: Option<i64>,
-    /// Cost for people: `$0.0123`, `unpriced`, or empty where there is nothing to price.
-    pub cost: String,
-    /// Thinking.
-    pub reasoning: Reasoning,
-}
-
-/// `GET /v0/exchanges/ID`.
-#[derive(Clone, Debug, Default, Serialize, Deserialize)]
-#[serde(default)]
-pub struct ExchangeDetail {
-    /// The exchange.
-    pub exchange: Exchange,
-    /// Request headers in order, credentials left out.
-    pub request_headers: Vec<(String, String)>,
-    /// Response headers in order, cookies left out.
-    pub response_headers: Vec<(String, String)>,
-    /// Response trailers.
-    pub response_trailers: Vec<(String, String)>,
-    /// HTTP version that the client spoke, and that upstream spoke.
-    pub http: (String, String),
-    /// Bytes of each body that were kept, where that is less than what went by.
-    pub request_kept: Option<u64>,
-    /// As above.
-    pub response_kept: Option<u64>,
-    /// The response put together: the API's message with its content blocks.
-    pub message: Option<serde_json::Value>,
-    /// Each event of a stream: its type and when it arrived, microseconds after the request.
-    pub events: Vec<StreamEvent>,
-}
-
-/// One event of a streamed response.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct StreamEvent {
-    /// The event's type.
-    pub event: String,
-    /// Microseconds after the request's arrival.
-    pub at_us: u64,
-    /// Bytes of the event.
-    pub bytes: u64,
-}
-
 /// `GET /v0/show/ID`: one thing in full.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 #[serde(default)]
@@ -554,45 +341,6 @@ pub struct Shown {
     /// A turn's spans.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub spans: Vec<Span>,
-}
-
-/// `GET /v0/usage`.
-#[derive(Clone, Debug, Default, Serialize, Deserialize)]
-#[serde(default)]
-pub struct Usage {
-    /// Start of the range; null: since ever.
-    pub since: Option<String>,
-    /// End of the range (exclusive); null: now.
-    pub until: Option<String>,
-    /// Time zone that days are cut in.
-    pub timezone: String,
-    /// What rows are cut by: `total`, `daily`, `weekly`, `monthly`, `session` or `blocks`.
-    pub period: String,
-    /// Further keys, in order.
-    pub by: Vec<String>,
-    /// The sum of all rows.
-    pub totals: UsageRow,
-    /// In order of their keys.
-    pub rows: Vec<UsageRow>,
-    /// Models called that have no price, and are in no cost.
-    pub unpriced_models: Vec<String>,
-}
-
-/// Tokens and cost of one key.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
-#[serde(default)]
-pub struct UsageRow {
-    /// What this row is about, e.g. `{"date":"2026-11-20","model":"…"}`; empty in `totals`.
-    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
-    pub key: BTreeMap<String, String>,
-    /// Tokens.
-    pub tokens: Tokens,
-    /// Cost in micro-dollars; null where nothing could be priced.
-    pub cost_usd_micros: Option<i64>,
-    /// Cost for people.
-    pub cost: String,
-    /// Exchanges with usage. Grouped by tool, an exchange that called several counts at each.
-    pub exchanges: u64,
 }
 
 /// Micro-dollars for people: cents where that says enough, more digits below a dollar.

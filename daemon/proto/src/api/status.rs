@@ -1,0 +1,130 @@
+//! `status`: the daemon, the proxy, the hooks, the store. Fields may be added, never renamed.
+
+use serde::{Deserialize, Serialize};
+
+/// `GET /v0/status`.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Status {
+    /// The process.
+    pub daemon: DaemonStatus,
+    /// The API proxy.
+    pub proxy: ProxyStatus,
+    /// The web UI's door.
+    pub web: WebStatus,
+    /// Hook events.
+    pub hooks: HookStatus,
+    /// The store.
+    pub store: StoreStatus,
+    /// What could not be captured.
+    pub capture: CaptureStatus,
+    /// Detections.
+    pub detections: DetectionStatus,
+}
+
+/// The daemon's process.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+#[serde(default)]
+pub struct DaemonStatus {
+    /// False only where `ccctl` itself says so.
+    pub running: bool,
+    /// Process id.
+    pub pid: u32,
+    /// Version of the running build.
+    pub version: String,
+    /// Seconds since it began to serve.
+    pub uptime_s: u64,
+    /// Who keeps it running: `systemd`, `launchd`, `daemonized` or `foreground`.
+    pub manager: String,
+    /// Resident memory in bytes.
+    pub rss_bytes: u64,
+    /// `serving`, `draining` or `retiring`.
+    pub state: String,
+    /// The log filter in force.
+    pub log: String,
+    /// Why the configuration file in place is not in force, if it is not.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub config_error: Option<String>,
+}
+
+/// The API proxy.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+#[serde(default)]
+pub struct ProxyStatus {
+    /// `address:port` that it answers on.
+    pub listen: String,
+    /// Where requests go, without credentials.
+    pub upstream: String,
+    /// Requests under way.
+    pub in_flight: u64,
+    /// Exchanges captured, since ever.
+    pub exchanges: u64,
+    /// Exchanges that ended in an error of the connection to upstream, since start.
+    pub errors: u64,
+    /// True while requests are relayed without being captured.
+    pub bypass: bool,
+    /// The last error of the connection to upstream.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub last_error: Option<String>,
+}
+
+/// The web UI's door.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+#[serde(default)]
+pub struct WebStatus {
+    /// `address:port`, or null while there is none.
+    pub listen: Option<String>,
+}
+
+/// Hook events.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+#[serde(default)]
+pub struct HookStatus {
+    /// Whether Claude Code's hooks call `cc-hook` (answered by `ccctl`, which reads Claude Code's files).
+    pub installed: bool,
+    /// Events recorded, since ever.
+    pub events: u64,
+    /// Events waiting in the spool.
+    pub spooled: u64,
+    /// Spool files that are no event frames, set aside.
+    pub rejected: u64,
+}
+
+/// The store.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+#[serde(default)]
+pub struct StoreStatus {
+    /// Its directory.
+    pub path: String,
+    /// Bytes on disk.
+    pub bytes: u64,
+    /// Records.
+    pub records: u64,
+    /// Sessions.
+    pub sessions: u64,
+    /// Damaged frames found.
+    pub damaged: u64,
+    /// Why the store takes nothing, if it does not.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub error: Option<String>,
+}
+
+/// What could not be captured.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+#[serde(default)]
+pub struct CaptureStatus {
+    /// Exchanges or bodies not captured, since start.
+    pub dropped: u64,
+    /// Exchanges recorded with less than their whole bytes, since ever.
+    pub gaps: u64,
+    /// Bytes waiting to be written.
+    pub queue_bytes: u64,
+}
+
+/// Detections.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+#[serde(default)]
+pub struct DetectionStatus {
+    /// Open ones.
+    pub open: u64,
+}
