@@ -56,7 +56,9 @@ const LATER: [(Version, &str); 3] = [
 /// How long the client waits for `cc-hook`, in seconds. It takes milliseconds, and bounds itself.
 const TIMEOUT_S: u32 = 10;
 
-const ABOUT_PLUGIN: &str = "The flight recorder for Claude Code: hands its events to the local daemon ccd";
+/// What our `plugin.json` says of itself: by this it is known again.
+pub const ABOUT_PLUGIN: &str =
+    "The flight recorder for Claude Code: hands its events to the local daemon ccd";
 const ABOUT_HOOKS: &str =
     "Written by `ccctl install` for the installed version; removed by `ccctl uninstall`";
 

@@ -154,7 +154,7 @@ impl Printer {
             return;
         }
         let head = paint(self.err_colour, Tone::Warn, "warning:");
-        self.note(format!("{head} {}", text.as_ref()));
+        self.note(format!("{head} {}", visible(text.as_ref())));
     }
 
     /// A line of progress that the next one replaces; only where somebody watches.

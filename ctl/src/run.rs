@@ -5,9 +5,12 @@
 //! that signals, the terminal and the exit code are its own.
 
 use std::ffi::{OsStr, OsString};
+use std::fs::OpenOptions;
+use std::io::Write;
 use std::os::unix::ffi::OsStrExt;
+use std::os::unix::fs::OpenOptionsExt;
 use std::os::unix::process::CommandExt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use ccd_proto::api::Status;
@@ -41,12 +44,14 @@ pub fn run(env: &Env, out: &mut Printer, args: &RunArgs) -> Result<()> {
 /// The user's arguments, with `--settings` taken out of them.
 struct Given {
     args: Vec<OsString>,
+    /// Where among `args` their `--settings` stood: an option before it may take any number of values.
+    at: usize,
     settings: Map<String, Value>,
 }
 
 impl Given {
     fn take(env: &Env, args: &[OsString]) -> Result<Self> {
-        let mut given = Given { args: Vec::new(), settings: Map::new() };
+        let mut given = Given { args: Vec::new(), at: 0, settings: Map::new() };
         let mut last = None;
         let mut rest = args.iter();
         while let Some(arg) = rest.next() {
@@ -58,8 +63,10 @@ impl Given {
                     CommandError::usage("--settings needs a value: a file or a JSON object")
                 })?;
                 last = Some(value.clone());
+                given.at = given.args.len();
             } else if let Some(value) = arg.as_bytes().strip_prefix(b"--settings=") {
                 last = Some(OsStr::from_bytes(value).to_owned());
+                given.at = given.args.len();
             } else {
                 given.args.push(arg.clone());
             }
@@ -181,12 +188,36 @@ fn arguments(
     }
     let mut settings = given.settings;
     settings::merge_value(&mut settings, &wanted);
-    let mut arguments = vec!["--settings".into(), Value::Object(settings).to_string().into()];
+    let file = settings_file(env, &Value::Object(settings))?;
+    let mut arguments = given.args;
+    let mut ours: Vec<OsString> = vec!["--settings".into(), file.into()];
     if thinking {
-        arguments.extend(["--thinking-display".into(), "summarized".into()]);
+        ours.extend(["--thinking-display".into(), "summarized".into()]);
     }
-    arguments.extend(given.args);
+    arguments.splice(given.at..given.at, ours);
     Ok(arguments)
+}
+
+/// Puts the settings into a private file of this run: arguments can be read by every user of the machine, and the
+/// settings hold the path token. The client takes our place and keeps our process id, so files of processes that
+/// are gone are taken away by the next run.
+fn settings_file(env: &Env, settings: &Value) -> Result<PathBuf> {
+    let dir = &env.layout.run_dir;
+    let failed = |e: std::io::Error| CommandError::failed(format!("the session's settings: {e}"));
+    for entry in fs_err::read_dir(dir).map_err(failed)?.flatten() {
+        let name = entry.file_name();
+        let pid = name.to_str().and_then(|n| n.strip_prefix("run-")?.strip_suffix(".json")?.parse().ok());
+        let Some(pid) = pid.and_then(rustix::process::Pid::from_raw) else { continue };
+        if rustix::process::test_kill_process(pid).is_err() {
+            // Another run may have been quicker.
+            let _ = fs_err::remove_file(entry.path());
+        }
+    }
+    let path = dir.join(format!("run-{}.json", std::process::id()));
+    let _ = fs_err::remove_file(&path);
+    let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&path).map_err(failed)?;
+    file.write_all(settings.to_string().as_bytes()).map_err(failed)?;
+    Ok(path)
 }
 
 #[cfg(test)]
@@ -206,10 +237,14 @@ mod tests {
         let args: Vec<OsString> = args.iter().map(Into::into).collect();
         let given = Given::take(env, &args).unwrap();
         let hooks = (!has_hooks(env, &given)).then(|| Hooks::new(env, None).unwrap());
+        std::fs::create_dir_all(&env.layout.run_dir).unwrap();
         let built = arguments(env, thinking, given, &status(), hooks).unwrap();
-        let text: Vec<_> = built.into_iter().map(|a| a.into_string().unwrap()).collect();
-        assert_eq!(text[0], "--settings");
-        (serde_json::from_str(&text[1]).unwrap(), text[2..].to_vec())
+        let mut text: Vec<_> = built.into_iter().map(|a| a.into_string().unwrap()).collect();
+        let end = text.iter().position(|a| a == "--").unwrap_or(text.len());
+        let at = text[..end].iter().position(|a| a == "--settings").unwrap();
+        let file = text.drain(at..at + 2).next_back().unwrap();
+        assert!(Path::new(&file).starts_with(&env.layout.run_dir), "private: {file}");
+        (serde_json::from_slice(&std::fs::read(file).unwrap()).unwrap(), text)
     }
 
     #[test]
@@ -238,8 +273,18 @@ mod tests {
             assert!(settings["env"][BASE_URL].is_string());
             assert_eq!(settings["hooks"]["Stop"].as_array().unwrap().len(), 2);
             assert_eq!(settings[THINKING], true);
-            assert_eq!(rest, ["--thinking-display", "summarized", "-p", "hi"]);
+            assert_eq!(rest, ["-p", "--thinking-display", "summarized", "hi"]);
         }
+        let args = ["-p", "--allowedTools", "Bash", "--settings", "s.json", "hi"];
+        let env = home.env();
+        std::fs::create_dir_all(&env.layout.run_dir).unwrap();
+        let given = Given::take(&env, &args.map(OsString::from)).unwrap();
+        let whole = arguments(&env, false, given, &status(), None).unwrap();
+        assert_eq!(
+            whole[3], "--settings",
+            "an option with any number of values ends where the user ended it"
+        );
+        assert_eq!(whole[5], "hi");
         let (_, rest) = built(&home.env(), false, &["--", "--settings", "not ours"]);
         assert_eq!(rest, ["--", "--settings", "not ours"]);
         let wrong = |args: &[&str]| {

@@ -83,8 +83,15 @@ fn claude_files<'a>(
         files.map(|change| change.path.clone()).filter(|path| Some(path) != unit.as_ref()).collect()
     };
     let settings = of(&journal, FileKind::Settings);
+    // One file that cannot be taken back must not keep the others as they are.
+    let mut failed = None;
     for path in settings.into_iter().chain(of(&journal, FileKind::Own)) {
-        undo(&mut journal, &path, report)?;
+        if let Err(error) = undo(&mut journal, &path, report) {
+            match failed {
+                None => failed = Some(error),
+                Some(_) => out.warn(&error.message),
+            }
+        }
     }
     if let Some(change) = journal.manifest.service.clone() {
         let manager = service::named(env, &change.manager);
@@ -102,6 +109,10 @@ fn claude_files<'a>(
         }
         journal.manifest.service = None;
         journal.save()?;
+    }
+    if let Some(error) = failed {
+        journal.save()?;
+        return Err(error);
     }
     Ok(journal)
 }

@@ -16,7 +16,7 @@ use crate::env::Env;
 use crate::error::{CommandError, Result};
 use crate::files;
 use crate::manifest::{FileKind, hash};
-use crate::plugin::{self, Hooks};
+use crate::plugin::{self, ABOUT_PLUGIN, Hooks};
 use crate::settings::{self, BASE_URL, Document, THINKING, Wanted, Written, hooks};
 
 /// What is to be done.
@@ -147,7 +147,9 @@ impl Plan {
             }
         }
         let shell = || env.text(BASE_URL).filter(|url| !env.is_our_url(url) && !is_anothers(url));
-        Ok(found.map(|(url, _)| url).or_else(shell))
+        // Asked again from a shell, or from within Claude Code, that does not name it: it holds all the same.
+        let before = || journal.manifest.upstream.clone();
+        Ok(found.map(|(url, _)| url).or_else(shell).or_else(before))
     }
 
     /// The change to the daemon's configuration.
@@ -271,7 +273,7 @@ pub(crate) fn own(journal: &Journal<'_>, path: &Path, content: &[u8]) -> Result<
 fn is_recognised(path: &Path, bytes: &[u8]) -> bool {
     let Ok(document) = Document::read(bytes) else { return false };
     match path.file_name().and_then(OsStr::to_str) {
-        Some("plugin.json") => document.value().get("name").is_some_and(|name| name == "ccd"),
+        Some("plugin.json") => document.value().get("description").is_some_and(|text| text == ABOUT_PLUGIN),
         Some("hooks.json") => hooks::ours(document.value()).next().is_some(),
         _ => false,
     }

@@ -206,6 +206,34 @@ fn a_base_url_of_the_user_becomes_our_upstream_and_comes_back() {
 }
 
 #[test]
+fn an_upstream_that_the_shell_named_holds_when_it_names_none_any_more() {
+    let home = home();
+    let (_daemon, _) = daemon(&home, "https://gw.example/v");
+    let home = home.var("ANTHROPIC_BASE_URL", "https://gw.example/v");
+    install(&home.env_with(programs), &InstallArgs::default()).unwrap();
+    let configured = home.read("ccd/config.toml").unwrap();
+    assert!(configured.contains("https://gw.example/v"));
+    let home = home.var("ANTHROPIC_BASE_URL", "");
+    install(&home.env_with(programs), &InstallArgs::default()).unwrap();
+    assert_eq!(home.read("ccd/config.toml").unwrap(), configured, "the key of the gateway goes nowhere else");
+    uninstall(&home.env_with(programs));
+    assert_eq!(home.read("ccd/config.toml"), None);
+}
+
+#[test]
+fn a_hook_of_the_users_that_is_called_like_ours_is_not_ours() {
+    let home = home();
+    let text = r#"{"hooks":{"Stop":[{"hooks":[{"type":"command","command":"~/bin/cc-hook"}]}]}}"#;
+    home.write(".claude/settings.json", text);
+    let (_daemon, _) = daemon(&home, "https://api.anthropic.com");
+    let env = home.env_with(programs);
+    install(&env, &InstallArgs::default()).unwrap();
+    assert!(home.read(".claude/settings.json").unwrap().contains("~/bin/cc-hook"));
+    uninstall(&env);
+    assert_eq!(home.read(".claude/settings.json").unwrap(), text);
+}
+
+#[test]
 fn an_upstream_that_does_not_come_into_force_is_a_failure() {
     let home = home().var("CCD_UPSTREAM", "");
     home.write(".claude/settings.json", r#"{"env": {"ANTHROPIC_BASE_URL": "https://gw.example"}}"#);

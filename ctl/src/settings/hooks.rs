@@ -1,5 +1,6 @@
-//! Hook entries in a settings value: ours are known by a command that ends in `/cc-hook`, because the client
-//! drops every field it does not know when it rewrites the file.
+//! Hook entries in a settings value: ours are known by their command and arguments, because the client drops every
+//! field it does not know when it rewrites the file. A hook of the user's that happens to be called `cc-hook` is
+//! not ours.
 
 use serde_json::{Map, Value};
 
@@ -8,7 +9,11 @@ use crate::plugin::Hooks;
 /// Whether a hook entry is one of ours.
 #[must_use]
 pub fn is_ours(handler: &Value) -> bool {
-    handler.get("command").and_then(Value::as_str).is_some_and(|command| command.ends_with("/cc-hook"))
+    let command = handler.get("command").and_then(Value::as_str).unwrap_or("");
+    let args = handler.get("args").and_then(Value::as_array).map_or(&[][..], Vec::as_slice);
+    // Always both of them: the hook socket, then the spool.
+    let [Value::String(socket), Value::String(_)] = args else { return false };
+    command.ends_with("/cc-hook") && socket.ends_with("/hook.sock")
 }
 
 /// Every hook entry of ours: its event, and the entry.

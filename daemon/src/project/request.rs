@@ -197,6 +197,7 @@ pub fn content_text(content: &Value) -> String {
 pub fn is_denial(text: &str) -> bool {
     text.starts_with("The user doesn't want to proceed with this tool use")
         || text.contains("you haven't granted it yet")
+        || (text.len() < 200 && text.contains(" requires approval"))
         || ((text.starts_with("Permission to use ") || text.starts_with("Permission for this "))
             && text.contains(" has been denied"))
 }
@@ -283,6 +284,7 @@ mod tests {
     fn denials_are_told_from_failures() {
         assert!(is_denial("Claude requested permissions to use Bash, but you haven't granted it yet."));
         assert!(is_denial("The user doesn't want to proceed with this tool use. The tool use was rejected"));
+        assert!(is_denial("This command requires approval"));
         assert!(!is_denial("cat: x: Permission denied"));
     }
 
