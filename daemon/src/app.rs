@@ -171,6 +171,11 @@ impl Running {
 
     /// Puts a changed configuration in force; a wrong one is shown and leaves the old one as it is.
     fn reload(&self) {
+        if self.state.load(Ordering::Relaxed) == RETIRING {
+            // Uninstalling takes the upstream out of the file; sessions that still hold our URL, and their keys, go
+            // where they went before.
+            return;
+        }
         let new = match (self.reload)() {
             Ok(new) => new,
             Err(error) => {

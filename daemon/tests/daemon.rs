@@ -288,6 +288,22 @@ async fn a_retiring_daemon_answers_and_ends_by_itself() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_retiring_daemon_keeps_its_upstream() {
+    let home = home();
+    std::fs::write(home.path().join("config.toml"), "upstream = \"http://127.0.0.1:9/gateway\"\n").unwrap();
+    let daemon = Daemon::start(home.path(), "").await;
+    assert_eq!(daemon.api("POST /v0/retire").await.0, 200);
+    std::fs::remove_file(&daemon.app.layout.config_file).unwrap();
+    std::fs::write(&daemon.app.layout.config_file, "upstream = \"https://api.anthropic.com\"\n").unwrap();
+    // Nothing tells of a change that is rightly not taken up: looked at for longer than a reload takes.
+    for _ in 0..40 {
+        assert_eq!(daemon.get("/v0/status").await["proxy"]["upstream"], "http://127.0.0.1:9/gateway");
+        tokio::time::sleep(std::time::Duration::from_millis(10)).await;
+    }
+    daemon.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn followers_see_spans_come_and_change() {
     use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader};
     let home = home();
