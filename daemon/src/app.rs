@@ -1,7 +1,7 @@
 //! The daemon, running: everything wired together, and how it ends.
 //!
-//! Stopping: no new connections, streams in flight finish (as long as the configuration allows), what they
-//! brought is written, the control socket goes last, so that `ccctl` can watch all of it.
+//! Stopping: streams in flight finish (as long as the configuration allows) while whoever comes meanwhile is still
+//! answered, what they brought is written, the control socket goes last, so that `ccctl` can watch all of it.
 
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicU8, Ordering};
