@@ -87,7 +87,7 @@ pub(crate) fn put(
 ) -> Result<BlobRef> {
     let blob = BlobRef { id: hash(body), len: body.len() as u64 };
     let is_known =
-        || known(shared.locate_recipe(&blob.id)).is_some() || known(shared.locate_piece(&blob.id)).is_some();
+        || known(shared.known_recipe(&blob.id)).is_some() || known(shared.known_piece(&blob.id)).is_some();
     if body.is_empty() || is_known() {
         return Ok(blob);
     }
@@ -149,7 +149,7 @@ impl Put<'_> {
                 Some(piece) if piece.hash == hash => Some(piece.at),
                 _ => match new.get(&hash) {
                     Some(at) => Some(*at),
-                    None => known(self.shared.locate_piece(&hash)),
+                    None => known(self.shared.known_piece(&hash)),
                 },
             };
             let at = match known {
@@ -192,7 +192,7 @@ impl Put<'_> {
                 raw: Vec::new(),
             },
         };
-        let meta = BlockMetaV1 { pieces: block.pieces, recipe };
+        let meta = BlockMetaV1 { pieces: block.pieces, recipe, former: Vec::new() };
         let group = self.writer.write(block.at, &meta, &block.raw, self.group)?;
         self.group = group.or(self.group);
         let mut pending = write(&self.shared.pending);

@@ -20,7 +20,7 @@ use serde::{Deserialize, Serialize};
 use crate::codec;
 use crate::error::Result;
 use crate::frame::{Place, place_crc, u32_at};
-use crate::recipe::RecipeV1;
+use crate::recipe::{BlockAt, RecipeV1};
 
 const MAGIC: [u8; 4] = [0xCC, 0xD1, 0xB1, 0x0C];
 /// The block header's length.
@@ -38,6 +38,8 @@ pub(crate) struct BlockMetaV1 {
     pub(crate) pieces: Vec<u32>,
     /// How to put a body together, if it is more than one piece.
     pub(crate) recipe: Option<RecipeV1>,
+    /// Blocks that this one stands for, since their packs were let go: the same pieces, the same recipe.
+    pub(crate) former: Vec<BlockAt>,
 }
 
 /// A block's header.

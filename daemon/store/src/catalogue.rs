@@ -30,12 +30,15 @@ pub(crate) fn write<T: ?Sized>(lock: &RwLock<T>) -> RwLockWriteGuard<'_, T> {
 }
 
 /// What is known of a file.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Entry {
     /// How many bytes count. Fewer than the file has, if the rest is in doubt.
     pub(crate) len: u64,
     /// Segments: the first sequence number that can be in it, 0 if not known.
     pub(crate) first_seq: u64,
+    /// Segments: when the first and the newest record in it happened, 0 if not known.
+    pub(crate) first_ns: u64,
+    pub(crate) newest_ns: u64,
 }
 
 /// The files of one kind.
@@ -59,14 +62,14 @@ impl Catalogue {
     pub(crate) fn path(&self, number: u32) -> PathBuf {
         match self.kind {
             FileKind::Segment => self.dir.join(format!("{number:08}.log")),
-            FileKind::Pack => self.dir.join(format!("{number:06}.pack")),
+            FileKind::Pack | FileKind::Manifest => self.dir.join(format!("{number:06}.pack")),
         }
     }
 
     pub(crate) fn suffix(&self) -> &'static str {
         match self.kind {
             FileKind::Segment => ".log",
-            FileKind::Pack => ".pack",
+            FileKind::Pack | FileKind::Manifest => ".pack",
         }
     }
 
@@ -75,10 +78,24 @@ impl Catalogue {
         write(&self.files).insert(number, entry);
     }
 
+    /// Forgets a file that was let go of, and closes it.
+    pub(crate) fn withdraw(&self, number: u32) {
+        write(&self.files).remove(&number);
+        lock(&self.open).retain(|(other, _)| *other != number);
+        lock(&self.damage).retain(|damage| damage.file != self.kind || damage.number != number);
+    }
+
     /// Publishes a new length of a known file.
     pub(crate) fn publish_len(&self, number: u32, len: u64) {
         if let Some(entry) = write(&self.files).get_mut(&number) {
             entry.len = len;
+        }
+    }
+
+    /// Publishes a newer record's time.
+    pub(crate) fn publish_newest(&self, number: u32, newest_ns: u64) {
+        if let Some(entry) = write(&self.files).get_mut(&number) {
+            entry.newest_ns = entry.newest_ns.max(newest_ns);
         }
     }
 
@@ -129,7 +146,12 @@ impl Catalogue {
 
     /// Notes a damaged range, once.
     pub(crate) fn report(&self, number: u32, from: u64, to: u64) -> Damage {
-        let damage = Damage { file: self.kind, number, from, to };
+        self.report_as(self.kind, number, from, to)
+    }
+
+    /// Notes a damaged range of another kind of file, once.
+    pub(crate) fn report_as(&self, file: FileKind, number: u32, from: u64, to: u64) -> Damage {
+        let damage = Damage { file, number, from, to };
         if lock(&self.damage).insert(damage) {
             tracing::warn!(%damage, "damaged; everything else is still served");
         }

@@ -174,6 +174,11 @@ pub(crate) fn sync_dir(dir: &Path) -> Result<()> {
     File::open(dir).and_then(|d| d.sync_all()).map_err(|e| StoreError::io(dir, e))
 }
 
+/// Puts a file in another's place.
+pub(crate) fn rename(from: &Path, to: &Path) -> Result<()> {
+    fs_err::rename(from, to).map_err(|e| StoreError::io(from, e))
+}
+
 /// Removes a file or a whole directory; it is fine if there is none.
 pub(crate) fn remove(path: &Path) -> Result<()> {
     let removed = match fs_err::symlink_metadata(path) {

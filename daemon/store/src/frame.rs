@@ -168,6 +168,11 @@ impl Batch {
         self.first_seq + self.records.len() as u64 - 1
     }
 
+    /// When the newest of its records happened.
+    pub(crate) fn newest_ns(&self) -> u64 {
+        self.records.iter().map(|(head, _)| head.at_ns).max().unwrap_or(0)
+    }
+
     /// What it takes in memory, about.
     pub(crate) fn weight(&self) -> usize {
         self.raw.len() + self.records.len() * size_of::<(RecordHeadV1, Range<usize>)>()

@@ -12,16 +12,22 @@ use crate::catalogue::{Catalogue, Entry};
 use crate::error::{Result, StoreError};
 use crate::files::{DataFile, numbered, sync_dir};
 use crate::frame::{self, Place};
+use crate::manifest::ManifestV1;
 use crate::segment::{HEADER, SegmentHead, Segments, Step, step};
 use crate::types::{Locator, NewRecord, Record};
 use crate::watermark::WatermarkV1;
 use crate::zip::Compressor;
+
+/// How long a segment is written to, by the times of its records: a day.
+const SPAN_NS: u64 = 86_400_000_000_000;
 
 struct Active {
     number: u32,
     file: Arc<DataFile>,
     len: u64,
     synced: u64,
+    first_ns: u64,
+    newest_ns: u64,
 }
 
 /// The journal's writer.
@@ -31,6 +37,8 @@ pub(crate) struct Journal {
     active: Option<Active>,
     /// The segment before the next new one: its number and how much of it counts.
     sealed: (u32, u64),
+    /// When its newest record happened.
+    sealed_newest_ns: u64,
     last_seq: u64,
     synced_seq: u64,
     zip: Compressor,
@@ -40,6 +48,8 @@ pub(crate) struct Journal {
 pub(crate) struct Prepared {
     bytes: Vec<u8>,
     raw_len: usize,
+    first_ns: u64,
+    newest_ns: u64,
 }
 
 impl Journal {
@@ -47,15 +57,17 @@ impl Journal {
     pub(crate) fn open(
         segments: Arc<Segments>,
         watermark: Option<&WatermarkV1>,
+        manifest: &ManifestV1,
         segment_bytes: u64,
     ) -> Result<(Self, u64)> {
         let mark = watermark.copied().unwrap_or_default();
-        let heads = list(&segments.files, &mark)?;
+        let heads = list(&segments.files, &mark, manifest.oldest_segment)?;
         let mut journal = Self {
             segments,
             segment_bytes,
             active: None,
             sealed: (mark.segment, mark.segment_len),
+            sealed_newest_ns: mark.newest_ns,
             last_seq: mark.last_seq,
             synced_seq: mark.last_seq,
             zip: Compressor::new(),
@@ -79,11 +91,13 @@ impl Journal {
         }
         let mut at = if known >= HEADER as u64 && known <= file_len { known } else { HEADER as u64 };
         let mut last_seq = head.map_or(0, |head| head.first_seq.saturating_sub(1));
+        let mut newest_ns = if known > 0 { mark.newest_ns } else { 0 };
         let mut torn_from = None;
         loop {
             match step(&file, number, at, file_len)? {
                 Step::Frame(batch, next) => {
                     last_seq = last_seq.max(batch.last_seq());
+                    newest_ns = newest_ns.max(batch.newest_ns());
                     at = next;
                 }
                 Step::Bad { resume: Some(next) } => {
@@ -109,12 +123,14 @@ impl Journal {
         }
         self.last_seq = self.last_seq.max(last_seq);
         self.synced_seq = self.last_seq;
-        files.publish(number, Entry { len, first_seq: head.map_or(0, |head| head.first_seq) });
+        let (first_seq, first_ns) = head.map_or((0, 0), |head| (head.first_seq, head.first_ns));
+        files.publish(number, Entry { len, first_seq, first_ns, newest_ns });
         files.keep(number, Arc::clone(&file));
         self.sealed = (number, len.max(known));
+        self.sealed_newest_ns = newest_ns;
         // A segment that was damaged is not written to again.
         if head.is_some() && len >= known {
-            self.active = Some(Active { number, file, len, synced: len });
+            self.active = Some(Active { number, file, len, synced: len, first_ns, newest_ns });
         }
         Ok(file_len - len)
     }
@@ -143,14 +159,27 @@ impl Journal {
         let payload = frame::payload(self.last_seq + 1, records)?;
         let compressed = self.zip.compress(&payload, frame::HEADER);
         let bytes = compressed.map_err(|e| StoreError::io(self.segments.files.dir(), e))?;
-        Ok(Prepared { bytes, raw_len: payload.len() })
+        let times = || records.iter().map(|record| record.at_ns);
+        Ok(Prepared {
+            bytes,
+            raw_len: payload.len(),
+            first_ns: times().next().unwrap_or(0),
+            newest_ns: times().max().unwrap_or(0),
+        })
     }
 
-    /// Whether the frame has to go to a new segment. Everything must have been synced by then.
+    /// Whether the frame has to go to a new segment: the present one is full, or spans a day, which is the grain in
+    /// which the past is let go of. Everything must have been synced by then.
     pub(crate) fn needs_segment(&self, frame: &Prepared) -> bool {
         self.active.as_ref().is_none_or(|active| {
-            active.len > HEADER as u64 && active.len + frame.bytes.len() as u64 > self.segment_bytes
+            let full = active.len + frame.bytes.len() as u64 > self.segment_bytes;
+            active.len > HEADER as u64 && (full || frame.first_ns >= active.first_ns.saturating_add(SPAN_NS))
         })
+    }
+
+    /// When the newest record of the segment being written happened.
+    pub(crate) fn newest_ns(&self) -> u64 {
+        self.active.as_ref().map_or(self.sealed_newest_ns, |active| active.newest_ns)
     }
 
     /// Writes the frame of `records`. Either all records are in the journal afterwards, or none.
@@ -158,10 +187,10 @@ impl Journal {
         if self.needs_segment(&frame) {
             self.sync()?;
             self.seal();
-            self.active = Some(self.start_segment()?);
+            self.active = Some(self.start_segment(frame.first_ns)?);
         }
         let Some(active) = &mut self.active else { return Err(StoreError::Misuse("no segment")) };
-        let Prepared { mut bytes, raw_len } = frame;
+        let Prepared { mut bytes, raw_len, newest_ns, .. } = frame;
         let offset =
             u32::try_from(active.len).map_err(|_| StoreError::Misuse("segment_bytes is over 4 GiB"))?;
         let place = Place { number: active.number, offset };
@@ -173,7 +202,9 @@ impl Journal {
             return Err(error);
         }
         active.len += bytes.len() as u64;
+        active.newest_ns = active.newest_ns.max(newest_ns);
         self.segments.files.publish_len(place.number, active.len);
+        self.segments.files.publish_newest(place.number, newest_ns);
         let first_seq = self.last_seq + 1;
         self.last_seq += records.len() as u64;
         let record = |(seq, (index, new)): (u64, (u16, NewRecord))| Record {
@@ -213,6 +244,7 @@ impl Journal {
         self.segments.files.publish_len(active.number, active.synced);
         self.segments.forget();
         self.sealed = (active.number, active.synced);
+        self.sealed_newest_ns = active.newest_ns;
         if let Err(error) = active.file.cut(active.synced) {
             tracing::warn!(%error, "could not cut the end that is in doubt; the next segment's header excludes it");
         }
@@ -222,30 +254,38 @@ impl Journal {
     fn seal(&mut self) {
         if let Some(active) = self.active.take() {
             self.sealed = (active.number, active.len);
+            self.sealed_newest_ns = active.newest_ns;
         }
     }
 
-    fn start_segment(&self) -> Result<Active> {
+    fn start_segment(&self, first_ns: u64) -> Result<Active> {
         let files = &self.segments.files;
         let (prev_number, prev_len) = self.sealed;
         let number = prev_number + 1;
         let file = Arc::new(DataFile::open(&files.path(number), true)?);
-        let head = SegmentHead { number, prev_number, prev_len, first_seq: self.last_seq + 1 };
+        let head = SegmentHead {
+            number,
+            prev_number,
+            prev_len,
+            first_seq: self.last_seq + 1,
+            first_ns,
+            prev_newest_ns: self.sealed_newest_ns,
+        };
         // A left-over of a failed attempt is ours to overwrite: nothing in it was ever published.
         file.cut(0)?;
         file.write(&head.to_bytes(), 0)?;
         sync_dir(files.dir())?;
         let len = HEADER as u64;
-        files.publish(number, Entry { len, first_seq: head.first_seq });
+        files.publish(number, Entry { len, first_seq: head.first_seq, first_ns, newest_ns: 0 });
         files.keep(number, Arc::clone(&file));
-        Ok(Active { number, file, len, synced: len })
+        Ok(Active { number, file, len, synced: len, first_ns, newest_ns: 0 })
     }
 }
 
 /// Fills the catalogue from the directory, and reports what is missing.
-fn list(files: &Catalogue, mark: &WatermarkV1) -> Result<Vec<(u32, Option<SegmentHead>)>> {
+fn list(files: &Catalogue, mark: &WatermarkV1, oldest: u32) -> Result<Vec<(u32, Option<SegmentHead>)>> {
     let mut heads: Vec<(u32, Option<SegmentHead>)> = Vec::new();
-    let mut expected = mark.oldest.max(1);
+    let mut expected = oldest.max(mark.oldest).max(1);
     for (number, path) in numbered(files.dir(), files.suffix())? {
         let file = DataFile::open_read(&path)?;
         let len = file.len()?;
@@ -259,14 +299,18 @@ fn list(files: &Catalogue, mark: &WatermarkV1) -> Result<Vec<(u32, Option<Segmen
             Some(prev) if prev.len < prev_len => {
                 files.report(prev_number, prev.len, prev_len);
             }
-            Some(prev) => files.publish(prev_number, Entry { len: prev_len, ..prev }),
+            Some(prev) => {
+                let newest_ns = head.map_or(0, |h| h.prev_newest_ns);
+                files.publish(prev_number, Entry { len: prev_len, newest_ns, ..prev });
+            }
             None => {}
         }
         for missing in expected..number {
             files.report(missing, 0, if missing == prev_number { prev_len } else { 0 });
         }
         expected = number + 1;
-        files.publish(number, Entry { len, first_seq: head.map_or(0, |h| h.first_seq) });
+        let (first_seq, first_ns) = head.map_or((0, 0), |h| (h.first_seq, h.first_ns));
+        files.publish(number, Entry { len, first_seq, first_ns, newest_ns: 0 });
         heads.push((number, head));
     }
     if mark.segment >= expected {

@@ -30,16 +30,21 @@
 
 mod blobs;
 mod block;
+mod builder;
 mod catalogue;
 mod codec;
 mod error;
 mod files;
 mod frame;
 mod index;
+mod indexer;
 mod journal;
+mod manifest;
+mod marks;
 mod open;
 mod pack;
 mod packs;
+mod prune;
 mod reader;
 mod recipe;
 mod recover;
@@ -51,11 +56,13 @@ mod types;
 mod watermark;
 mod zip;
 
+pub use self::builder::{Builder, ViewWriter};
 pub use self::error::StoreError;
 pub use self::open::Opened;
+pub use self::prune::{Dropped, Moves, PackShare, PackUse};
 pub use self::reader::Reader;
 pub use self::store::Store;
 pub use self::types::{
-    BlobRef, Damage, FileKind, IndexState, Locator, Mutation, NewRecord, Options, Record, RecordId,
-    ReplayReport, Report, Stats,
+    BlobRef, Damage, FileKind, IndexState, Locator, Mutation, NewRecord, Options, Progress, Record, RecordId,
+    ReplayReport, Report, SegmentInfo, Stats,
 };

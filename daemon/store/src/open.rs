@@ -11,7 +11,9 @@ use crate::catalogue::Catalogue;
 use crate::error::{Result, StoreError};
 use crate::files::{self, DataFile};
 use crate::index::{self, Index, StateV1};
+use crate::indexer::Indexer;
 use crate::journal::Journal;
+use crate::manifest::Manifest;
 use crate::pack::PackWriter;
 use crate::packs::Packs;
 use crate::recover::{Found, IndexDir};
@@ -52,14 +54,21 @@ impl Store {
         };
         let segments = Arc::new(Segments::new(catalogue(FileKind::Segment, "journal")?));
         let packs = Arc::new(Packs::new(catalogue(FileKind::Pack, "packs")?));
-        let (pack_writer, cut_pack) = PackWriter::open(&packs, mark.as_ref(), options.segment_bytes)?;
+        let manifest = Manifest::open(&home.join("manifest"))?;
+        if let Some(len) = manifest.damaged {
+            packs.files.report_as(FileKind::Manifest, 0, 0, len);
+        }
+        remove_leftovers(&segments.files, &packs.files, &manifest)?;
+        let (pack_writer, cut_pack) =
+            PackWriter::open(&packs, mark.as_ref(), &manifest.state, options.segment_bytes)?;
         let (journal, cut_journal) =
-            Journal::open(Arc::clone(&segments), mark.as_ref(), options.segment_bytes)?;
+            Journal::open(Arc::clone(&segments), mark.as_ref(), &manifest.state, options.segment_bytes)?;
 
         let last_seq = journal.last_seq();
         let rebuild_marker = home.join("rebuild");
-        let wanted = Wanted::new(&options, &journal, &pack_writer, &rebuild_marker);
+        let wanted = Wanted::new(&options, &journal, &pack_writer, &manifest, &rebuild_marker);
         let index_dir = IndexDir::new(&home);
+        index_dir.remove_unfinished()?;
         let (index, state, index_state) = open_index(&index_dir, &options, &wanted)?;
         files::remove(&rebuild_marker)?;
 
@@ -68,26 +77,29 @@ impl Store {
             packs,
             index: RwLock::new(index),
             pending: RwLock::new(Pending::default()),
-            last_seq: AtomicU64::new(last_seq),
+            last_seq: Arc::new(AtomicU64::new(last_seq)),
             applied: AtomicU64::new(state.applied),
             applied_at: Mutex::new(state.applied_at),
+            leaving: RwLock::default(),
         });
+        let indexer = Indexer::new(Arc::clone(&shared), options.view_version, manifest.state.oldest_segment);
         let mut store = Store {
             shared,
             options,
             journal,
             packs: pack_writer,
             watermark,
-            oldest: mark.map_or(1, |mark| mark.oldest),
+            manifest,
+            indexer,
             index_dir,
             rebuild_marker,
+            clock_ns: mark.map_or(0, |mark| mark.clock_ns),
             families: Families::default(),
             unsynced: Unsynced::default(),
             unsynced_records: std::collections::HashSet::new(),
-            unapplied: std::collections::VecDeque::new(),
             _lock: lock,
         };
-        store.index_packs(state.pack, state.pack_len)?;
+        store.indexer.index_packs((state.pack, state.pack_len), &mut |_| ())?;
         store.write_watermark();
         let mut damage = store.shared.segments.files.damage();
         damage.extend(store.shared.packs.files.damage());
@@ -114,9 +126,25 @@ fn version_dir(dir: &Path) -> Result<PathBuf> {
     Ok(home)
 }
 
+/// Removes the files that were let go of, and were still there when the process ended.
+fn remove_leftovers(segments: &Catalogue, packs: &Catalogue, manifest: &Manifest) -> Result<()> {
+    for (number, path) in files::numbered(segments.dir(), segments.suffix())? {
+        if number < manifest.state.oldest_segment {
+            files::remove(&path)?;
+        }
+    }
+    for (number, path) in files::numbered(packs.dir(), packs.suffix())? {
+        if manifest.state.dropped(number) {
+            files::remove(&path)?;
+        }
+    }
+    Ok(())
+}
+
 /// What the index must fit.
 pub(crate) struct Wanted {
     view_version: u32,
+    oldest: u32,
     last_seq: u64,
     pack_end: (u32, u64),
     marked: bool,
@@ -127,10 +155,12 @@ impl Wanted {
         options: &Options,
         journal: &Journal,
         packs: &PackWriter,
+        manifest: &Manifest,
         rebuild_marker: &Path,
     ) -> Self {
         Self {
             view_version: options.view_version,
+            oldest: manifest.state.oldest_segment,
             last_seq: journal.last_seq(),
             pack_end: packs.end(),
             marked: rebuild_marker.exists(),
@@ -143,6 +173,8 @@ impl Wanted {
             Some("it knew records that were given up after a failed sync".into())
         } else if state.view_version != self.view_version {
             Some(format!("its views have version {}, not {}", state.view_version, self.view_version))
+        } else if state.oldest != self.oldest {
+            Some(format!("it begins with segment {}, the journal with {}", state.oldest, self.oldest))
         } else if state.applied > self.last_seq {
             Some(format!("it is ahead of the journal ({} > {})", state.applied, self.last_seq))
         } else if (state.pack, state.pack_len) > self.pack_end {
@@ -160,7 +192,8 @@ pub(crate) fn open_index(
     wanted: &Wanted,
 ) -> Result<(Arc<dyn Index>, StateV1, IndexState)> {
     let (opened, found) = dir.open(options)?;
-    let fresh = StateV1 { view_version: options.view_version, ..StateV1::default() };
+    let fresh =
+        StateV1 { view_version: options.view_version, oldest: wanted.oldest, ..StateV1::default() };
     let nothing_yet = wanted.last_seq == 0 && wanted.pack_end.0 == 0;
     let (index, state, index_state) = match index::state(&opened) {
         Ok(Some(state)) => match wanted.refuses(&state) {

@@ -12,6 +12,7 @@ use crate::catalogue::Entry;
 use crate::error::{Result, StoreError};
 use crate::files::{DataFile, numbered, sync_dir};
 use crate::frame::Place;
+use crate::manifest::ManifestV1;
 use crate::packs::{PACK_HEADER, Packs, pack_header};
 use crate::recipe::BlockAt;
 use crate::watermark::WatermarkV1;
@@ -52,19 +53,20 @@ impl PackWriter {
     pub(crate) fn open(
         packs: &Arc<Packs>,
         mark: Option<&WatermarkV1>,
+        manifest: &ManifestV1,
         pack_bytes: u64,
     ) -> Result<(Self, u64)> {
         let mark = mark.copied().unwrap_or_default();
         let files = &packs.files;
         let mut expected = 1;
         for (number, path) in numbered(files.dir(), files.suffix())? {
-            for missing in expected..number {
+            for missing in (expected..number).filter(|missing| !manifest.dropped(*missing)) {
                 files.report(missing, 0, 0);
             }
             expected = number + 1;
-            files.publish(number, Entry { len: DataFile::open_read(&path)?.len()?, first_seq: 0 });
+            files.publish(number, Entry { len: DataFile::open_read(&path)?.len()?, ..Entry::default() });
         }
-        if mark.pack >= expected {
+        if mark.pack >= expected && !manifest.dropped(mark.pack) {
             files.report(mark.pack, 0, mark.pack_len);
         }
         let last = files.last().filter(|(number, _)| *number >= mark.pack);
@@ -118,7 +120,7 @@ impl PackWriter {
             file.sync()?;
             sync_dir(files.dir())?;
         }
-        files.publish(number, Entry { len, first_seq: 0 });
+        files.publish(number, Entry { len, ..Entry::default() });
         files.keep(number, Arc::clone(&file));
         self.sealed = (number, len.max(known));
         if header_good && len >= known {
@@ -243,7 +245,7 @@ fn start_pack(packs: &Packs, number: u32) -> Result<Active> {
     file.write(&pack_header(number), 0)?;
     sync_dir(files.dir())?;
     let len = PACK_HEADER as u64;
-    files.publish(number, Entry { len, first_seq: 0 });
+    files.publish(number, Entry { len, ..Entry::default() });
     files.keep(number, Arc::clone(&file));
     Ok(Active { number, file, len, synced: 0 })
 }

@@ -9,6 +9,7 @@ use crate::catalogue::{Catalogue, lock};
 use crate::error::{Result, StoreError};
 use crate::files::DataFile;
 use crate::frame::Place;
+use crate::marks::Marks;
 use crate::recipe::{BlockAt, Hash, MAX_DEPTH, PieceAt, RecipeV1, RunV1};
 use crate::types::BlobRef;
 use crate::zip;
@@ -80,6 +81,9 @@ impl Group {
     }
 }
 
+/// Tells where a block is now.
+pub(crate) type Home<'a> = &'a dyn Fn(BlockAt) -> Result<BlockAt>;
+
 /// A block's header and meta data.
 pub(crate) type Head = (BlockHead, BlockMetaV1);
 
@@ -95,10 +99,11 @@ impl Packs {
     }
 
     /// The exact bytes of a body, given where its recipe is.
-    pub(crate) fn body(&self, blob: &BlobRef, recipe: BlockAt) -> Result<Vec<u8>> {
+    pub(crate) fn body(&self, blob: &BlobRef, recipe: BlockAt, home: Home<'_>) -> Result<Vec<u8>> {
         let mut body = Vec::with_capacity(usize::try_from(blob.len).unwrap_or_default().min(1 << 20));
         let mut group = None;
-        for at in self.resolve(recipe)? {
+        for at in self.resolve(recipe, home)? {
+            let at = PieceAt { block: home(at.block)?, ..at };
             let group = self.group_from(&mut group, at.block)?;
             body.extend_from_slice(group.piece(at).ok_or_else(|| self.bad(at.block, "has no such piece"))?);
             if body.len() as u64 > blob.len {
@@ -121,11 +126,12 @@ impl Packs {
         kept.as_deref().ok_or_else(|| self.bad(at, "could not be read"))
     }
 
-    /// The places of a body's pieces.
-    pub(crate) fn resolve(&self, at: BlockAt) -> Result<Vec<PieceAt>> {
+    /// The places of a body's pieces, as its recipes name them: some may have moved since.
+    pub(crate) fn resolve(&self, at: BlockAt, home: Home<'_>) -> Result<Vec<PieceAt>> {
         let mut chain: Vec<RecipeV1> = Vec::new();
         let mut next = Some(at);
         while let Some(at) = next {
+            let at = home(at)?;
             let (_, meta) = self.head(at)?;
             let recipe = meta.recipe.ok_or_else(|| self.bad(at, "has no recipe"))?;
             let forwards = recipe.base.is_some_and(|b| (b.pack, b.offset) >= (at.pack, at.offset));
@@ -159,6 +165,27 @@ impl Packs {
             }
         }
         Ok(pieces)
+    }
+
+    /// Marks the blocks that a recipe needs: its own, those of its pieces, and all that its bases need.
+    pub(crate) fn mark(&self, at: BlockAt, home: Home<'_>, marks: &mut Marks) -> Result<()> {
+        let mut next = Some(at);
+        while let Some(at) = next {
+            let at = home(at)?;
+            marks.block(at);
+            if !marks.recipe(at) {
+                return Ok(());
+            }
+            let (_, meta) = self.head(at)?;
+            let recipe = meta.recipe.ok_or_else(|| self.bad(at, "has no recipe"))?;
+            for run in &recipe.runs {
+                if let RunV1::Block { at, .. } = run {
+                    marks.block(home(at.block)?);
+                }
+            }
+            next = recipe.base;
+        }
+        Ok(())
     }
 
     /// A block's header and meta data.

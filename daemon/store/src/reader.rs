@@ -5,18 +5,18 @@
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
-use crate::catalogue::lock;
+use crate::catalogue::{Entry, lock};
 use crate::error::{Result, StoreError};
 use crate::files;
 use crate::index::Row;
 use crate::packs::hash;
 use crate::shared::Shared;
-use crate::types::{BlobRef, Locator, Record, RecordId, ReplayReport, Stats};
+use crate::types::{BlobRef, Locator, Record, RecordId, ReplayReport, SegmentInfo, Stats};
 
 /// Reads a store. Cheap to clone; sees what is written at once, synced or not.
 #[derive(Clone)]
 pub struct Reader {
-    shared: Arc<Shared>,
+    pub(crate) shared: Arc<Shared>,
 }
 
 impl Reader {
@@ -49,13 +49,7 @@ impl Reader {
 
     /// The exact bytes of a body.
     pub fn blob(&self, blob: &BlobRef) -> Result<Vec<u8>, StoreError> {
-        let body = if blob.len == 0 {
-            Vec::new()
-        } else if let Some(recipe) = self.shared.locate_recipe(&blob.id)? {
-            self.shared.packs.body(blob, recipe)?
-        } else if let Some(piece) = self.shared.locate_piece(&blob.id)? {
-            self.shared.packs.piece(piece)?
-        } else {
+        let Some(body) = self.shared.body(blob)? else {
             return Err(StoreError::damaged(format!("no pack holds the body {}", hex(&blob.id))));
         };
         if body.len() as u64 != blob.len || hash(&body) != blob.id {
@@ -87,6 +81,19 @@ impl Reader {
     ) -> Result<ReplayReport, StoreError> {
         let known = *lock(&self.shared.applied_at);
         self.shared.segments.replay(from_seq, known, f)
+    }
+
+    /// The journal's segments, oldest first. The last one may still be written to.
+    #[must_use]
+    pub fn segments(&self) -> Vec<SegmentInfo> {
+        let info = |(number, entry): (u32, Entry)| SegmentInfo {
+            number,
+            bytes: entry.len,
+            first_seq: entry.first_seq,
+            first_ns: entry.first_ns,
+            newest_ns: entry.newest_ns,
+        };
+        self.shared.segments.files.list().into_iter().map(info).collect()
     }
 
     /// Sizes and health.

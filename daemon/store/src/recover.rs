@@ -12,15 +12,18 @@
 //! Must never set an index aside because the disk is full or another process has it.
 
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::sync::mpsc::{RecvTimeoutError, sync_channel};
 use std::time::{Duration, Instant};
 
 use crate::error::{Result, StoreError};
-use crate::files;
-use crate::index::SledIndex;
+use crate::files::{self, DataFile};
+use crate::index::{Index, SledIndex};
 use crate::types::Options;
 
 const QUARANTINE: &str = "quarantine-";
+/// Beside a generation that is being built: it does not count yet.
+const UNFINISHED: &str = ".unfinished";
 const TIME_LIMIT: Duration = Duration::from_secs(30);
 /// How long an index that is being dropped may hold on to its files.
 const RELEASE_LIMIT: Duration = Duration::from_secs(5);
@@ -71,17 +74,56 @@ impl IndexDir {
         };
         tracing::error!(error = %second, "the index is lost and set aside; it comes back from the journal");
         self.set_aside(&dir)?;
-        Ok((self.create(number + 1, options)?, Found::Replaced(first.to_string())))
+        Ok((self.create(self.next()?.max(number + 1), options)?, Found::Replaced(first.to_string())))
     }
 
     /// Starts an empty generation. The previous one may still be open; its files go.
     pub(crate) fn start_over(&self, options: &Options) -> Result<SledIndex> {
         let old = self.generations()?;
-        let index = self.create(old.last().map_or(1, |(number, _)| number + 1), options)?;
+        let index = self.create(self.next()?, options)?;
         for (_, dir) in old {
             files::remove(&dir)?;
         }
         Ok(index)
+    }
+
+    /// Begins a generation that does not count until it is finished.
+    pub(crate) fn begin(&self, options: &Options) -> Result<(u32, Arc<dyn Index>)> {
+        let number = self.next()?;
+        drop(DataFile::open(&self.root.join(format!("{number:06}{UNFINISHED}")), true)?);
+        Ok((number, Arc::new(self.create(number, options)?)))
+    }
+
+    /// Makes a generation count, above all others.
+    pub(crate) fn finish(&self, number: u32) -> Result<()> {
+        files::remove(&self.root.join(format!("{number:06}{UNFINISHED}")))?;
+        files::sync_dir(&self.root)
+    }
+
+    /// Removes all generations but the newest one that counts.
+    pub(crate) fn remove_others(&self) -> Result<()> {
+        let mut old = self.generations()?;
+        old.pop();
+        old.iter().try_for_each(|(_, dir)| files::remove(dir))
+    }
+
+    /// Removes the generations that were begun and never finished. For a start only.
+    pub(crate) fn remove_unfinished(&self) -> Result<()> {
+        for (number, marker) in self.unfinished()? {
+            files::remove(&self.root.join(format!("{number:06}")))?;
+            files::remove(&marker)?;
+        }
+        Ok(())
+    }
+
+    /// A number that no generation has.
+    fn next(&self) -> Result<u32> {
+        let taken = self.generations()?.into_iter().chain(self.unfinished()?);
+        Ok(taken.map(|(number, _)| number).max().unwrap_or(0) + 1)
+    }
+
+    fn unfinished(&self) -> Result<Vec<(u32, PathBuf)>> {
+        files::numbered(&self.root, UNFINISHED)
     }
 
     fn create(&self, number: u32, options: &Options) -> Result<SledIndex> {
@@ -91,7 +133,10 @@ impl IndexDir {
     }
 
     fn generations(&self) -> Result<Vec<(u32, PathBuf)>> {
-        files::numbered(&self.root, "")
+        let unfinished = self.unfinished()?;
+        let mut all = files::numbered(&self.root, "")?;
+        all.retain(|(number, _)| unfinished.iter().all(|(other, _)| other != number));
+        Ok(all)
     }
 
     /// Passes on what no repair helps against.

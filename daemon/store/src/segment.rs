@@ -1,7 +1,8 @@
 //! Reading the journal: one frame, one record, or all of them in order past any damage.
 //!
 //! ```text
-//! segment = magic 8 | number u32 | prev_number u32 | prev_len u64 | first_seq u64 | crc32 u32 | 0 u32 | frame*
+//! segment = magic 8 | number u32 | prev_number u32 | prev_len u64 | first_seq u64 | first_ns u64 | prev_newest_ns u64
+//!         | crc32 u32 | 0 u32 | frame*
 //! ```
 //!
 //! Each segment's header says how much of the previous one counts: what a failed fsync left in doubt is not in it, and
@@ -20,7 +21,8 @@ use crate::types::{Locator, Record, ReplayReport};
 
 const MAGIC: &[u8; 8] = b"ccdlog\x01\n";
 /// The segment header's length.
-pub(crate) const HEADER: usize = 40;
+pub(crate) const HEADER: usize = 56;
+const CRC_AT: usize = HEADER - 8;
 /// How much is read at a time when looking for the next good frame.
 const WINDOW: usize = 1 << 20;
 const CACHED_BATCHES: usize = 4;
@@ -35,6 +37,9 @@ pub(crate) struct SegmentHead {
     pub(crate) prev_len: u64,
     /// Records in this segment have this sequence number or a later one.
     pub(crate) first_seq: u64,
+    /// When its first record happened, and the newest one of the segment before.
+    pub(crate) first_ns: u64,
+    pub(crate) prev_newest_ns: u64,
 }
 
 impl SegmentHead {
@@ -45,21 +50,25 @@ impl SegmentHead {
         bytes[12..16].copy_from_slice(&self.prev_number.to_le_bytes());
         bytes[16..24].copy_from_slice(&self.prev_len.to_le_bytes());
         bytes[24..32].copy_from_slice(&self.first_seq.to_le_bytes());
-        let crc = crc32fast::hash(&bytes[..32]);
-        bytes[32..36].copy_from_slice(&crc.to_le_bytes());
+        bytes[32..40].copy_from_slice(&self.first_ns.to_le_bytes());
+        bytes[40..CRC_AT].copy_from_slice(&self.prev_newest_ns.to_le_bytes());
+        let crc = crc32fast::hash(&bytes[..CRC_AT]);
+        bytes[CRC_AT..CRC_AT + 4].copy_from_slice(&crc.to_le_bytes());
         bytes
     }
 
     pub(crate) fn parse(bytes: &[u8]) -> Option<Self> {
         let good = bytes.len() >= HEADER
             && bytes.starts_with(MAGIC)
-            && u32_at(bytes, 32) == crc32fast::hash(&bytes[..32]);
+            && u32_at(bytes, CRC_AT) == crc32fast::hash(&bytes[..CRC_AT]);
         let u64_at = |at| u64::from(u32_at(bytes, at)) | u64::from(u32_at(bytes, at + 4)) << 32;
         good.then(|| Self {
             number: u32_at(bytes, 8),
             prev_number: u32_at(bytes, 12),
             prev_len: u64_at(16),
             first_seq: u64_at(24),
+            first_ns: u64_at(32),
+            prev_newest_ns: u64_at(40),
         })
     }
 }

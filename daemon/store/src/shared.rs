@@ -2,17 +2,18 @@
 //!
 //! Must never hold a lock while doing I/O.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::sync::atomic::AtomicU64;
 use std::sync::{Arc, Mutex, RwLock};
 
 use crate::catalogue::{read, write};
-use crate::error::Result;
+use crate::error::{Result, StoreError};
 use crate::index::{self, Index};
+use crate::marks::Marks;
 use crate::packs::Packs;
 use crate::recipe::{BlockAt, Hash, PieceAt};
 use crate::segment::Segments;
-use crate::types::{Locator, RecordId};
+use crate::types::{BlobRef, Locator, RecordId};
 
 /// Rows that the next batch will put into the index.
 #[derive(Default)]
@@ -20,6 +21,7 @@ pub(crate) struct Pending {
     pub(crate) records: HashMap<RecordId, Locator>,
     pub(crate) pieces: HashMap<Hash, PieceAt>,
     pub(crate) recipes: HashMap<Hash, BlockAt>,
+    pub(crate) moved: HashMap<BlockAt, BlockAt>,
 }
 
 /// Shared by the store and its readers.
@@ -28,10 +30,12 @@ pub(crate) struct Shared {
     pub(crate) packs: Arc<Packs>,
     pub(crate) index: RwLock<Arc<dyn Index>>,
     pub(crate) pending: RwLock<Pending>,
-    pub(crate) last_seq: AtomicU64,
+    pub(crate) last_seq: Arc<AtomicU64>,
     pub(crate) applied: AtomicU64,
     /// A record that is accounted for, and where it is: replaying what follows begins there.
     pub(crate) applied_at: Mutex<Option<(u64, Locator)>>,
+    /// Packs about to be let go of: still read, never referred to anew.
+    pub(crate) leaving: RwLock<BTreeSet<u32>>,
 }
 
 impl Shared {
@@ -48,13 +52,68 @@ impl Shared {
         pending.map_or_else(|| index::record(&*self.index(), id), |at| Ok(Some(at)))
     }
 
-    pub(crate) fn locate_piece(&self, hash: &Hash) -> Result<Option<PieceAt>> {
+    fn locate_piece(&self, hash: &Hash) -> Result<Option<PieceAt>> {
         let pending = read(&self.pending).pieces.get(hash).copied();
         pending.map_or_else(|| index::piece(&*self.index(), hash), |at| Ok(Some(at)))
     }
 
-    pub(crate) fn locate_recipe(&self, id: &Hash) -> Result<Option<BlockAt>> {
+    fn locate_recipe(&self, id: &Hash) -> Result<Option<BlockAt>> {
         let pending = read(&self.pending).recipes.get(id).copied();
         pending.map_or_else(|| index::recipe(&*self.index(), id), |at| Ok(Some(at)))
+    }
+
+    /// Where a block is now: where it was written, or where it went when its pack was let go of.
+    pub(crate) fn home(&self, at: BlockAt) -> Result<BlockAt> {
+        if self.packs.files.get(at.pack).is_some() {
+            return Ok(at);
+        }
+        let pending = read(&self.pending).moved.get(&at).copied();
+        let moved = pending.map_or_else(|| index::moved(&*self.index(), at), |to| Ok(Some(to)))?;
+        moved.filter(|to| self.packs.files.get(to.pack).is_some()).ok_or_else(|| {
+            StoreError::damaged(format!("{} is missing", self.packs.files.path(at.pack).display()))
+        })
+    }
+
+    /// A piece that new recipes may refer to. One in a pack that is gone or going is not: it is stored again.
+    pub(crate) fn known_piece(&self, hash: &Hash) -> Result<Option<PieceAt>> {
+        Ok(self.locate_piece(hash)?.filter(|at| self.stays(at.block)))
+    }
+
+    /// A recipe that still leads to the whole body. What a dropped record's recipe refers to may be gone.
+    pub(crate) fn known_recipe(&self, id: &Hash) -> Result<Option<BlockAt>> {
+        let Some(at) = self.locate_recipe(id)?.filter(|at| self.stays(*at)) else { return Ok(None) };
+        let stays = |block: BlockAt| self.home(block).is_ok_and(|home| self.stays(home));
+        let pieces = self.packs.resolve(at, &|block| self.home(block));
+        Ok(pieces.is_ok_and(|pieces| pieces.iter().all(|piece| stays(piece.block))).then_some(at))
+    }
+
+    fn stays(&self, at: BlockAt) -> bool {
+        self.packs.files.get(at.pack).is_some() && !read(&self.leaving).contains(&at.pack)
+    }
+
+    /// The bytes of a body, not yet compared with its name.
+    pub(crate) fn body(&self, blob: &BlobRef) -> Result<Option<Vec<u8>>> {
+        if blob.len == 0 {
+            return Ok(Some(Vec::new()));
+        }
+        if let Some(recipe) = self.locate_recipe(&blob.id)? {
+            return self.packs.body(blob, recipe, &|block| self.home(block)).map(Some);
+        }
+        let Some(at) = self.locate_piece(&blob.id)? else { return Ok(None) };
+        self.packs.piece(PieceAt { block: self.home(at.block)?, ..at }).map(Some)
+    }
+
+    /// Marks the blocks that a body needs, where they are now. A body that is nowhere needs none.
+    pub(crate) fn mark(&self, blob: &BlobRef, marks: &mut Marks) -> Result<()> {
+        if blob.len == 0 {
+            return Ok(());
+        }
+        if let Some(recipe) = self.locate_recipe(&blob.id)? {
+            return self.packs.mark(recipe, &|block| self.home(block), marks);
+        }
+        if let Some(at) = self.locate_piece(&blob.id)? {
+            marks.block(self.home(at.block)?);
+        }
+        Ok(())
     }
 }

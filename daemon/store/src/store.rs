@@ -5,7 +5,7 @@
 //!
 //! Must never return `Ok` from `sync` unless everything before it is durable.
 
-use std::collections::{HashSet, VecDeque};
+use std::collections::HashSet;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -13,24 +13,21 @@ use std::sync::mpsc::sync_channel;
 use std::time::Duration;
 
 use crate::blobs::{self, Families, Unsynced};
-use crate::block::BlockMetaV1;
-use crate::catalogue::{lock, read, write};
+use crate::builder::ViewWriter;
+use crate::catalogue::{lock, write};
 use crate::error::{Result, StoreError};
 use crate::files::{self, DataFile};
-use crate::index::{self, FIRST_CALLER_BYTE, Index, StateV1};
+use crate::index::{self, Index, StateV1};
+use crate::indexer::{Indexer, PENDING_PIECES};
 use crate::journal::Journal;
+use crate::manifest::Manifest;
 use crate::open::{Wanted, open_index};
 use crate::pack::PackWriter;
-use crate::packs::{PACK_HEADER, Packs, hash};
 use crate::reader::Reader;
-use crate::recipe::{BlockAt, PieceAt};
 use crate::recover::IndexDir;
-use crate::shared::{Pending, Shared};
-use crate::types::{BlobRef, IndexState, Locator, Mutation, NewRecord, Options, Record, RecordId};
+use crate::shared::Shared;
+use crate::types::{BlobRef, IndexState, Mutation, NewRecord, Options, Record, RecordId};
 use crate::watermark::{WatermarkFile, WatermarkV1};
-
-/// How many rows of pieces wait for the caller's next batch before they get one of their own.
-const PENDING_PIECES: usize = 8_192;
 
 /// How long an index may take to close.
 const CLOSE_LIMIT: Duration = Duration::from_secs(5);
@@ -42,16 +39,17 @@ pub struct Store {
     pub(crate) journal: Journal,
     pub(crate) packs: PackWriter,
     pub(crate) watermark: WatermarkFile,
-    pub(crate) oldest: u32,
+    pub(crate) manifest: Manifest,
+    pub(crate) indexer: Indexer,
     pub(crate) index_dir: IndexDir,
     /// Its presence says that the index must be rebuilt at the next opening.
     pub(crate) rebuild_marker: PathBuf,
+    /// The caller's clock, kept with the watermark.
+    pub(crate) clock_ns: u64,
     pub(crate) families: Families,
     pub(crate) unsynced: Unsynced,
     /// Records appended since the last good sync.
     pub(crate) unsynced_records: HashSet<RecordId>,
-    /// Records whose rows are not in the index, by sequence number.
-    pub(crate) unapplied: VecDeque<(u64, RecordId, Locator)>,
     /// Keeps other processes out.
     pub(crate) _lock: DataFile,
 }
@@ -66,7 +64,7 @@ impl Store {
     /// The last record that the index accounts for, 0 if none.
     #[must_use]
     pub fn applied(&self) -> u64 {
-        self.shared.applied.load(Ordering::Acquire)
+        self.indexer.applied()
     }
 
     /// The last record journalled, 0 if none.
@@ -84,7 +82,7 @@ impl Store {
             self.give_up();
         }
         let blob = put?;
-        if self.pending_pieces() > PENDING_PIECES {
+        if self.indexer.pending_pieces() > PENDING_PIECES {
             // The body is stored all the same; a failing index is the business of the caller's own batches.
             if let Err(error) = self.apply(self.applied(), Vec::new()) {
                 tracing::debug!(%error, "the places of new pieces are not in the index yet");
@@ -129,7 +127,7 @@ impl Store {
     /// Changes the index by one atomic batch: the caller's mutations, the rows of all records up to `upto_seq`, the
     /// places of new pieces, and `upto_seq` itself as [`Store::applied`].
     pub fn apply(&mut self, upto_seq: u64, mutations: Vec<Mutation>) -> Result<(), StoreError> {
-        self.apply_upto_pack(upto_seq, mutations, self.packs.end())
+        self.indexer.apply(upto_seq, mutations, self.packs.end())
     }
 
     /// Opens the index again after it failed: sled fails for good once a write has failed (a full disk), even to read.
@@ -137,7 +135,8 @@ impl Store {
     /// [`Store::open`]. If this fails too (the disk is still full), try again later.
     pub fn reopen_index(&mut self) -> Result<IndexState, StoreError> {
         close(self.shared.set_index(Arc::new(index::Closed)))?;
-        let wanted = Wanted::new(&self.options, &self.journal, &self.packs, &self.rebuild_marker);
+        let wanted =
+            Wanted::new(&self.options, &self.journal, &self.packs, &self.manifest, &self.rebuild_marker);
         let (index, state, index_state) = match open_index(&self.index_dir, &self.options, &wanted) {
             Err(StoreError::Index(reason)) => {
                 // The old one hangs and will not let go of its files.
@@ -152,79 +151,22 @@ impl Store {
         self.shared.set_index(index);
         *lock(&self.shared.applied_at) = state.applied_at;
         self.shared.applied.store(state.applied, Ordering::Release);
-        self.index_packs(state.pack, state.pack_len)?;
+        self.indexer.index_packs((state.pack, state.pack_len), &mut |_| ())?;
         Ok(index_state)
-    }
-
-    fn apply_upto_pack(&mut self, upto_seq: u64, mutations: Vec<Mutation>, pack: (u32, u64)) -> Result<()> {
-        let applied = self.applied();
-        if upto_seq > self.last_seq() {
-            return Err(StoreError::Misuse("applied a record that was never journalled"));
-        }
-        let own = |key: &[u8]| key.first().is_none_or(|first| *first < FIRST_CALLER_BYTE);
-        if mutations.iter().any(|(Mutation::Put(key, _) | Mutation::Delete(key))| own(key)) {
-            return Err(StoreError::Misuse("a key below 0x20"));
-        }
-        let applied = applied.max(upto_seq);
-        let records = self.unapplied.partition_point(|(seq, ..)| *seq <= applied);
-        let mut batch = mutations;
-        batch.extend(self.unapplied.iter().take(records).map(|(_, id, at)| index::put_record(id, *at)));
-        {
-            let pending = read(&self.shared.pending);
-            for (hash, at) in &pending.pieces {
-                batch.push(index::put_piece(hash, *at)?);
-            }
-            for (id, at) in &pending.recipes {
-                batch.push(index::put_recipe(id, *at)?);
-            }
-        }
-        let (pack, pack_len) = pack;
-        let last = records.checked_sub(1).and_then(|last| self.unapplied.get(last));
-        let applied_at = last.map(|(seq, _, at)| (*seq, *at)).or(*lock(&self.shared.applied_at));
-        let state = StateV1 { view_version: self.options.view_version, applied, applied_at, pack, pack_len };
-        batch.push(index::put_state(&state)?);
-        self.shared.index().apply(batch)?;
-        let mut pending = write(&self.shared.pending);
-        for (_, id, _) in self.unapplied.drain(..records) {
-            pending.records.remove(&id);
-        }
-        pending.pieces.clear();
-        pending.recipes.clear();
-        drop(pending);
-        *lock(&self.shared.applied_at) = applied_at;
-        self.shared.applied.store(applied, Ordering::Release);
-        Ok(())
     }
 
     /// Queues the rows of replayed records for the next [`Store::apply`].
     pub fn reindex(&mut self, records: &[Record]) {
-        let mut pending = write(&self.shared.pending);
-        for Record { seq, id, locator, .. } in records {
-            pending.records.insert(*id, *locator);
-            self.unapplied.push_back((*seq, *id, *locator));
-        }
+        self.indexer.reindex(records);
     }
 
     /// Makes everything durable, the index too. For shutdown.
     pub fn flush(&mut self) -> Result<(), StoreError> {
         self.sync()?;
-        if self.pending_pieces() > 0 {
+        if self.indexer.pending_pieces() > 0 {
             self.apply(self.applied(), Vec::new())?;
         }
         self.shared.index().flush()
-    }
-
-    /// Empties the index, so that the caller replays everything: [`Store::applied`] is 0 afterwards. The places of
-    /// pieces are found again by scanning the packs. The views to come have this version.
-    pub fn reset_views(&mut self, view_version: u32) -> Result<(), StoreError> {
-        self.options.view_version = view_version;
-        let index = self.index_dir.start_over(&self.options)?;
-        close(self.shared.set_index(Arc::new(index)))?;
-        *write(&self.shared.pending) = Pending::default();
-        self.unapplied.clear();
-        *lock(&self.shared.applied_at) = None;
-        self.shared.applied.store(0, Ordering::Release);
-        self.index_packs(0, 0)
     }
 
     /// Forgets everything since the last good sync, after one failed.
@@ -234,7 +176,7 @@ impl Store {
         let synced = self.journal.synced_seq();
         let unsynced = std::mem::take(&mut self.unsynced);
         let records = std::mem::take(&mut self.unsynced_records);
-        self.unapplied.retain(|(seq, ..)| *seq <= synced);
+        self.indexer.unapplied.retain(|(seq, ..)| *seq <= synced);
         lock(&self.shared.applied_at).take_if(|(seq, _)| *seq > synced);
         {
             let mut pending = write(&self.shared.pending);
@@ -260,60 +202,44 @@ impl Store {
         let (pack, pack_len) = self.packs.position();
         let last_seq = self.journal.synced_seq();
         let mark =
-            WatermarkV1 { turn: 0, oldest: self.oldest, segment, segment_len, last_seq, pack, pack_len };
+            WatermarkV1 {
+            turn: 0,
+            oldest: self.manifest.state.oldest_segment,
+            segment,
+            segment_len,
+            last_seq,
+            pack,
+            pack_len,
+            newest_ns: self.journal.newest_ns(),
+            clock_ns: self.clock_ns,
+        };
         if let Err(error) = self.watermark.write(mark) {
             tracing::warn!(%error, "could not write the watermark; the next start looks at more of the journal");
         }
     }
 
-    /// Finds the pieces and recipes in the packs from a position on, and brings them into the index.
-    pub(crate) fn index_packs(&mut self, pack: u32, pack_len: u64) -> Result<()> {
-        let packs = Arc::clone(&self.shared.packs);
-        for (number, entry) in packs.files.list().into_iter().filter(|(number, _)| *number >= pack) {
-            let mut at = if number == pack { pack_len.max(PACK_HEADER as u64) } else { PACK_HEADER as u64 };
-            while let Some((found, (head, meta))) = packs.next_block(number, at, entry.len)? {
-                if found > at {
-                    packs.files.report(number, at, found);
-                }
-                at = found + head.len();
-                let Ok(offset) = u32::try_from(found) else { break };
-                self.index_block(&packs, BlockAt { pack: number, offset }, meta);
-                if self.pending_pieces() > PENDING_PIECES {
-                    self.apply_upto_pack(self.applied(), Vec::new(), (number, at))?;
-                }
-            }
-            if at < entry.len {
-                packs.files.report(number, at, entry.len);
-            }
-        }
-        Ok(())
+}
+
+impl ViewWriter for Store {
+    fn reader(&self) -> Reader {
+        Store::reader(self)
     }
 
-    fn index_block(&self, packs: &Packs, at: BlockAt, meta: BlockMetaV1) {
-        let group = match packs.group(at) {
-            Ok(group) => group,
-            Err(error) => {
-                tracing::warn!(%error, "a block cannot be read; its pieces are lost");
-                return;
-            }
-        };
-        let mut pending = write(&self.shared.pending);
-        for (bytes, entry) in group.pieces(at).zip(0..) {
-            pending.pieces.insert(hash(bytes), PieceAt { block: at, entry });
-        }
-        if let Some(recipe) = meta.recipe {
-            pending.recipes.insert(recipe.id, at);
-        }
+    fn applied(&self) -> u64 {
+        Store::applied(self)
     }
 
-    fn pending_pieces(&self) -> usize {
-        let pending = read(&self.shared.pending);
-        pending.pieces.len() + pending.recipes.len()
+    fn reindex(&mut self, records: &[Record]) {
+        Store::reindex(self, records);
+    }
+
+    fn apply(&mut self, upto_seq: u64, mutations: Vec<Mutation>) -> Result<(), StoreError> {
+        Store::apply(self, upto_seq, mutations)
     }
 }
 
 /// Drops an index on a thread of its own: sled writes when it is dropped, and may hang on a full disk.
-fn close(index: Arc<dyn Index>) -> Result<()> {
+pub(crate) fn close(index: Arc<dyn Index>) -> Result<()> {
     let (done, closed) = sync_channel(1);
     let path = index.dir().map(Path::to_owned).unwrap_or_default();
     std::thread::Builder::new()

@@ -158,17 +158,33 @@ impl fmt::Display for Damage {
         match file {
             FileKind::Segment => write!(f, "journal/{number:08}.log, bytes {from}..{to}"),
             FileKind::Pack => write!(f, "packs/{number:06}.pack, bytes {from}..{to}"),
+            FileKind::Manifest => write!(f, "manifest, bytes {from}..{to}"),
         }
     }
 }
 
-/// The two kinds of files that hold what cannot be derived.
+/// How far a long operation is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Progress {
+    /// What it is at, one word.
+    pub phase: &'static str,
+    /// How much is done, in `unit`s.
+    pub done: u64,
+    /// How much there is.
+    pub total: u64,
+    /// `bytes` or `records`.
+    pub unit: &'static str,
+}
+
+/// The kinds of files that hold what cannot be derived.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 pub enum FileKind {
     /// A journal segment.
     Segment,
     /// A blob pack.
     Pack,
+    /// What was let go of on purpose.
+    Manifest,
 }
 
 /// One change of the index. Keys start with a byte of at least `0x20`: those below are the store's own.
@@ -189,6 +205,21 @@ pub struct ReplayReport {
     pub last_seq: u64,
     /// What had to be skipped.
     pub damaged: Vec<Damage>,
+}
+
+/// A journal segment.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct SegmentInfo {
+    /// Its number.
+    pub number: u32,
+    /// How many bytes of it count.
+    pub bytes: u64,
+    /// Its records have this sequence number or a later one.
+    pub first_seq: u64,
+    /// When its first record happened, nanoseconds since 1970.
+    pub first_ns: u64,
+    /// When its newest record happened; 0 if that is not known.
+    pub newest_ns: u64,
 }
 
 /// The store's size and health.

@@ -13,7 +13,7 @@ use crate::codec;
 use crate::error::Result;
 use crate::files::DataFile;
 
-const SLOT: usize = 64;
+const SLOT: usize = 128;
 const CRC_AT: usize = SLOT - 4;
 
 /// The state at the last sync. Frozen.
@@ -30,6 +30,10 @@ pub(crate) struct WatermarkV1 {
     /// The pack being written (0: none yet), and its durable length.
     pub(crate) pack: u32,
     pub(crate) pack_len: u64,
+    /// When the newest record of the segment being written happened.
+    pub(crate) newest_ns: u64,
+    /// The caller's clock: see [`crate::Store::set_clock`].
+    pub(crate) clock_ns: u64,
 }
 
 /// The watermark's file.
@@ -85,6 +89,8 @@ mod tests {
             last_seq: u64::MAX,
             pack: u32::MAX,
             pack_len: u64::MAX,
+            newest_ns: u64::MAX,
+            clock_ns: u64::MAX,
         };
         file.write(WatermarkV1 { last_seq: 7, ..most }).unwrap();
         file.write(WatermarkV1 { last_seq: 8, ..most }).unwrap();

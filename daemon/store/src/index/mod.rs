@@ -79,12 +79,15 @@ const STATE_KEY: [u8; 1] = [0x00];
 const RECORD: u8 = 0x01;
 const PIECE: u8 = 0x02;
 const RECIPE: u8 = 0x03;
+const MOVED: u8 = 0x04;
 
 /// How far the index is. Written in each batch, so it always tells the truth about the rest. Frozen.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct StateV1 {
     /// The version of the caller's views.
     pub(crate) view_version: u32,
+    /// Records of segments before this one are not accounted for: they were let go of.
+    pub(crate) oldest: u32,
     /// The last record accounted for.
     pub(crate) applied: u64,
     /// Where the last of them is: catching up begins there.
@@ -126,6 +129,17 @@ pub(crate) fn put_recipe(id: &Hash, at: BlockAt) -> Result<Mutation> {
     Ok(Mutation::Put(key(RECIPE, id), codec::encode(&at)?))
 }
 
+pub(crate) fn put_moved(from: BlockAt, to: BlockAt) -> Result<Mutation> {
+    Ok(Mutation::Put(moved_key(from), codec::encode(&to)?))
+}
+
+fn moved_key(from: BlockAt) -> Vec<u8> {
+    let mut key = vec![MOVED];
+    key.extend_from_slice(&from.pack.to_be_bytes());
+    key.extend_from_slice(&from.offset.to_be_bytes());
+    key
+}
+
 /// None if the index is new.
 pub(crate) fn state(index: &dyn Index) -> Result<Option<StateV1>> {
     let Some(bytes) = index.get(&STATE_KEY)? else { return Ok(None) };
@@ -145,6 +159,11 @@ pub(crate) fn piece(index: &dyn Index, hash: &Hash) -> Result<Option<PieceAt>> {
 
 pub(crate) fn recipe(index: &dyn Index, id: &Hash) -> Result<Option<BlockAt>> {
     decoded(index, &key(RECIPE, id))
+}
+
+/// Where a block went whose pack was let go of.
+pub(crate) fn moved(index: &dyn Index, from: BlockAt) -> Result<Option<BlockAt>> {
+    decoded(index, &moved_key(from))
 }
 
 fn decoded<T: serde::de::DeserializeOwned>(index: &dyn Index, key: &[u8]) -> Result<Option<T>> {

@@ -1,0 +1,163 @@
+//! Keeping one generation of the index up to the journal and the packs: the store's own, or one built beside it.
+//!
+//! Invariants: each batch says how far it brings the generation, so a generation that lost its tail knows it; a row
+//! names only what is written.
+//!
+//! Must never apply a record that was not journalled, nor let the caller touch the store's own keys.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+use crate::block::BlockMetaV1;
+use crate::catalogue::{lock, read, write};
+use crate::error::{Result, StoreError};
+use crate::index::{self, FIRST_CALLER_BYTE, StateV1};
+use crate::packs::{PACK_HEADER, Packs, hash};
+use crate::recipe::{BlockAt, PieceAt};
+use crate::shared::Shared;
+use crate::types::{Locator, Mutation, Progress, Record, RecordId};
+
+/// How many rows of pieces wait for the caller's next batch before they get one of their own.
+pub(crate) const PENDING_PIECES: usize = 8_192;
+
+/// A generation and what is not in it yet.
+pub(crate) struct Indexer {
+    pub(crate) shared: Arc<Shared>,
+    pub(crate) view_version: u32,
+    /// Records of segments before this one are not in it.
+    pub(crate) oldest: u32,
+    /// Records whose rows are not in the index, by sequence number.
+    pub(crate) unapplied: VecDeque<(u64, RecordId, Locator)>,
+}
+
+impl Indexer {
+    pub(crate) fn new(shared: Arc<Shared>, view_version: u32, oldest: u32) -> Self {
+        Self { shared, view_version, oldest, unapplied: VecDeque::new() }
+    }
+
+    /// The last record accounted for, 0 if none.
+    pub(crate) fn applied(&self) -> u64 {
+        self.shared.applied.load(Ordering::Acquire)
+    }
+
+    /// Queues the rows of records for the next batch.
+    pub(crate) fn reindex(&mut self, records: &[Record]) {
+        let mut pending = write(&self.shared.pending);
+        for Record { seq, id, locator, .. } in records {
+            pending.records.insert(*id, *locator);
+            self.unapplied.push_back((*seq, *id, *locator));
+        }
+    }
+
+    /// One atomic batch: the caller's mutations, what is queued up to `upto_seq`, and the new state.
+    pub(crate) fn apply(
+        &mut self,
+        upto_seq: u64,
+        mutations: Vec<Mutation>,
+        (pack, pack_len): (u32, u64),
+    ) -> Result<()> {
+        if upto_seq > self.shared.last_seq.load(Ordering::Acquire) {
+            return Err(StoreError::Misuse("applied a record that was never journalled"));
+        }
+        let own = |key: &[u8]| key.first().is_none_or(|first| *first < FIRST_CALLER_BYTE);
+        if mutations.iter().any(|(Mutation::Put(key, _) | Mutation::Delete(key))| own(key)) {
+            return Err(StoreError::Misuse("a key below 0x20"));
+        }
+        let applied = self.applied().max(upto_seq);
+        let records = self.unapplied.partition_point(|(seq, ..)| *seq <= applied);
+        let mut batch = mutations;
+        batch.extend(self.unapplied.iter().take(records).map(|(_, id, at)| index::put_record(id, *at)));
+        {
+            let pending = read(&self.shared.pending);
+            for (hash, at) in &pending.pieces {
+                batch.push(index::put_piece(hash, *at)?);
+            }
+            for (id, at) in &pending.recipes {
+                batch.push(index::put_recipe(id, *at)?);
+            }
+            for (from, to) in &pending.moved {
+                batch.push(index::put_moved(*from, *to)?);
+            }
+        }
+        let last = records.checked_sub(1).and_then(|last| self.unapplied.get(last));
+        let applied_at = last.map(|(seq, _, at)| (*seq, *at)).or(*lock(&self.shared.applied_at));
+        batch.push(index::put_state(&StateV1 {
+            view_version: self.view_version,
+            oldest: self.oldest,
+            applied,
+            applied_at,
+            pack,
+            pack_len,
+        })?);
+        self.shared.index().apply(batch)?;
+        let mut pending = write(&self.shared.pending);
+        for (_, id, _) in self.unapplied.drain(..records) {
+            pending.records.remove(&id);
+        }
+        pending.pieces.clear();
+        pending.recipes.clear();
+        pending.moved.clear();
+        drop(pending);
+        *lock(&self.shared.applied_at) = applied_at;
+        self.shared.applied.store(applied, Ordering::Release);
+        Ok(())
+    }
+
+    /// Finds the pieces and recipes in the packs from a position on, and brings them into the index. Returns the
+    /// position up to which it looked.
+    pub(crate) fn index_packs(
+        &mut self,
+        (pack, pack_len): (u32, u64),
+        progress: &mut dyn FnMut(Progress),
+    ) -> Result<(u32, u64)> {
+        let packs = Arc::clone(&self.shared.packs);
+        let list: Vec<_> = packs.files.list().into_iter().filter(|(number, _)| *number >= pack).collect();
+        let total = list.iter().map(|(_, entry)| entry.len).sum();
+        let (mut done, mut end) = (0, (pack, pack_len));
+        for (number, entry) in list {
+            let mut at = if number == pack { pack_len.max(PACK_HEADER as u64) } else { PACK_HEADER as u64 };
+            while let Some((found, (head, meta))) = packs.next_block(number, at, entry.len)? {
+                if found > at {
+                    packs.files.report(number, at, found);
+                }
+                at = found + head.len();
+                let Ok(offset) = u32::try_from(found) else { break };
+                self.index_block(&packs, BlockAt { pack: number, offset }, meta);
+                if self.pending_pieces() > PENDING_PIECES {
+                    self.apply(self.applied(), Vec::new(), (number, at))?;
+                    progress(Progress { phase: "packs", done: done + at, total, unit: "bytes" });
+                }
+            }
+            if at < entry.len {
+                packs.files.report(number, at, entry.len);
+            }
+            done += entry.len;
+            end = (number, entry.len);
+        }
+        Ok(end)
+    }
+
+    fn index_block(&self, packs: &Packs, at: BlockAt, meta: BlockMetaV1) {
+        let group = match packs.group(at) {
+            Ok(group) => group,
+            Err(error) => {
+                tracing::warn!(%error, "a block cannot be read; its pieces are lost");
+                return;
+            }
+        };
+        let mut pending = write(&self.shared.pending);
+        for (bytes, entry) in group.pieces(at).zip(0..) {
+            pending.pieces.insert(hash(bytes), PieceAt { block: at, entry });
+        }
+        if let Some(recipe) = meta.recipe {
+            pending.recipes.insert(recipe.id, at);
+        }
+        pending.moved.extend(meta.former.into_iter().map(|former| (former, at)));
+    }
+
+    pub(crate) fn pending_pieces(&self) -> usize {
+        let pending = read(&self.shared.pending);
+        pending.pieces.len() + pending.recipes.len() + pending.moved.len()
+    }
+}

@@ -1,0 +1,207 @@
+//! The manifest: what was let go of on purpose, and what the caller wants kept of it.
+//!
+//! ```text
+//! manifest = magic 8 | head_len u32 | carry_len u32 | raw_len u32 | crc32 u32 | ManifestV1 in bincode | zstd(carry)
+//! ```
+//!
+//! It is the point at which pruning takes place: replaced as a whole (written beside, made durable, renamed), and only
+//! then are files removed. So a segment or pack that is gone without being named here is damage, and one that is named
+//! here and still there is a leftover.
+//!
+//! Must never be written before what it lets go of has been replaced by something durable.
+
+use std::path::{Path, PathBuf};
+
+use serde::{Deserialize, Serialize};
+
+use crate::codec;
+use crate::error::{Result, StoreError};
+use crate::files::{self, DataFile};
+use crate::frame::u32_at;
+use crate::zip;
+
+const MAGIC: &[u8; 8] = b"ccdman\x01\n";
+const HEADER: usize = 24;
+/// What is carried over is small sums; this is far more than a decade of them.
+const CARRY_MAX: usize = 256 << 20;
+
+/// What was let go of. Frozen.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct ManifestV1 {
+    /// Segments before this one were let go of.
+    pub(crate) oldest_segment: u32,
+    /// Records before this one were.
+    pub(crate) oldest_seq: u64,
+    /// Packs that were: ranges, both ends included, in order.
+    pub(crate) dropped_packs: Vec<(u32, u32)>,
+}
+
+impl ManifestV1 {
+    pub(crate) fn dropped(&self, pack: u32) -> bool {
+        self.dropped_packs.iter().any(|(from, to)| (*from..=*to).contains(&pack))
+    }
+
+    pub(crate) fn drop_pack(&mut self, pack: u32) {
+        if self.dropped(pack) {
+            return;
+        }
+        self.dropped_packs.push((pack, pack));
+        self.dropped_packs.sort_unstable();
+        let mut merged: Vec<(u32, u32)> = Vec::new();
+        for (from, to) in std::mem::take(&mut self.dropped_packs) {
+            match merged.last_mut() {
+                Some((_, end)) if *end + 1 == from => *end = to,
+                _ => merged.push((from, to)),
+            }
+        }
+        self.dropped_packs = merged;
+    }
+}
+
+/// The manifest's file and what it says.
+pub(crate) struct Manifest {
+    path: PathBuf,
+    pub(crate) state: ManifestV1,
+    /// The caller's, compressed.
+    carry: Vec<u8>,
+    carry_raw: usize,
+    /// Whether there is a file, and it cannot be read.
+    pub(crate) damaged: Option<u64>,
+}
+
+impl Manifest {
+    /// Reads the file, if there is one.
+    pub(crate) fn open(path: &Path) -> Result<Self> {
+        let empty =
+            Self { path: path.to_owned(), state: ManifestV1::default(), carry: Vec::new(), carry_raw: 0, damaged: None };
+        if !path.exists() {
+            return Ok(empty);
+        }
+        let file = DataFile::open_read(path)?;
+        let len = file.len()?;
+        let bytes = file.read(0, usize::try_from(len).unwrap_or(usize::MAX).min(2 * CARRY_MAX))?;
+        Ok(match parse(&bytes) {
+            Some((state, carry, carry_raw)) => Self { state, carry, carry_raw, ..empty },
+            None => Self { damaged: Some(len), ..empty },
+        })
+    }
+
+    /// What the caller wanted kept, empty if nothing was.
+    pub(crate) fn carry(&self) -> Result<Vec<u8>> {
+        if self.damaged.is_some() {
+            return Err(StoreError::damaged(format!("{} cannot be read", self.path.display())));
+        }
+        if self.carry.is_empty() {
+            return Ok(Vec::new());
+        }
+        zip::decompress(&self.carry, self.carry_raw)
+            .ok_or_else(|| StoreError::damaged(format!("{} does not unpack", self.path.display())))
+    }
+
+    /// Replaces the file. With no `carry`, what was kept before stays.
+    pub(crate) fn replace(&mut self, state: ManifestV1, carry: Option<&[u8]>) -> Result<()> {
+        let (carry, carry_raw) = match carry {
+            Some(raw) if raw.len() > CARRY_MAX => {
+                let (bytes, limit) = (raw.len() as u64, CARRY_MAX as u64);
+                return Err(StoreError::TooLarge { what: "what is to be kept", bytes, limit });
+            }
+            Some(raw) => {
+                let packed = zip::Compressor::new().compress(raw, 0).map_err(|e| StoreError::io(&self.path, e))?;
+                (packed, raw.len())
+            }
+            None => (self.carry.clone(), self.carry_raw),
+        };
+        let bytes = lay_out(&state, &carry, carry_raw)?;
+        let beside = self.path.with_extension("new");
+        let file = DataFile::open(&beside, true)?;
+        file.cut(0)?;
+        file.write(&bytes, 0)?;
+        file.sync()?;
+        files::rename(&beside, &self.path)?;
+        if let Some(dir) = self.path.parent() {
+            files::sync_dir(dir)?;
+        }
+        (self.state, self.carry, self.carry_raw, self.damaged) = (state, carry, carry_raw, None);
+        Ok(())
+    }
+}
+
+fn lay_out(state: &ManifestV1, carry: &[u8], carry_raw: usize) -> Result<Vec<u8>> {
+    let head = codec::encode(state)?;
+    let word = |n: usize| u32::try_from(n).unwrap_or(u32::MAX).to_le_bytes();
+    let mut bytes = MAGIC.to_vec();
+    bytes.extend_from_slice(&word(head.len()));
+    bytes.extend_from_slice(&word(carry.len()));
+    bytes.extend_from_slice(&word(carry_raw));
+    bytes.extend_from_slice(&[0; 4]);
+    bytes.extend_from_slice(&head);
+    bytes.extend_from_slice(carry);
+    let crc = checksum(&bytes);
+    bytes[20..HEADER].copy_from_slice(&crc.to_le_bytes());
+    Ok(bytes)
+}
+
+fn checksum(bytes: &[u8]) -> u32 {
+    let mut crc = crc32fast::Hasher::new();
+    crc.update(&bytes[..20]);
+    crc.update(&bytes[HEADER..]);
+    crc.finalize()
+}
+
+fn parse(bytes: &[u8]) -> Option<(ManifestV1, Vec<u8>, usize)> {
+    let good = bytes.len() >= HEADER && bytes.starts_with(MAGIC) && u32_at(bytes, 20) == checksum(bytes);
+    if !good {
+        return None;
+    }
+    let head_end = HEADER.checked_add(u32_at(bytes, 8) as usize)?;
+    let end = head_end.checked_add(u32_at(bytes, 12) as usize)?;
+    let raw = u32_at(bytes, 16) as usize;
+    (end == bytes.len() && raw <= CARRY_MAX).then_some(())?;
+    Some((codec::decode(bytes.get(HEADER..head_end)?)?, bytes[head_end..end].to_vec(), raw))
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    #[test]
+    fn what_is_written_comes_back_and_damage_is_noticed() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("manifest");
+        let mut manifest = Manifest::open(&path).unwrap();
+        assert_eq!((manifest.carry().unwrap(), manifest.damaged), (Vec::new(), None));
+        let state = ManifestV1 { oldest_segment: 7, oldest_seq: 1 << 40, dropped_packs: vec![(1, 3), (9, 9)] };
+        manifest.replace(state.clone(), Some(&[5; 100_000])).unwrap();
+        manifest.replace(ManifestV1 { oldest_segment: 8, ..state.clone() }, None).unwrap();
+        let again = Manifest::open(&path).unwrap();
+        assert_eq!(again.state, ManifestV1 { oldest_segment: 8, ..state });
+        assert_eq!(again.carry().unwrap(), [5; 100_000]);
+        let whole = std::fs::read(&path).unwrap();
+        for at in 0..whole.len() {
+            let mut bytes = whole.clone();
+            bytes[at] ^= 4;
+            assert!(parse(&bytes).is_none() && parse(&whole[..at]).is_none());
+        }
+    }
+
+    #[test]
+    fn the_manifest_is_frozen() {
+        let state = ManifestV1 { oldest_segment: 2, oldest_seq: 300, dropped_packs: vec![(1, 2)] };
+        let golden = [&b"ccdman\x01\n"[..], &[7, 0, 0, 0, 1, 0, 0, 0, 9, 0, 0, 0]].concat();
+        let bytes = lay_out(&state, b"x", 9).unwrap();
+        assert_eq!(bytes[..20], golden);
+        assert_eq!(bytes[HEADER..], [2, 251, 44, 1, 1, 1, 2, b'x']);
+    }
+
+    proptest! {
+        #[test]
+        fn dropped_packs_are_a_set(packs in prop::collection::vec(1_u32..30, 0..40)) {
+            let mut state = ManifestV1::default();
+            packs.iter().for_each(|pack| state.drop_pack(*pack));
+            prop_assert!((0..32).all(|pack| state.dropped(pack) == packs.contains(&pack)));
+            prop_assert!(state.dropped_packs.windows(2).all(|pair| pair[0].1 + 1 < pair[1].0));
+        }
+    }
+}
