@@ -32,6 +32,7 @@ mod blobs;
 mod block;
 mod catalogue;
 mod codec;
+mod engine;
 mod error;
 mod files;
 mod frame;
@@ -48,6 +49,7 @@ mod shared;
 mod split;
 mod store;
 mod types;
+mod vfs;
 mod watermark;
 mod zip;
 

@@ -8,8 +8,9 @@ use std::sync::{Arc, Mutex, RwLock};
 
 use crate::blobs::{Families, Unsynced};
 use crate::catalogue::Catalogue;
+use crate::engine::Engine;
 use crate::error::{Result, StoreError};
-use crate::files::{self, DataFile};
+use crate::files::DataFile;
 use crate::index::{self, Index, StateV1};
 use crate::journal::Journal;
 use crate::pack::PackWriter;
@@ -19,6 +20,7 @@ use crate::segment::Segments;
 use crate::shared::{Pending, Shared};
 use crate::store::Store;
 use crate::types::{FileKind, IndexState, Options, Report};
+use crate::vfs::{OpenMode, RealFs, Vfs};
 use crate::watermark::WatermarkFile;
 
 /// The layout that this version reads and writes.
@@ -38,17 +40,28 @@ impl Store {
     /// [`Store::applied`] + 1, calling [`Store::reindex`] and [`Store::apply`]; only then is
     /// [`crate::Reader::contains`] complete.
     pub fn open(dir: &Path, options: Options) -> Result<Opened, StoreError> {
+        let engine = |home: &Path| Box::new(IndexDir::new(home)) as Box<dyn Engine>;
+        Self::open_on(Arc::new(RealFs), engine, dir, options)
+    }
+
+    /// As [`Store::open`], on any file system, and with an index of any make: `engine` gets the version's directory.
+    pub(crate) fn open_on(
+        vfs: Arc<dyn Vfs>,
+        engine: impl FnOnce(&Path) -> Box<dyn Engine>,
+        dir: &Path,
+        options: Options,
+    ) -> Result<Opened> {
         let options = Options {
             segment_bytes: options.segment_bytes.clamp(*SEGMENT_BYTES.start(), *SEGMENT_BYTES.end()),
             ..options
         };
-        let home = version_dir(dir)?;
-        let lock = DataFile::open(&home.join("lock"), true)?;
+        let home = version_dir(&*vfs, dir)?;
+        let lock = DataFile::open(&*vfs, &home.join("lock"), OpenMode::Create)?;
         lock.lock()?;
-        let (watermark, mark) = WatermarkFile::open(&home.join("watermark"))?;
+        let (watermark, mark) = WatermarkFile::open(&*vfs, &home.join("watermark"))?;
         let catalogue = |kind, name| {
             let dir = home.join(name);
-            files::private_dir(&dir).map(|()| Catalogue::new(kind, dir))
+            vfs.private_dir(&dir).map(|()| Catalogue::new(Arc::clone(&vfs), kind, dir))
         };
         let segments = Arc::new(Segments::new(catalogue(FileKind::Segment, "journal")?));
         let packs = Arc::new(Packs::new(catalogue(FileKind::Pack, "packs")?));
@@ -58,10 +71,10 @@ impl Store {
 
         let last_seq = journal.last_seq();
         let rebuild_marker = home.join("rebuild");
-        let wanted = Wanted::new(&options, &journal, &pack_writer, &rebuild_marker);
-        let index_dir = IndexDir::new(&home);
-        let (index, state, index_state) = open_index(&index_dir, &options, &wanted)?;
-        files::remove(&rebuild_marker)?;
+        let wanted = Wanted::new(&options, &journal, &pack_writer, vfs.may_exist(&rebuild_marker));
+        let engine = engine(&home);
+        let (index, state, index_state) = open_index(&*engine, &options, &wanted)?;
+        vfs.remove(&rebuild_marker)?;
 
         let shared = Arc::new(Shared {
             segments,
@@ -74,12 +87,13 @@ impl Store {
         });
         let mut store = Store {
             shared,
+            vfs,
             options,
             journal,
             packs: pack_writer,
             watermark,
             oldest: mark.map_or(1, |mark| mark.oldest),
-            index_dir,
+            engine,
             rebuild_marker,
             families: Families::default(),
             unsynced: Unsynced::default(),
@@ -104,13 +118,13 @@ impl Store {
 }
 
 /// Makes the directory of this version, unless there is one of a newer version.
-fn version_dir(dir: &Path) -> Result<PathBuf> {
-    if let Some((_, path)) = files::named(dir, "v", "")?.into_iter().find(|(version, _)| *version > VERSION) {
+fn version_dir(vfs: &dyn Vfs, dir: &Path) -> Result<PathBuf> {
+    if let Some((_, path)) = vfs.named(dir, "v", "")?.into_iter().find(|(version, _)| *version > VERSION) {
         return Err(StoreError::Newer { path });
     }
     let home = dir.join(format!("v{VERSION}"));
-    files::private_dir(dir)?;
-    files::private_dir(&home)?;
+    vfs.private_dir(dir)?;
+    vfs.private_dir(&home)?;
     Ok(home)
 }
 
@@ -123,17 +137,12 @@ pub(crate) struct Wanted {
 }
 
 impl Wanted {
-    pub(crate) fn new(
-        options: &Options,
-        journal: &Journal,
-        packs: &PackWriter,
-        rebuild_marker: &Path,
-    ) -> Self {
+    pub(crate) fn new(options: &Options, journal: &Journal, packs: &PackWriter, marked: bool) -> Self {
         Self {
             view_version: options.view_version,
             last_seq: journal.last_seq(),
             pack_end: packs.end(),
-            marked: rebuild_marker.exists(),
+            marked,
         }
     }
 
@@ -155,18 +164,18 @@ impl Wanted {
 
 /// Opens the index; starts a new one if what it holds does not fit the files.
 pub(crate) fn open_index(
-    dir: &IndexDir,
+    engine: &dyn Engine,
     options: &Options,
     wanted: &Wanted,
 ) -> Result<(Arc<dyn Index>, StateV1, IndexState)> {
-    let (opened, found) = dir.open(options)?;
+    let (opened, found) = engine.open(options)?;
     let fresh = StateV1 { view_version: options.view_version, ..StateV1::default() };
     let nothing_yet = wanted.last_seq == 0 && wanted.pack_end.0 == 0;
-    let (index, state, index_state) = match index::state(&opened) {
+    let (index, state, index_state) = match index::state(&*opened) {
         Ok(Some(state)) => match wanted.refuses(&state) {
             Some(reason) => {
                 drop(opened);
-                (dir.start_over(options)?, fresh, IndexState::Rebuilt { reason })
+                (engine.start_over(options)?, fresh, IndexState::Rebuilt { reason })
             }
             None if matches!(found, Found::Repaired) => (opened, state, IndexState::Repaired),
             None => (opened, state, IndexState::Opened),
@@ -181,11 +190,11 @@ pub(crate) fn open_index(
         }
         Err(error) => {
             drop(opened);
-            (dir.start_over(options)?, fresh, IndexState::Rebuilt { reason: error.to_string() })
+            (engine.start_over(options)?, fresh, IndexState::Rebuilt { reason: error.to_string() })
         }
     };
     if matches!(index_state, IndexState::Rebuilt { .. } | IndexState::Empty) {
         index.apply(vec![index::put_state(&state)?])?;
     }
-    Ok((Arc::new(index), state, index_state))
+    Ok((index, state, index_state))
 }

@@ -15,8 +15,9 @@ use std::time::Duration;
 use crate::blobs::{self, Families, Unsynced};
 use crate::block::BlockMetaV1;
 use crate::catalogue::{lock, read, write};
+use crate::engine::Engine;
 use crate::error::{Result, StoreError};
-use crate::files::{self, DataFile};
+use crate::files::DataFile;
 use crate::index::{self, FIRST_CALLER_BYTE, Index, StateV1};
 use crate::journal::Journal;
 use crate::open::{Wanted, open_index};
@@ -24,9 +25,9 @@ use crate::pack::PackWriter;
 use crate::packs::{PACK_HEADER, Packs, hash};
 use crate::reader::Reader;
 use crate::recipe::{BlockAt, PieceAt};
-use crate::recover::IndexDir;
 use crate::shared::{Pending, Shared};
 use crate::types::{BlobRef, IndexState, Locator, Mutation, NewRecord, Options, Record, RecordId};
+use crate::vfs::{OpenMode, Vfs};
 use crate::watermark::{WatermarkFile, WatermarkV1};
 
 /// How many rows of pieces wait for the caller's next batch before they get one of their own.
@@ -38,12 +39,13 @@ const CLOSE_LIMIT: Duration = Duration::from_secs(5);
 /// The store's single writer. Lives on one thread of the caller's; [`Reader`]s live anywhere.
 pub struct Store {
     pub(crate) shared: Arc<Shared>,
+    pub(crate) vfs: Arc<dyn Vfs>,
     pub(crate) options: Options,
     pub(crate) journal: Journal,
     pub(crate) packs: PackWriter,
     pub(crate) watermark: WatermarkFile,
     pub(crate) oldest: u32,
-    pub(crate) index_dir: IndexDir,
+    pub(crate) engine: Box<dyn Engine>,
     /// Its presence says that the index must be rebuilt at the next opening.
     pub(crate) rebuild_marker: PathBuf,
     pub(crate) families: Families,
@@ -137,18 +139,19 @@ impl Store {
     /// [`Store::open`]. If this fails too (the disk is still full), try again later.
     pub fn reopen_index(&mut self) -> Result<IndexState, StoreError> {
         close(self.shared.set_index(Arc::new(index::Closed)))?;
-        let wanted = Wanted::new(&self.options, &self.journal, &self.packs, &self.rebuild_marker);
-        let (index, state, index_state) = match open_index(&self.index_dir, &self.options, &wanted) {
+        let marked = self.vfs.may_exist(&self.rebuild_marker);
+        let wanted = Wanted::new(&self.options, &self.journal, &self.packs, marked);
+        let (index, state, index_state) = match open_index(&*self.engine, &self.options, &wanted) {
             Err(StoreError::Index(reason)) => {
                 // The old one hangs and will not let go of its files.
                 let state = StateV1 { view_version: self.options.view_version, ..StateV1::default() };
-                let index = self.index_dir.start_over(&self.options)?;
+                let index = self.engine.start_over(&self.options)?;
                 index.apply(vec![index::put_state(&state)?])?;
-                (Arc::new(index) as Arc<dyn Index>, state, IndexState::Rebuilt { reason })
+                (index, state, IndexState::Rebuilt { reason })
             }
             other => other?,
         };
-        files::remove(&self.rebuild_marker)?;
+        self.vfs.remove(&self.rebuild_marker)?;
         self.shared.set_index(index);
         *lock(&self.shared.applied_at) = state.applied_at;
         self.shared.applied.store(state.applied, Ordering::Release);
@@ -218,8 +221,8 @@ impl Store {
     /// pieces are found again by scanning the packs. The views to come have this version.
     pub fn reset_views(&mut self, view_version: u32) -> Result<(), StoreError> {
         self.options.view_version = view_version;
-        let index = self.index_dir.start_over(&self.options)?;
-        close(self.shared.set_index(Arc::new(index)))?;
+        let index = self.engine.start_over(&self.options)?;
+        close(self.shared.set_index(index))?;
         *write(&self.shared.pending) = Pending::default();
         self.unapplied.clear();
         *lock(&self.shared.applied_at) = None;
@@ -250,7 +253,7 @@ impl Store {
             return;
         }
         tracing::error!("the index knows records that were given up; it is rebuilt at the next start");
-        if let Err(error) = DataFile::open(&self.rebuild_marker, true) {
+        if let Err(error) = DataFile::open(&*self.vfs, &self.rebuild_marker, OpenMode::Create) {
             tracing::error!(%error, "could not note that the index must be rebuilt");
         }
     }
