@@ -11,6 +11,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard, Rw
 use crate::error::{Result, StoreError};
 use crate::files::DataFile;
 use crate::types::{Damage, FileKind};
+use crate::vfs::{OpenMode, Vfs};
 
 const OPEN_FILES: usize = 8;
 
@@ -43,6 +44,7 @@ pub(crate) struct Entry {
 
 /// The files of one kind.
 pub(crate) struct Catalogue {
+    vfs: Arc<dyn Vfs>,
     kind: FileKind,
     dir: PathBuf,
     files: RwLock<BTreeMap<u32, Entry>>,
@@ -51,8 +53,8 @@ pub(crate) struct Catalogue {
 }
 
 impl Catalogue {
-    pub(crate) fn new(kind: FileKind, dir: PathBuf) -> Self {
-        Self { kind, dir, files: RwLock::default(), open: Mutex::default(), damage: Mutex::default() }
+    pub(crate) fn new(vfs: Arc<dyn Vfs>, kind: FileKind, dir: PathBuf) -> Self {
+        Self { vfs, kind, dir, files: RwLock::default(), open: Mutex::default(), damage: Mutex::default() }
     }
 
     pub(crate) fn dir(&self) -> &Path {
@@ -66,11 +68,26 @@ impl Catalogue {
         }
     }
 
-    pub(crate) fn suffix(&self) -> &'static str {
+    fn suffix(&self) -> &'static str {
         match self.kind {
             FileKind::Segment => ".log",
             FileKind::Pack | FileKind::Manifest => ".pack",
         }
+    }
+
+    /// The files that are in the directory, in order.
+    pub(crate) fn on_disk(&self) -> Result<Vec<(u32, PathBuf)>> {
+        self.vfs.numbered(&self.dir, self.suffix())
+    }
+
+    /// Opens a file, past the handles that are kept.
+    pub(crate) fn open(&self, number: u32, mode: OpenMode) -> Result<DataFile> {
+        DataFile::open(&*self.vfs, &self.path(number), mode)
+    }
+
+    /// Makes the creation of files durable.
+    pub(crate) fn sync_dir(&self) -> Result<()> {
+        self.vfs.sync_entries(&self.dir)
     }
 
     /// Publishes how much of a file counts.
@@ -134,7 +151,7 @@ impl Catalogue {
             return Ok(file);
         }
         let path = self.path(number);
-        let file = Arc::new(DataFile::open_read(&path).map_err(|e| match e {
+        let file = Arc::new(self.open(number, OpenMode::Read).map_err(|e| match e {
             StoreError::Io { source, .. } if source.kind() == std::io::ErrorKind::NotFound => {
                 StoreError::damaged(format!("{} is missing", path.display()))
             }

@@ -1,46 +1,40 @@
-//! Private files and directories: the only place where the store touches the file system's metadata.
+//! Private files and directories: what the store makes of the few calls of a [`Vfs`].
+//!
+//! Interrupted and partial calls are dealt with here, and nowhere else.
 //!
 //! Must never leave anything readable by another user, whatever the umask, nor report an I/O error without its path.
 
-use std::fs::{File, OpenOptions, Permissions, TryLockError};
+use std::fs::Permissions;
 use std::io;
-use std::os::unix::fs::{DirBuilderExt, FileExt, OpenOptionsExt, PermissionsExt};
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
 use crate::error::{Result, StoreError};
+use crate::vfs::{DIR_MODE, FILE_MODE, Kind, OpenMode, RealFs, Vfs, VfsFile};
 
-const DIR_MODE: u32 = 0o700;
-const FILE_MODE: u32 = 0o600;
+/// How often a call is made again that was interrupted: a signal storm is no reason to hang.
+const INTERRUPTIONS: usize = 1_000;
+
+/// Makes a call again while it is interrupted.
+fn retry<T>(mut call: impl FnMut() -> io::Result<T>) -> io::Result<T> {
+    let mut left = INTERRUPTIONS;
+    loop {
+        match call() {
+            Err(e) if e.kind() == io::ErrorKind::Interrupted && left > 0 => left -= 1,
+            result => return result,
+        }
+    }
+}
 
 /// An open file that knows its path. Reads and writes are positional, so that readers and the writer share it.
-#[derive(Debug)]
 pub(crate) struct DataFile {
-    file: File,
+    file: Box<dyn VfsFile>,
     path: PathBuf,
 }
 
 impl DataFile {
-    /// Opens for reading and writing; creates it if asked to.
-    pub(crate) fn open(path: &Path, create: bool) -> Result<Self> {
-        let open = || {
-            let file = OpenOptions::new()
-                .read(true)
-                .write(true)
-                .create(create)
-                .truncate(false)
-                .mode(FILE_MODE)
-                .open(path)?;
-            if create {
-                file.set_permissions(Permissions::from_mode(FILE_MODE))?;
-            }
-            Ok(file)
-        };
-        Ok(Self { file: open().map_err(|e| StoreError::io(path, e))?, path: path.to_owned() })
-    }
-
-    /// Opens for reading.
-    pub(crate) fn open_read(path: &Path) -> Result<Self> {
-        let file = File::open(path).map_err(|e| StoreError::io(path, e))?;
+    pub(crate) fn open(vfs: &dyn Vfs, path: &Path, mode: OpenMode) -> Result<Self> {
+        let file = at(path, || vfs.open(path, mode))?;
         Ok(Self { file, path: path.to_owned() })
     }
 
@@ -49,70 +43,154 @@ impl DataFile {
     }
 
     pub(crate) fn len(&self) -> Result<u64> {
-        Ok(self.file.metadata().map_err(|e| self.error(e))?.len())
+        self.named(retry(|| self.file.len()))
     }
 
     /// Reads exactly `len` bytes; a shorter file is damage, not an I/O error.
     pub(crate) fn read(&self, offset: u64, len: usize) -> Result<Vec<u8>> {
         let mut bytes = vec![0; len];
-        match self.file.read_exact_at(&mut bytes, offset) {
-            Ok(()) => Ok(bytes),
-            Err(e) if e.kind() == io::ErrorKind::UnexpectedEof => Err(StoreError::damaged(format!(
-                "{} ends before offset {}",
-                self.path.display(),
-                offset + len as u64
-            ))),
-            Err(e) => Err(self.error(e)),
+        let mut done = 0;
+        while done < len {
+            let at = offset + done as u64;
+            match self.named(retry(|| self.file.read_at(&mut bytes[done..], at)))? {
+                0 => {
+                    let end = offset + len as u64;
+                    let what = format!("{} ends before offset {end}", self.path.display());
+                    return Err(StoreError::damaged(what));
+                }
+                read => done += read,
+            }
         }
+        Ok(bytes)
     }
 
     pub(crate) fn write(&self, bytes: &[u8], offset: u64) -> Result<()> {
-        self.file.write_all_at(bytes, offset).map_err(|e| self.error(e))
+        let mut done = 0;
+        while done < bytes.len() {
+            let at = offset + done as u64;
+            match self.named(retry(|| self.file.write_at(&bytes[done..], at)))? {
+                0 => return self.named(Err(io::ErrorKind::WriteZero.into())),
+                written => done += written,
+            }
+        }
+        Ok(())
     }
 
     pub(crate) fn sync(&self) -> Result<()> {
-        self.file.sync_data().map_err(|e| self.error(e))
+        self.named(retry(|| self.file.sync_data()))
     }
 
     pub(crate) fn cut(&self, len: u64) -> Result<()> {
-        self.file.set_len(len).map_err(|e| self.error(e))
+        self.named(retry(|| self.file.set_len(len)))
     }
 
     /// Takes the lock that keeps a second process out; it is held until the file is closed.
     pub(crate) fn lock(&self) -> Result<()> {
-        self.file.try_lock().map_err(|e| match e {
-            TryLockError::WouldBlock => StoreError::Locked { path: self.path.clone() },
-            TryLockError::Error(e) => self.error(e),
+        if self.named(retry(|| self.file.try_lock()))? {
+            Ok(())
+        } else {
+            Err(StoreError::Locked { path: self.path.clone() })
+        }
+    }
+
+    fn named<T>(&self, result: io::Result<T>) -> Result<T> {
+        result.map_err(|e| StoreError::io(&self.path, e))
+    }
+}
+
+/// Makes a call at a path, again while it is interrupted.
+fn at<T>(path: &Path, call: impl Fn() -> io::Result<T>) -> Result<T> {
+    retry(call).map_err(|e| StoreError::io(path, e))
+}
+
+/// What the store does with files and directories by their paths.
+impl dyn Vfs + '_ {
+    /// Makes `path` and its missing parents, durably, and makes `path` private.
+    pub(crate) fn private_dir(&self, path: &Path) -> Result<()> {
+        if at(path, || self.kind(path))? == Some(Kind::Dir) {
+            return at(path, || self.make_dir_private(path));
+        }
+        if let Some(parent) = path.parent().filter(|parent| !parent.as_os_str().is_empty()) {
+            if at(parent, || self.kind(parent))? != Some(Kind::Dir) {
+                self.private_dir(parent)?;
+            }
+            at(path, || self.create_dir(path))?;
+            return self.sync_entries(parent);
+        }
+        at(path, || self.create_dir(path))
+    }
+
+    /// Makes the creation and removal of entries of `dir` durable.
+    pub(crate) fn sync_entries(&self, dir: &Path) -> Result<()> {
+        at(dir, || self.sync_dir(dir))
+    }
+
+    /// Puts a file in another's place, in the same directory, durably.
+    pub(crate) fn replace(&self, from: &Path, to: &Path) -> Result<()> {
+        at(from, || self.rename(from, to))?;
+        to.parent().map_or(Ok(()), |dir| self.sync_entries(dir))
+    }
+
+    /// Whether there is such a file. If the system will not say, there is.
+    pub(crate) fn may_exist(&self, path: &Path) -> bool {
+        !matches!(retry(|| self.kind(path)), Ok(None))
+    }
+
+    /// Removes a file; it is fine if there is none.
+    pub(crate) fn remove(&self, path: &Path) -> Result<()> {
+        at(path, || match self.remove_file(path) {
+            Err(e) if e.kind() == io::ErrorKind::NotFound => Ok(()),
+            other => other,
         })
     }
 
-    fn error(&self, source: io::Error) -> StoreError {
-        StoreError::io(&self.path, source)
+    /// What `dir` holds; nothing if there is no such directory.
+    pub(crate) fn entries(&self, dir: &Path) -> Result<Vec<(PathBuf, Kind)>> {
+        at(dir, || match self.list(dir) {
+            Err(e) if e.kind() == io::ErrorKind::NotFound => Ok(Vec::new()),
+            other => other,
+        })
+    }
+
+    /// The entries `<number><suffix>` of `dir`, in the order of their numbers.
+    pub(crate) fn numbered(&self, dir: &Path, suffix: &str) -> Result<Vec<(u32, PathBuf)>> {
+        self.named(dir, "", suffix)
+    }
+
+    /// The entries `<prefix><number><suffix>` of `dir`, in the order of their numbers.
+    pub(crate) fn named(&self, dir: &Path, prefix: &str, suffix: &str) -> Result<Vec<(u32, PathBuf)>> {
+        let mut found: Vec<_> = self
+            .entries(dir)?
+            .into_iter()
+            .filter_map(|(path, _)| {
+                let number =
+                    path.file_name()?.to_str()?.strip_prefix(prefix)?.strip_suffix(suffix)?.parse().ok()?;
+                (number > 0).then_some((number, path))
+            })
+            .collect();
+        found.sort_unstable();
+        Ok(found)
     }
 }
 
-/// Makes `path` and its missing parents, durably, and makes `path` private.
+/// The real file system, for what only serves the index.
+fn real() -> &'static dyn Vfs {
+    &RealFs
+}
+
+/// Makes an empty private file, for the index.
+pub(crate) fn create(path: &Path) -> Result<()> {
+    DataFile::open(real(), path, OpenMode::Create).map(drop)
+}
+
+/// As [`Vfs::sync_dir`], for the index.
+pub(crate) fn sync_dir(dir: &Path) -> Result<()> {
+    real().sync_entries(dir)
+}
+
+/// As [`Vfs::private_dir`], for the index.
 pub(crate) fn private_dir(path: &Path) -> Result<()> {
-    if path.is_dir() {
-        return fs_err::set_permissions(path, Permissions::from_mode(DIR_MODE))
-            .map_err(|e| StoreError::io(path, e));
-    }
-    if let Some(parent) = path.parent().filter(|parent| !parent.as_os_str().is_empty()) {
-        if !parent.is_dir() {
-            private_dir(parent)?;
-        }
-        make_dir(path)?;
-        return sync_dir(parent);
-    }
-    make_dir(path)
-}
-
-fn make_dir(path: &Path) -> Result<()> {
-    std::fs::DirBuilder::new()
-        .mode(DIR_MODE)
-        .create(path)
-        .and_then(|()| fs_err::set_permissions(path, Permissions::from_mode(DIR_MODE)))
-        .map_err(|e| StoreError::io(path, e))
+    real().private_dir(path)
 }
 
 /// Makes everything below `dir` private: for files that a library of others created.
@@ -130,34 +208,18 @@ pub(crate) fn make_private(dir: &Path) -> Result<()> {
 
 /// What `dir` holds, with whether it is a directory; nothing if there is no such directory.
 pub(crate) fn entries(dir: &Path) -> Result<Vec<(PathBuf, bool)>> {
-    let read = match fs_err::read_dir(dir) {
-        Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
-        other => other.map_err(|e| StoreError::io(dir, e))?,
-    };
-    read.map(|entry| {
-        let entry = entry.map_err(|e| StoreError::io(dir, e))?;
-        Ok((entry.path(), entry.file_type().is_ok_and(|t| t.is_dir())))
-    })
-    .collect()
+    let entries = real().entries(dir)?;
+    Ok(entries.into_iter().map(|(path, kind)| (path, kind == Kind::Dir)).collect())
 }
 
-/// The entries `<number><suffix>` of `dir`, in the order of their numbers.
+/// As [`Vfs::numbered`], for the index.
 pub(crate) fn numbered(dir: &Path, suffix: &str) -> Result<Vec<(u32, PathBuf)>> {
-    named(dir, "", suffix)
+    real().numbered(dir, suffix)
 }
 
-/// The entries `<prefix><number><suffix>` of `dir`, in the order of their numbers.
+/// As [`Vfs::named`], for the index.
 pub(crate) fn named(dir: &Path, prefix: &str, suffix: &str) -> Result<Vec<(u32, PathBuf)>> {
-    let mut found: Vec<_> = entries(dir)?
-        .into_iter()
-        .filter_map(|(path, _)| {
-            let number =
-                path.file_name()?.to_str()?.strip_prefix(prefix)?.strip_suffix(suffix)?.parse().ok()?;
-            (number > 0).then_some((number, path))
-        })
-        .collect();
-    found.sort_unstable();
-    Ok(found)
+    real().named(dir, prefix, suffix)
 }
 
 /// The bytes that all files below `dir` take. Files that vanish meanwhile count nothing.
@@ -169,17 +231,7 @@ pub(crate) fn disk_bytes(dir: &Path) -> Result<u64> {
     Ok(total)
 }
 
-/// Makes the creation, renaming and removal of entries of `dir` durable.
-pub(crate) fn sync_dir(dir: &Path) -> Result<()> {
-    File::open(dir).and_then(|d| d.sync_all()).map_err(|e| StoreError::io(dir, e))
-}
-
-/// Puts a file in another's place.
-pub(crate) fn rename(from: &Path, to: &Path) -> Result<()> {
-    fs_err::rename(from, to).map_err(|e| StoreError::io(from, e))
-}
-
-/// Removes a file or a whole directory; it is fine if there is none.
+/// Removes a file or a whole directory of the index; it is fine if there is none.
 pub(crate) fn remove(path: &Path) -> Result<()> {
     let removed = match fs_err::symlink_metadata(path) {
         Ok(meta) if meta.is_dir() => fs_err::remove_dir_all(path),

@@ -10,11 +10,12 @@ use std::sync::Arc;
 
 use crate::catalogue::{Catalogue, Entry};
 use crate::error::{Result, StoreError};
-use crate::files::{DataFile, numbered, sync_dir};
+use crate::files::DataFile;
 use crate::frame::{self, Place};
 use crate::manifest::ManifestV1;
 use crate::segment::{HEADER, SegmentHead, Segments, Step, step};
 use crate::types::{Locator, NewRecord, Record};
+use crate::vfs::OpenMode;
 use crate::watermark::WatermarkV1;
 use crate::zip::Compressor;
 
@@ -82,8 +83,7 @@ impl Journal {
     /// Takes up the last segment where it ends.
     fn resume(&mut self, number: u32, head: Option<SegmentHead>, mark: &WatermarkV1) -> Result<u64> {
         let files = &self.segments.files;
-        let path = files.path(number);
-        let file = Arc::new(DataFile::open(&path, false)?);
+        let file = Arc::new(files.open(number, OpenMode::Write)?);
         let file_len = file.len()?;
         let known = if number == mark.segment { mark.segment_len } else { 0 };
         if file_len < known {
@@ -113,13 +113,13 @@ impl Journal {
         }
         let len = torn_from.unwrap_or(file_len).max(known.min(file_len)).max(file_len.min(HEADER as u64));
         if len < file_len {
-            tracing::info!(file = %path.display(), bytes = file_len - len, "cut a half-written frame off the journal");
+            tracing::info!(file = %file.path().display(), bytes = file_len - len, "cut a half-written frame off the journal");
             file.cut(len)?;
         }
         // A caller may take what is found here for durable: make it so.
         if file_len != known {
             file.sync()?;
-            sync_dir(files.dir())?;
+            files.sync_dir()?;
         }
         self.last_seq = self.last_seq.max(last_seq);
         self.synced_seq = self.last_seq;
@@ -262,7 +262,7 @@ impl Journal {
         let files = &self.segments.files;
         let (prev_number, prev_len) = self.sealed;
         let number = prev_number + 1;
-        let file = Arc::new(DataFile::open(&files.path(number), true)?);
+        let file = Arc::new(files.open(number, OpenMode::Create)?);
         let head = SegmentHead {
             number,
             prev_number,
@@ -274,7 +274,7 @@ impl Journal {
         // A left-over of a failed attempt is ours to overwrite: nothing in it was ever published.
         file.cut(0)?;
         file.write(&head.to_bytes(), 0)?;
-        sync_dir(files.dir())?;
+        files.sync_dir()?;
         let len = HEADER as u64;
         files.publish(number, Entry { len, first_seq: head.first_seq, first_ns, newest_ns: 0 });
         files.keep(number, Arc::clone(&file));
@@ -286,8 +286,8 @@ impl Journal {
 fn list(files: &Catalogue, mark: &WatermarkV1, oldest: u32) -> Result<Vec<(u32, Option<SegmentHead>)>> {
     let mut heads: Vec<(u32, Option<SegmentHead>)> = Vec::new();
     let mut expected = oldest.max(mark.oldest).max(1);
-    for (number, path) in numbered(files.dir(), files.suffix())? {
-        let file = DataFile::open_read(&path)?;
+    for (number, _) in files.on_disk()? {
+        let file = files.open(number, OpenMode::Read)?;
         let len = file.len()?;
         let head =
             file.read(0, HEADER).ok().and_then(|b| SegmentHead::parse(&b)).filter(|h| h.number == number);

@@ -33,6 +33,7 @@ mod block;
 mod builder;
 mod catalogue;
 mod codec;
+mod engine;
 mod error;
 mod files;
 mod frame;
@@ -53,6 +54,7 @@ mod shared;
 mod split;
 mod store;
 mod types;
+mod vfs;
 mod watermark;
 mod zip;
 

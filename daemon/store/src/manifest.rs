@@ -11,13 +11,15 @@
 //! Must never be written before what it lets go of has been replaced by something durable.
 
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
 use crate::codec;
 use crate::error::{Result, StoreError};
-use crate::files::{self, DataFile};
+use crate::files::DataFile;
 use crate::frame::u32_at;
+use crate::vfs::{OpenMode, Vfs};
 use crate::zip;
 
 const MAGIC: &[u8; 8] = b"ccdman\x01\n";
@@ -60,6 +62,7 @@ impl ManifestV1 {
 
 /// The manifest's file and what it says.
 pub(crate) struct Manifest {
+    vfs: Arc<dyn Vfs>,
     path: PathBuf,
     pub(crate) state: ManifestV1,
     /// The caller's, compressed.
@@ -71,13 +74,19 @@ pub(crate) struct Manifest {
 
 impl Manifest {
     /// Reads the file, if there is one.
-    pub(crate) fn open(path: &Path) -> Result<Self> {
-        let empty =
-            Self { path: path.to_owned(), state: ManifestV1::default(), carry: Vec::new(), carry_raw: 0, damaged: None };
-        if !path.exists() {
+    pub(crate) fn open(vfs: Arc<dyn Vfs>, path: &Path) -> Result<Self> {
+        let empty = Self {
+            vfs: Arc::clone(&vfs),
+            path: path.to_owned(),
+            state: ManifestV1::default(),
+            carry: Vec::new(),
+            carry_raw: 0,
+            damaged: None,
+        };
+        if !vfs.may_exist(path) {
             return Ok(empty);
         }
-        let file = DataFile::open_read(path)?;
+        let file = DataFile::open(&*vfs, path, OpenMode::Read)?;
         let len = file.len()?;
         let bytes = file.read(0, usize::try_from(len).unwrap_or(usize::MAX).min(2 * CARRY_MAX))?;
         Ok(match parse(&bytes) {
@@ -106,21 +115,19 @@ impl Manifest {
                 return Err(StoreError::TooLarge { what: "what is to be kept", bytes, limit });
             }
             Some(raw) => {
-                let packed = zip::Compressor::new().compress(raw, 0).map_err(|e| StoreError::io(&self.path, e))?;
+                let packed =
+                    zip::Compressor::new().compress(raw, 0).map_err(|e| StoreError::io(&self.path, e))?;
                 (packed, raw.len())
             }
             None => (self.carry.clone(), self.carry_raw),
         };
         let bytes = lay_out(&state, &carry, carry_raw)?;
         let beside = self.path.with_extension("new");
-        let file = DataFile::open(&beside, true)?;
+        let file = DataFile::open(&*self.vfs, &beside, OpenMode::Create)?;
         file.cut(0)?;
         file.write(&bytes, 0)?;
         file.sync()?;
-        files::rename(&beside, &self.path)?;
-        if let Some(dir) = self.path.parent() {
-            files::sync_dir(dir)?;
-        }
+        self.vfs.replace(&beside, &self.path)?;
         (self.state, self.carry, self.carry_raw, self.damaged) = (state, carry, carry_raw, None);
         Ok(())
     }
@@ -165,17 +172,20 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+    use crate::vfs::RealFs;
 
     #[test]
     fn what_is_written_comes_back_and_damage_is_noticed() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("manifest");
-        let mut manifest = Manifest::open(&path).unwrap();
+        let open = || Manifest::open(Arc::new(RealFs), &path).unwrap();
+        let mut manifest = open();
         assert_eq!((manifest.carry().unwrap(), manifest.damaged), (Vec::new(), None));
-        let state = ManifestV1 { oldest_segment: 7, oldest_seq: 1 << 40, dropped_packs: vec![(1, 3), (9, 9)] };
+        let state =
+            ManifestV1 { oldest_segment: 7, oldest_seq: 1 << 40, dropped_packs: vec![(1, 3), (9, 9)] };
         manifest.replace(state.clone(), Some(&[5; 100_000])).unwrap();
         manifest.replace(ManifestV1 { oldest_segment: 8, ..state.clone() }, None).unwrap();
-        let again = Manifest::open(&path).unwrap();
+        let again = open();
         assert_eq!(again.state, ManifestV1 { oldest_segment: 8, ..state });
         assert_eq!(again.carry().unwrap(), [5; 100_000]);
         let whole = std::fs::read(&path).unwrap();

@@ -8,8 +8,9 @@ use std::sync::{Arc, Mutex, RwLock};
 
 use crate::blobs::{Families, Unsynced};
 use crate::catalogue::Catalogue;
+use crate::engine::Engine;
 use crate::error::{Result, StoreError};
-use crate::files::{self, DataFile};
+use crate::files::DataFile;
 use crate::index::{self, Index, StateV1};
 use crate::indexer::Indexer;
 use crate::journal::Journal;
@@ -21,6 +22,7 @@ use crate::segment::Segments;
 use crate::shared::{Pending, Shared};
 use crate::store::Store;
 use crate::types::{FileKind, IndexState, Options, Report};
+use crate::vfs::{OpenMode, RealFs, Vfs};
 use crate::watermark::WatermarkFile;
 
 /// The layout that this version reads and writes.
@@ -40,25 +42,36 @@ impl Store {
     /// [`Store::applied`] + 1, calling [`Store::reindex`] and [`Store::apply`]; only then is
     /// [`crate::Reader::contains`] complete.
     pub fn open(dir: &Path, options: Options) -> Result<Opened, StoreError> {
+        let engine = |home: &Path| Box::new(IndexDir::new(home)) as Box<dyn Engine>;
+        Self::open_on(Arc::new(RealFs), engine, dir, options)
+    }
+
+    /// As [`Store::open`], on any file system, and with an index of any make: `engine` gets the version's directory.
+    pub(crate) fn open_on(
+        vfs: Arc<dyn Vfs>,
+        engine: impl FnOnce(&Path) -> Box<dyn Engine>,
+        dir: &Path,
+        options: Options,
+    ) -> Result<Opened> {
         let options = Options {
             segment_bytes: options.segment_bytes.clamp(*SEGMENT_BYTES.start(), *SEGMENT_BYTES.end()),
             ..options
         };
-        let home = version_dir(dir)?;
-        let lock = DataFile::open(&home.join("lock"), true)?;
+        let home = version_dir(&*vfs, dir)?;
+        let lock = DataFile::open(&*vfs, &home.join("lock"), OpenMode::Create)?;
         lock.lock()?;
-        let (watermark, mark) = WatermarkFile::open(&home.join("watermark"))?;
+        let (watermark, mark) = WatermarkFile::open(&*vfs, &home.join("watermark"))?;
         let catalogue = |kind, name| {
             let dir = home.join(name);
-            files::private_dir(&dir).map(|()| Catalogue::new(kind, dir))
+            vfs.private_dir(&dir).map(|()| Catalogue::new(Arc::clone(&vfs), kind, dir))
         };
         let segments = Arc::new(Segments::new(catalogue(FileKind::Segment, "journal")?));
         let packs = Arc::new(Packs::new(catalogue(FileKind::Pack, "packs")?));
-        let manifest = Manifest::open(&home.join("manifest"))?;
+        let manifest = Manifest::open(Arc::clone(&vfs), &home.join("manifest"))?;
         if let Some(len) = manifest.damaged {
             packs.files.report_as(FileKind::Manifest, 0, 0, len);
         }
-        remove_leftovers(&segments.files, &packs.files, &manifest)?;
+        remove_leftovers(&*vfs, &segments.files, &packs.files, &manifest)?;
         let (pack_writer, cut_pack) =
             PackWriter::open(&packs, mark.as_ref(), &manifest.state, options.segment_bytes)?;
         let (journal, cut_journal) =
@@ -66,11 +79,11 @@ impl Store {
 
         let last_seq = journal.last_seq();
         let rebuild_marker = home.join("rebuild");
-        let wanted = Wanted::new(&options, &journal, &pack_writer, &manifest, &rebuild_marker);
-        let index_dir = IndexDir::new(&home);
-        index_dir.remove_unfinished()?;
-        let (index, state, index_state) = open_index(&index_dir, &options, &wanted)?;
-        files::remove(&rebuild_marker)?;
+        let wanted = Wanted::new(&options, &journal, &pack_writer, &manifest, vfs.may_exist(&rebuild_marker));
+        let engine = engine(&home);
+        engine.remove_unfinished()?;
+        let (index, state, index_state) = open_index(&*engine, &options, &wanted)?;
+        vfs.remove(&rebuild_marker)?;
 
         let shared = Arc::new(Shared {
             segments,
@@ -85,13 +98,14 @@ impl Store {
         let indexer = Indexer::new(Arc::clone(&shared), options.view_version, manifest.state.oldest_segment);
         let mut store = Store {
             shared,
+            vfs,
             options,
             journal,
             packs: pack_writer,
             watermark,
             manifest,
             indexer,
-            index_dir,
+            engine,
             rebuild_marker,
             clock_ns: mark.map_or(0, |mark| mark.clock_ns),
             families: Families::default(),
@@ -116,26 +130,31 @@ impl Store {
 }
 
 /// Makes the directory of this version, unless there is one of a newer version.
-fn version_dir(dir: &Path) -> Result<PathBuf> {
-    if let Some((_, path)) = files::named(dir, "v", "")?.into_iter().find(|(version, _)| *version > VERSION) {
+fn version_dir(vfs: &dyn Vfs, dir: &Path) -> Result<PathBuf> {
+    if let Some((_, path)) = vfs.named(dir, "v", "")?.into_iter().find(|(version, _)| *version > VERSION) {
         return Err(StoreError::Newer { path });
     }
     let home = dir.join(format!("v{VERSION}"));
-    files::private_dir(dir)?;
-    files::private_dir(&home)?;
+    vfs.private_dir(dir)?;
+    vfs.private_dir(&home)?;
     Ok(home)
 }
 
 /// Removes the files that were let go of, and were still there when the process ended.
-fn remove_leftovers(segments: &Catalogue, packs: &Catalogue, manifest: &Manifest) -> Result<()> {
-    for (number, path) in files::numbered(segments.dir(), segments.suffix())? {
+fn remove_leftovers(
+    vfs: &dyn Vfs,
+    segments: &Catalogue,
+    packs: &Catalogue,
+    manifest: &Manifest,
+) -> Result<()> {
+    for (number, path) in segments.on_disk()? {
         if number < manifest.state.oldest_segment {
-            files::remove(&path)?;
+            vfs.remove(&path)?;
         }
     }
-    for (number, path) in files::numbered(packs.dir(), packs.suffix())? {
+    for (number, path) in packs.on_disk()? {
         if manifest.state.dropped(number) {
-            files::remove(&path)?;
+            vfs.remove(&path)?;
         }
     }
     Ok(())
@@ -156,14 +175,14 @@ impl Wanted {
         journal: &Journal,
         packs: &PackWriter,
         manifest: &Manifest,
-        rebuild_marker: &Path,
+        marked: bool,
     ) -> Self {
         Self {
             view_version: options.view_version,
             oldest: manifest.state.oldest_segment,
             last_seq: journal.last_seq(),
             pack_end: packs.end(),
-            marked: rebuild_marker.exists(),
+            marked,
         }
     }
 
@@ -187,19 +206,18 @@ impl Wanted {
 
 /// Opens the index; starts a new one if what it holds does not fit the files.
 pub(crate) fn open_index(
-    dir: &IndexDir,
+    engine: &dyn Engine,
     options: &Options,
     wanted: &Wanted,
 ) -> Result<(Arc<dyn Index>, StateV1, IndexState)> {
-    let (opened, found) = dir.open(options)?;
-    let fresh =
-        StateV1 { view_version: options.view_version, oldest: wanted.oldest, ..StateV1::default() };
+    let (opened, found) = engine.open(options)?;
+    let fresh = StateV1 { view_version: options.view_version, oldest: wanted.oldest, ..StateV1::default() };
     let nothing_yet = wanted.last_seq == 0 && wanted.pack_end.0 == 0;
-    let (index, state, index_state) = match index::state(&opened) {
+    let (index, state, index_state) = match index::state(&*opened) {
         Ok(Some(state)) => match wanted.refuses(&state) {
             Some(reason) => {
                 drop(opened);
-                (dir.start_over(options)?, fresh, IndexState::Rebuilt { reason })
+                (engine.start_over(options)?, fresh, IndexState::Rebuilt { reason })
             }
             None if matches!(found, Found::Repaired) => (opened, state, IndexState::Repaired),
             None => (opened, state, IndexState::Opened),
@@ -214,11 +232,11 @@ pub(crate) fn open_index(
         }
         Err(error) => {
             drop(opened);
-            (dir.start_over(options)?, fresh, IndexState::Rebuilt { reason: error.to_string() })
+            (engine.start_over(options)?, fresh, IndexState::Rebuilt { reason: error.to_string() })
         }
     };
     if matches!(index_state, IndexState::Rebuilt { .. } | IndexState::Empty) {
         index.apply(vec![index::put_state(&state)?])?;
     }
-    Ok((Arc::new(index), state, index_state))
+    Ok((index, state, index_state))
 }

@@ -10,11 +10,12 @@ use std::sync::Arc;
 use crate::block::{self, BlockMetaV1, GROUP_MAX, Link};
 use crate::catalogue::Entry;
 use crate::error::{Result, StoreError};
-use crate::files::{DataFile, numbered, sync_dir};
+use crate::files::DataFile;
 use crate::frame::Place;
 use crate::manifest::ManifestV1;
 use crate::packs::{PACK_HEADER, Packs, pack_header};
 use crate::recipe::BlockAt;
+use crate::vfs::OpenMode;
 use crate::watermark::WatermarkV1;
 use crate::zip;
 
@@ -59,12 +60,13 @@ impl PackWriter {
         let mark = mark.copied().unwrap_or_default();
         let files = &packs.files;
         let mut expected = 1;
-        for (number, path) in numbered(files.dir(), files.suffix())? {
+        for (number, _) in files.on_disk()? {
             for missing in (expected..number).filter(|missing| !manifest.dropped(*missing)) {
                 files.report(missing, 0, 0);
             }
             expected = number + 1;
-            files.publish(number, Entry { len: DataFile::open_read(&path)?.len()?, ..Entry::default() });
+            let len = files.open(number, OpenMode::Read)?.len()?;
+            files.publish(number, Entry { len, ..Entry::default() });
         }
         if mark.pack >= expected && !manifest.dropped(mark.pack) {
             files.report(mark.pack, 0, mark.pack_len);
@@ -86,7 +88,7 @@ impl PackWriter {
 
     fn resume(&mut self, number: u32, file_len: u64, mark: &WatermarkV1) -> Result<u64> {
         let files = &self.packs.files;
-        let file = Arc::new(DataFile::open(&files.path(number), false)?);
+        let file = Arc::new(files.open(number, OpenMode::Write)?);
         let known = if number == mark.pack { mark.pack_len } else { 0 };
         let header_good = file.read(0, PACK_HEADER).is_ok_and(|bytes| bytes == pack_header(number));
         if file_len < known {
@@ -118,7 +120,7 @@ impl PackWriter {
         }
         if file_len != known {
             file.sync()?;
-            sync_dir(files.dir())?;
+            files.sync_dir()?;
         }
         files.publish(number, Entry { len, ..Entry::default() });
         files.keep(number, Arc::clone(&file));
@@ -239,11 +241,11 @@ impl PackWriter {
 
 fn start_pack(packs: &Packs, number: u32) -> Result<Active> {
     let files = &packs.files;
-    let file = Arc::new(DataFile::open(&files.path(number), true)?);
+    let file = Arc::new(files.open(number, OpenMode::Create)?);
     // A left-over of a failed attempt is ours to overwrite: nothing in it was ever published.
     file.cut(0)?;
     file.write(&pack_header(number), 0)?;
-    sync_dir(files.dir())?;
+    files.sync_dir()?;
     let len = PACK_HEADER as u64;
     files.publish(number, Entry { len, ..Entry::default() });
     files.keep(number, Arc::clone(&file));

@@ -14,12 +14,11 @@
 use std::sync::atomic::AtomicU64;
 use std::sync::{Arc, Mutex, RwLock};
 
-use crate::block::BlockMetaV1;
 use crate::blobs::Unsynced;
+use crate::block::BlockMetaV1;
 use crate::builder::Builder;
 use crate::catalogue::{lock, write};
 use crate::error::{Result, StoreError};
-use crate::files;
 use crate::indexer::Indexer;
 use crate::manifest::ManifestV1;
 use crate::marks::Marks;
@@ -132,7 +131,7 @@ impl Store {
             Some(_) => self.first_seq(oldest)?.saturating_sub(1),
             None => self.manifest.state.oldest_seq.saturating_sub(1),
         };
-        let (number, index) = self.index_dir.begin(&self.options)?;
+        let (number, index) = self.engine.begin(&self.options)?;
         let shared = Shared {
             segments: Arc::clone(&self.shared.segments),
             packs: Arc::clone(&self.shared.packs),
@@ -170,7 +169,7 @@ impl Store {
             };
             self.manifest.replace(state, Some(carry.unwrap_or_default()))?;
         }
-        self.index_dir.finish(builder.number)?;
+        self.engine.finish(builder.number)?;
         let new = &builder.indexer.shared;
         let old = self.shared.set_index(new.index());
         *write(&self.shared.pending) = Pending::default();
@@ -181,7 +180,7 @@ impl Store {
         self.indexer = Indexer::new(Arc::clone(&self.shared), builder.indexer.view_version, oldest);
         drop(builder);
         close(old)?;
-        self.index_dir.remove_others()?;
+        self.engine.remove_others()?;
         self.write_watermark();
         self.drop_segments(oldest)
     }
@@ -192,7 +191,7 @@ impl Store {
         for (number, entry) in segments.files.list() {
             if number < oldest {
                 segments.files.withdraw(number);
-                files::remove(&segments.files.path(number))?;
+                self.vfs.remove(&segments.files.path(number))?;
                 dropped.segments += 1;
                 dropped.bytes += entry.len;
             }
@@ -278,7 +277,7 @@ impl Store {
         self.manifest.replace(state, None)?;
         packs.files.withdraw(pack);
         packs.forget();
-        files::remove(&packs.files.path(pack))?;
+        self.vfs.remove(&packs.files.path(pack))?;
         self.stay(pack);
         Ok(entry.len)
     }

@@ -12,13 +12,12 @@
 //! Must never set an index aside because the disk is full or another process has it.
 
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 use std::sync::mpsc::{RecvTimeoutError, sync_channel};
 use std::time::{Duration, Instant};
 
 use crate::error::{Result, StoreError};
-use crate::files::{self, DataFile};
-use crate::index::{Index, SledIndex};
+use crate::files;
+use crate::index::SledIndex;
 use crate::types::Options;
 
 const QUARANTINE: &str = "quarantine-";
@@ -88,10 +87,10 @@ impl IndexDir {
     }
 
     /// Begins a generation that does not count until it is finished.
-    pub(crate) fn begin(&self, options: &Options) -> Result<(u32, Arc<dyn Index>)> {
+    pub(crate) fn begin(&self, options: &Options) -> Result<(u32, SledIndex)> {
         let number = self.next()?;
-        drop(DataFile::open(&self.root.join(format!("{number:06}{UNFINISHED}")), true)?);
-        Ok((number, Arc::new(self.create(number, options)?)))
+        files::create(&self.root.join(format!("{number:06}{UNFINISHED}")))?;
+        Ok((number, self.create(number, options)?))
     }
 
     /// Makes a generation count, above all others.

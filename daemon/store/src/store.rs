@@ -15,8 +15,9 @@ use std::time::Duration;
 use crate::blobs::{self, Families, Unsynced};
 use crate::builder::ViewWriter;
 use crate::catalogue::{lock, write};
+use crate::engine::Engine;
 use crate::error::{Result, StoreError};
-use crate::files::{self, DataFile};
+use crate::files::DataFile;
 use crate::index::{self, Index, StateV1};
 use crate::indexer::{Indexer, PENDING_PIECES};
 use crate::journal::Journal;
@@ -24,9 +25,9 @@ use crate::manifest::Manifest;
 use crate::open::{Wanted, open_index};
 use crate::pack::PackWriter;
 use crate::reader::Reader;
-use crate::recover::IndexDir;
 use crate::shared::Shared;
 use crate::types::{BlobRef, IndexState, Mutation, NewRecord, Options, Record, RecordId};
+use crate::vfs::{OpenMode, Vfs};
 use crate::watermark::{WatermarkFile, WatermarkV1};
 
 /// How long an index may take to close.
@@ -35,13 +36,14 @@ const CLOSE_LIMIT: Duration = Duration::from_secs(5);
 /// The store's single writer. Lives on one thread of the caller's; [`Reader`]s live anywhere.
 pub struct Store {
     pub(crate) shared: Arc<Shared>,
+    pub(crate) vfs: Arc<dyn Vfs>,
     pub(crate) options: Options,
     pub(crate) journal: Journal,
     pub(crate) packs: PackWriter,
     pub(crate) watermark: WatermarkFile,
     pub(crate) manifest: Manifest,
     pub(crate) indexer: Indexer,
-    pub(crate) index_dir: IndexDir,
+    pub(crate) engine: Box<dyn Engine>,
     /// Its presence says that the index must be rebuilt at the next opening.
     pub(crate) rebuild_marker: PathBuf,
     /// The caller's clock, kept with the watermark.
@@ -135,19 +137,19 @@ impl Store {
     /// [`Store::open`]. If this fails too (the disk is still full), try again later.
     pub fn reopen_index(&mut self) -> Result<IndexState, StoreError> {
         close(self.shared.set_index(Arc::new(index::Closed)))?;
-        let wanted =
-            Wanted::new(&self.options, &self.journal, &self.packs, &self.manifest, &self.rebuild_marker);
-        let (index, state, index_state) = match open_index(&self.index_dir, &self.options, &wanted) {
+        let marked = self.vfs.may_exist(&self.rebuild_marker);
+        let wanted = Wanted::new(&self.options, &self.journal, &self.packs, &self.manifest, marked);
+        let (index, state, index_state) = match open_index(&*self.engine, &self.options, &wanted) {
             Err(StoreError::Index(reason)) => {
                 // The old one hangs and will not let go of its files.
                 let state = StateV1 { view_version: self.options.view_version, ..StateV1::default() };
-                let index = self.index_dir.start_over(&self.options)?;
+                let index = self.engine.start_over(&self.options)?;
                 index.apply(vec![index::put_state(&state)?])?;
-                (Arc::new(index) as Arc<dyn Index>, state, IndexState::Rebuilt { reason })
+                (index, state, IndexState::Rebuilt { reason })
             }
             other => other?,
         };
-        files::remove(&self.rebuild_marker)?;
+        self.vfs.remove(&self.rebuild_marker)?;
         self.shared.set_index(index);
         *lock(&self.shared.applied_at) = state.applied_at;
         self.shared.applied.store(state.applied, Ordering::Release);
@@ -192,7 +194,7 @@ impl Store {
             return;
         }
         tracing::error!("the index knows records that were given up; it is rebuilt at the next start");
-        if let Err(error) = DataFile::open(&self.rebuild_marker, true) {
+        if let Err(error) = DataFile::open(&*self.vfs, &self.rebuild_marker, OpenMode::Create) {
             tracing::error!(%error, "could not note that the index must be rebuilt");
         }
     }
@@ -201,8 +203,7 @@ impl Store {
         let (segment, segment_len) = self.journal.position();
         let (pack, pack_len) = self.packs.position();
         let last_seq = self.journal.synced_seq();
-        let mark =
-            WatermarkV1 {
+        let mark = WatermarkV1 {
             turn: 0,
             oldest: self.manifest.state.oldest_segment,
             segment,
@@ -217,7 +218,6 @@ impl Store {
             tracing::warn!(%error, "could not write the watermark; the next start looks at more of the journal");
         }
     }
-
 }
 
 impl ViewWriter for Store {

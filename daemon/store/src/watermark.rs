@@ -12,6 +12,7 @@ use serde::{Deserialize, Serialize};
 use crate::codec;
 use crate::error::Result;
 use crate::files::DataFile;
+use crate::vfs::{OpenMode, Vfs};
 
 const SLOT: usize = 128;
 const CRC_AT: usize = SLOT - 4;
@@ -44,8 +45,8 @@ pub(crate) struct WatermarkFile {
 
 impl WatermarkFile {
     /// Opens or creates the file; gives the newest state in it, if any.
-    pub(crate) fn open(path: &Path) -> Result<(Self, Option<WatermarkV1>)> {
-        let file = DataFile::open(path, true)?;
+    pub(crate) fn open(vfs: &dyn Vfs, path: &Path) -> Result<(Self, Option<WatermarkV1>)> {
+        let file = DataFile::open(vfs, path, OpenMode::Create)?;
         let newest = (0..2_u64)
             .filter_map(|slot| parse(&file.read(slot * SLOT as u64, SLOT).ok()?))
             .max_by_key(|watermark| watermark.turn);
@@ -74,12 +75,13 @@ fn parse(slot: &[u8]) -> Option<WatermarkV1> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::vfs::RealFs;
 
     #[test]
     fn the_newest_intact_slot_counts_and_any_value_fits() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("watermark");
-        let (mut file, none) = WatermarkFile::open(&path).unwrap();
+        let (mut file, none) = WatermarkFile::open(&RealFs, &path).unwrap();
         assert_eq!(none, None);
         let most = WatermarkV1 {
             turn: 0,
@@ -94,10 +96,10 @@ mod tests {
         };
         file.write(WatermarkV1 { last_seq: 7, ..most }).unwrap();
         file.write(WatermarkV1 { last_seq: 8, ..most }).unwrap();
-        assert_eq!(WatermarkFile::open(&path).unwrap().1.unwrap().last_seq, 8);
+        assert_eq!(WatermarkFile::open(&RealFs, &path).unwrap().1.unwrap().last_seq, 8);
         let mut bytes = std::fs::read(&path).unwrap();
         bytes[3] ^= 1; // turn 2 is in the first slot
         std::fs::write(&path, bytes).unwrap();
-        assert_eq!(WatermarkFile::open(&path).unwrap().1.unwrap().last_seq, 7);
+        assert_eq!(WatermarkFile::open(&RealFs, &path).unwrap().1.unwrap().last_seq, 7);
     }
 }

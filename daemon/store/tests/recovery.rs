@@ -111,25 +111,44 @@ fn an_index_ahead_of_the_journal_is_not_believed() {
 }
 
 #[test]
-fn views_can_be_reset_while_readers_look_on() {
+fn a_generation_is_built_beside_the_one_in_use() {
     let filled = filled();
     let (mut store, _) = open(filled.dir.path());
     let reader = store.reader();
     let mut scan = reader.scan(b"r", b"s");
     assert!(scan.next().is_some());
-    store.reset_views(1).unwrap();
-    assert_eq!((store.applied(), reader.scan(b"r", b"s").count()), (0, 0));
+    let builder = support::built(&mut store, None);
+    fill(&mut store, 500, 510, 5);
+    assert_eq!(views(&store).len(), 510);
+    assert!(matches!(store.adopt(builder, None), Err(StoreError::Misuse(_))));
+
+    let mut builder = support::built(&mut store, None);
+    let late = store.put_blob(b"f", &support::noise(9, 4_000)).unwrap();
+    fill(&mut store, 510, 512, 2);
+    support::catch_up(&mut builder).unwrap();
+    assert_eq!(store.adopt(builder, None).unwrap(), ccd_store::Dropped::default());
+    assert_eq!(views(&store).len(), 512);
+    assert!(scan.count() >= 499, "a scan under way goes on in the generation it began in");
     assert_eq!(reader.blob(&filled.blob).unwrap(), filled.body);
-    assert_eq!(scan.count(), 499);
-    let report = reader.clone().replay(1, &mut |record| {
-        store.reindex(std::slice::from_ref(&record));
-        store.apply(record.seq, support::view(&record))
-    });
-    assert_eq!(report.unwrap().records, 500);
-    assert!(!reader.contains(&id(500)).unwrap() && reader.contains(&id(499)).unwrap());
+    assert_eq!(reader.blob(&late).unwrap(), support::noise(9, 4_000));
+    assert!(!reader.contains(&id(512)).unwrap() && reader.contains(&id(511)).unwrap());
     store.flush().unwrap();
     drop((store, reader));
+    let (store, report) = open(filled.dir.path());
+    assert_eq!((report.index, views(&store).len()), (IndexState::Opened, 512));
+}
+
+#[test]
+fn a_generation_that_was_not_finished_leaves_nothing() {
+    let filled = filled();
+    let (mut store, _) = open(filled.dir.path());
+    let builder = support::built(&mut store, None);
+    builder.flush().unwrap();
+    drop((builder, store));
+    let of_index = |dir: &Path| files(dir, "index").len();
+    assert_eq!(of_index(filled.dir.path()), 3);
     assert_eq!(check(&filled), IndexState::Opened);
+    assert_eq!(of_index(filled.dir.path()), 1);
 }
 
 #[test]
@@ -193,7 +212,10 @@ fn damage_anywhere_is_survived() {
                     Ok(body) => assert_eq!(body, filled.body, "{what}"),
                     Err(StoreError::Damaged { .. }) => assert!(path.starts_with("v1/packs"), "{what}"),
                     // The index notices only now: it is started over.
-                    Err(StoreError::Index(_)) => store.reset_views(1).unwrap(),
+                    Err(StoreError::Index(_)) => {
+                        let builder = support::built(&mut store, None);
+                        store.adopt(builder, None).map(drop).unwrap();
+                    }
                     Err(other) => panic!("{what}: {other}"),
                 }
                 fill(&mut store, 900, 910, 5);

@@ -3,7 +3,9 @@
 
 use std::path::{Path, PathBuf};
 
-use ccd_store::{Mutation, NewRecord, Opened, Options, Record, RecordId, Report, Store, StoreError};
+use ccd_store::{
+    Builder, Mutation, NewRecord, Opened, Options, Record, RecordId, Report, Store, StoreError, ViewWriter,
+};
 
 /// Small files, so that tests see many.
 pub fn options() -> Options {
@@ -40,7 +42,7 @@ pub fn open_with(dir: &Path, options: Options) -> (Store, Report) {
 }
 
 /// Replays what the views lack.
-pub fn catch_up(store: &mut Store) -> Result<(), StoreError> {
+pub fn catch_up(store: &mut impl ViewWriter) -> Result<(), StoreError> {
     let mut batch = Vec::new();
     let reader = store.reader();
     reader.replay(store.applied() + 1, &mut |record| {
@@ -50,7 +52,15 @@ pub fn catch_up(store: &mut Store) -> Result<(), StoreError> {
     project(store, &mut batch)
 }
 
-fn project(store: &mut Store, batch: &mut Vec<Record>) -> Result<(), StoreError> {
+/// A generation of the index from a segment on, complete.
+pub fn built(store: &mut Store, from_segment: Option<u32>) -> Builder {
+    let mut builder = store.begin_generation(1, from_segment).unwrap();
+    builder.index_packs(&mut |_| ()).unwrap();
+    catch_up(&mut builder).unwrap();
+    builder
+}
+
+fn project(store: &mut impl ViewWriter, batch: &mut Vec<Record>) -> Result<(), StoreError> {
     let Some(last) = batch.last() else { return Ok(()) };
     let upto = last.seq;
     store.reindex(batch);
