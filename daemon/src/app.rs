@@ -18,9 +18,9 @@ use tokio_util::task::TaskTracker;
 
 use crate::clock::Clock;
 use crate::config::{Config, ConfigError};
-use crate::ingest::Door;
 use crate::ingest::shared::Shared;
 use crate::ingest::writer::Writer;
+use crate::ingest::{Door, rebuild};
 use crate::project::price::Prices;
 use crate::source::proxy::server::{Proxy, Settings};
 use crate::source::proxy::upstream::{self, Target};
@@ -207,8 +207,11 @@ impl Running {
             tracing::info!("prices changed: costs are worked out again");
             self.shared.live.set_prices(Prices::new(&new.prices));
             // Not waited for: a stop must be heard meanwhile.
-            let door = self.door.clone();
-            tokio::spawn(async move { door.rebuild().await });
+            let (door, shared) = (self.door.clone(), Arc::clone(&self.shared));
+            tokio::task::spawn_blocking(move || match rebuild::rebuild(&door, &shared, None, &mut |_| ()) {
+                Ok(done) => tracing::info!(?done, "costs are worked out again"),
+                Err(error) => tracing::error!(%error, "costs could not be worked out again"),
+            });
         }
     }
 }
@@ -289,7 +292,7 @@ fn wire(parts: Parts) -> Result<(Arc<Running>, Listeners, JoinHandle<()>), Start
 
     let (door, rx) = Door::new();
     let shared = Shared::new(Prices::new(&config.prices));
-    let writer = Writer::new(layout.store_dir(), rx, Arc::clone(&shared), Arc::clone(door.gauges()));
+    let writer = Writer::new(layout.store_dir(), rx, Arc::clone(&shared), &door);
     let writer = std::thread::Builder::new()
         .name("ccd-writer".into())
         .spawn(move || writer.run())

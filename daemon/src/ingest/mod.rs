@@ -4,17 +4,24 @@
 //! the bytes are durable. The proxy never waits at all: a full door means that its copy is dropped and counted.
 
 pub mod apply;
+mod carry;
+pub mod rebuild;
 pub mod record;
 pub mod shared;
+mod views;
 pub mod writer;
 
+use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use bytes::Bytes;
+use ccd_store::Store;
 use tokio::sync::{mpsc, oneshot};
 
+use rebuild::RebuildError;
 use record::ExchangeV1;
+use writer::Writer;
 
 /// Submissions that may wait at the door.
 pub const QUEUE: usize = 4096;
@@ -59,10 +66,19 @@ pub enum Submission {
     Hook(HookEvent, Option<oneshot::Sender<Ack>>),
     /// An exchange.
     Exchange(Box<CapturedExchange>),
-    /// Work all views out again, because the prices changed.
-    Rebuild,
+    /// Something to be done with the store, between two batches.
+    Task(Task),
     /// Write what came before, and end.
     Stop,
+}
+
+/// Something to be done on the writer's thread.
+pub struct Task(Box<dyn FnOnce(&mut Writer, &mut Store) + Send>);
+
+impl fmt::Debug for Task {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Task")
+    }
 }
 
 /// What could not be captured, and what waits to be.
@@ -103,6 +119,19 @@ impl Reserved {
 impl Drop for Reserved {
     fn drop(&mut self) {
         self.gauges.queue_bytes.fetch_sub(self.bytes, Ordering::Relaxed);
+    }
+}
+
+/// A door that does not keep the writer waiting for more.
+#[derive(Clone, Debug)]
+struct WeakDoor {
+    tx: mpsc::WeakSender<Submission>,
+    gauges: Arc<Gauges>,
+}
+
+impl WeakDoor {
+    fn upgrade(&self) -> Option<Door> {
+        Some(Door { tx: self.tx.upgrade()?, gauges: Arc::clone(&self.gauges) })
     }
 }
 
@@ -149,9 +178,29 @@ impl Door {
         let _ = self.tx.send(Submission::Stop).await;
     }
 
-    /// Asks for all views to be worked out again.
-    pub async fn rebuild(&self) {
-        // A closed door means that the daemon stops: the next start looks at the prices anyway.
-        let _ = self.tx.send(Submission::Rebuild).await;
+    /// Does something with the store on the writer's thread, between two batches, and waits for it. For threads that
+    /// may block; it should take milliseconds, since capture waits.
+    pub fn with_store<T: Send + 'static>(
+        &self,
+        work: impl FnOnce(&mut Store) -> T + Send + 'static,
+    ) -> Result<T, RebuildError> {
+        self.with_writer(|_, store| work(store))
+    }
+
+    fn with_writer<T: Send + 'static>(
+        &self,
+        work: impl FnOnce(&mut Writer, &mut Store) -> T + Send + 'static,
+    ) -> Result<T, RebuildError> {
+        let (tx, rx) = std::sync::mpsc::sync_channel(1);
+        let task = move |writer: &mut Writer, store: &mut Store| {
+            // Whoever asked is waiting; if not, nobody needs the answer.
+            let _ = tx.send(work(writer, store));
+        };
+        self.tx.blocking_send(Submission::Task(Task(Box::new(task)))).map_err(|_| RebuildError::Closed)?;
+        rx.recv().map_err(|_| RebuildError::Closed)
+    }
+
+    fn downgrade(&self) -> WeakDoor {
+        WeakDoor { tx: self.tx.downgrade(), gauges: Arc::clone(&self.gauges) }
     }
 }

@@ -3,6 +3,7 @@
 use std::sync::atomic::AtomicU64;
 use std::sync::{Arc, Mutex, PoisonError};
 
+use ccd_store::Progress;
 use tokio::sync::{broadcast, watch};
 
 use crate::live::Live;
@@ -32,6 +33,10 @@ pub struct Shared {
     pub damaged: AtomicU64,
     /// Why the last write failed, until one succeeds.
     pub error: Mutex<Option<String>>,
+    /// How far the views are that are being worked out, while the store cannot be asked.
+    pub progress: Mutex<Option<Progress>>,
+    /// Held while views are worked out again: one at a time.
+    pub(super) rebuilding: Mutex<()>,
     counters: Mutex<Counters>,
 }
 
@@ -45,6 +50,8 @@ impl Shared {
             changed: broadcast::Sender::new(1024),
             damaged: AtomicU64::new(0),
             error: Mutex::new(None),
+            progress: Mutex::new(None),
+            rebuilding: Mutex::new(()),
             counters: Mutex::default(),
         })
     }

@@ -7,8 +7,8 @@
 //! views, not the journal.
 
 use std::path::PathBuf;
-use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::sync::{Arc, PoisonError};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
@@ -17,13 +17,15 @@ use tokio::sync::mpsc::error::TryRecvError;
 use tokio::sync::{mpsc, oneshot};
 
 use super::apply::Batch;
+use super::rebuild::{self, view_version};
 use super::record::{BodyV1, HookV1, INLINE_MAX, RecordError, Stored};
 use super::shared::{Shared, StoreState};
-use super::{Ack, CapturedExchange, Gauges, HookEvent, Submission};
+use super::views::{CaughtUp, catch_up};
+use super::{Ack, CapturedExchange, Door, Gauges, HookEvent, Submission, Task, WeakDoor};
 use crate::live::{LiveError, exchange_fact};
-use crate::project::rows::{self, Counters};
+use crate::project::hook;
+use crate::project::rows;
 use crate::project::session::Fact;
-use crate::project::{self, hook};
 
 /// Submissions taken as one batch.
 const BATCH: usize = 256;
@@ -33,8 +35,8 @@ const REOPEN_PAUSE: Duration = Duration::from_secs(5);
 const LOOK: Duration = Duration::from_millis(20);
 /// How long to wait before a failed index is tried again.
 const RECOVER_PAUSE: Duration = Duration::from_secs(2);
-/// Records replayed as one batch.
-const REPLAY_BATCH: usize = 512;
+/// So many records are brought into the index before anything else, at a start.
+const AT_ONCE: u64 = 5_000;
 
 /// The writer's thread.
 pub struct Writer {
@@ -42,14 +44,24 @@ pub struct Writer {
     rx: mpsc::Receiver<Submission>,
     shared: Arc<Shared>,
     gauges: Arc<Gauges>,
-    /// The index lacks records that the journal has (applying the next ones alone would skip those), and when
-    /// bringing it up was last tried.
-    behind: Option<Instant>,
+    /// For the threads that work views out beside the writer.
+    door: WeakDoor,
+    behind: Behind,
+}
+
+/// Whether the index lacks records that the journal has: applying the next ones alone would skip those.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Behind {
+    No,
+    /// Bringing it up was last tried then.
+    Since(Instant),
+    /// Another one is being built, from nothing.
+    Building,
 }
 
 /// What a batch can fail with.
 #[derive(Debug, thiserror::Error)]
-enum WriteError {
+pub(super) enum WriteError {
     #[error(transparent)]
     Store(#[from] StoreError),
     #[error(transparent)]
@@ -90,13 +102,9 @@ struct Pending {
 impl Writer {
     /// Takes everything it needs; nothing is opened yet.
     #[must_use]
-    pub fn new(
-        dir: PathBuf,
-        rx: mpsc::Receiver<Submission>,
-        shared: Arc<Shared>,
-        gauges: Arc<Gauges>,
-    ) -> Self {
-        Writer { dir, rx, shared, gauges, behind: None }
+    pub fn new(dir: PathBuf, rx: mpsc::Receiver<Submission>, shared: Arc<Shared>, door: &Door) -> Self {
+        let gauges = Arc::clone(door.gauges());
+        Writer { dir, rx, shared, gauges, door: door.downgrade(), behind: Behind::No }
     }
 
     /// Opens the store, brings its index up to the journal, and writes until it is told to end.
@@ -113,14 +121,16 @@ impl Writer {
                 }
             }
         };
-        self.shared.state.send_replace(StoreState::Ready(store.reader()));
-        while let Some(batch) = self.next_batch() {
+        while let Some(mut batch) = self.next_batch() {
             let stop = batch.iter().any(|s| matches!(s, Submission::Stop));
+            let tasks: Vec<_> = batch.extract_if(.., |s| matches!(s, Submission::Task(_))).collect();
             let written = guarded(|| {
-                if batch.iter().any(|s| matches!(s, Submission::Rebuild)) {
-                    self.rebuild(&mut store);
-                }
                 self.write(&mut store, batch);
+                for task in tasks {
+                    if let Submission::Task(Task(work)) = task {
+                        work(&mut self, &mut store);
+                    }
+                }
                 Ok(())
             });
             if let Err(error) = written {
@@ -140,7 +150,7 @@ impl Writer {
     /// tried again without an occasion. `None`: the door is closed.
     fn next_batch(&mut self) -> Option<Vec<Submission>> {
         let mut batch = Vec::with_capacity(BATCH);
-        if self.behind.is_none() {
+        if !matches!(self.behind, Behind::Since(_)) {
             return (self.rx.blocking_recv_many(&mut batch, BATCH) > 0).then_some(batch);
         }
         let until = Instant::now() + RECOVER_PAUSE;
@@ -161,108 +171,78 @@ impl Writer {
     fn fall_behind(&mut self, error: &WriteError) {
         self.shared.live.clear();
         self.shared.set_error(Some(error.to_string()));
-        self.behind = Some(Instant::now());
+        self.behind = Behind::Since(Instant::now());
     }
 
-    /// Views depend on the code that makes them and on the prices.
-    fn view_version(&self) -> u32 {
-        u32::from(project::VERSION) ^ self.shared.live.prices().fingerprint()
-    }
-
-    fn open(&self) -> Result<Store, WriteError> {
-        let options = Options { view_version: self.view_version(), ..Options::default() };
-        let opened = Store::open(&self.dir, options)?;
+    fn open(&mut self) -> Result<Store, WriteError> {
+        let version = view_version(&self.shared.live.prices());
+        let opened = Store::open(&self.dir, Options { view_version: version, ..Options::default() })?;
         let mut store = opened.store;
         tracing::info!(report = ?opened.report, "store opened");
         self.shared.damaged.store(opened.report.damaged, Ordering::Relaxed);
-        self.catch_up(&mut store)?;
+        self.bring_up(&mut store)?;
         Ok(store)
     }
 
-    /// Applies what the journal has and the index has not.
-    fn catch_up(&self, store: &mut Store) -> Result<(), WriteError> {
-        let reader = store.reader();
-        let mut counters = match reader.get(rows::COUNTERS)? {
-            Some(bytes) => rows::decode(&bytes)?,
-            None => Counters::default(),
-        };
-        let from = store.applied() + 1;
-        let mut waiting: Vec<Record> = Vec::with_capacity(REPLAY_BATCH);
-        let mut failed = None;
-        let replayed = reader.replay(from, &mut |record| {
-            waiting.push(record);
-            if waiting.len() < REPLAY_BATCH {
-                return Ok(());
-            }
-            self.apply(store, &reader, &std::mem::take(&mut waiting), &mut counters).map_err(|error| {
-                let stop = StoreError::Index(error.to_string());
-                failed = Some(error);
-                stop
-            })
-        });
-        if let Some(error) = failed {
-            return Err(error);
+    /// Brings the index up to the journal: at once if that is little, else beside the writer, which goes on taking
+    /// exchanges in; hook events are refused meanwhile (the shim spools them), since nobody can tell which are known.
+    fn bring_up(&mut self, store: &mut Store) -> Result<(), WriteError> {
+        if store.last_seq() - store.applied() <= AT_ONCE {
+            let kept = store.carry();
+            let found = catch_up(store, &self.shared.live, || kept, None, &mut |_| ())?;
+            self.brought_up(store, &found);
+            return Ok(());
         }
-        let report = replayed?;
-        if !waiting.is_empty() {
-            self.apply(store, &reader, &waiting, &mut counters)?;
-        }
-        self.shared.damaged.fetch_max(report.damaged.len() as u64, Ordering::Relaxed);
-        self.shared.set_counters(counters);
-        Ok(())
-    }
-
-    fn apply(
-        &self,
-        store: &mut Store,
-        reader: &ccd_store::Reader,
-        records: &[Record],
-        counters: &mut Counters,
-    ) -> Result<(), WriteError> {
-        let Some(upto) = records.last().map(|r| r.seq) else { return Ok(()) };
-        let mut batch = Batch::new(&self.shared.live, reader, *counters);
-        for record in records {
-            // A record whose bytes are damaged costs itself, not the store.
-            if let Err(error) = batch.add(record, None) {
-                tracing::error!(seq = record.seq, %error, "a record cannot be read back");
-                self.shared.damaged.fetch_add(1, Ordering::Relaxed);
-            }
-        }
-        let applied = batch.finish()?;
-        store.reindex(records);
-        store.apply(upto, applied.mutations)?;
-        self.shared.live.trim();
-        *counters = applied.counters;
-        self.shared.tell(applied.sessions);
-        Ok(())
-    }
-
-    fn rebuild(&mut self, store: &mut Store) {
+        tracing::info!(from = store.applied(), to = store.last_seq(), "the index is worked out again");
+        self.behind = Behind::Building;
         self.shared.state.send_replace(StoreState::Opening);
-        self.shared.live.clear();
-        let version = self.view_version();
-        let done = store.reset_views(version).map_err(WriteError::from).and_then(|()| self.catch_up(store));
-        self.behind = done.is_err().then(Instant::now);
-        if let Err(error) = done {
-            tracing::error!(%error, "the views could not be worked out again");
-            self.shared.set_error(Some(error.to_string()));
-        }
+        let (door, shared) = (self.door.clone(), Arc::clone(&self.shared));
+        let build = move || {
+            let Some(door) = door.upgrade() else { return };
+            let show = |now| *shared.progress.lock().unwrap_or_else(PoisonError::into_inner) = now;
+            let done = guarded(|| Ok(rebuild::rebuild(&door, &shared, None, &mut |now| show(Some(now)))));
+            show(None);
+            let failed = match done {
+                Ok(Ok(_)) => return,
+                Ok(Err(error)) => error.to_string(),
+                Err(error) => error.to_string(),
+            };
+            tracing::error!(error = failed, "the index could not be worked out; trying again");
+            // If the daemon stops, the next start tries again.
+            let _ = door.with_writer(move |writer, _| {
+                writer.shared.set_error(Some(failed));
+                writer.behind = Behind::Since(Instant::now());
+            });
+        };
+        let thread = std::thread::Builder::new().name("ccd-rebuild".into()).spawn(build);
+        thread.map(drop).map_err(|e| WriteError::Panic(format!("the rebuild's thread: {e}")))
+    }
+
+    /// The index accounts for all that is journalled.
+    pub(super) fn brought_up(&mut self, store: &Store, found: &CaughtUp) {
+        self.shared.damaged.fetch_max(found.damaged, Ordering::Relaxed);
+        self.shared.set_counters(found.counters);
+        self.shared.set_error(None);
+        self.behind = Behind::No;
         self.shared.state.send_replace(StoreState::Ready(store.reader()));
     }
 
     /// Brings an index that failed up to the journal again. sled does not recover from a failed write by itself.
     fn recover(&mut self, store: &mut Store) {
-        if self.behind.is_none_or(|last| last.elapsed() < RECOVER_PAUSE) {
+        let Behind::Since(last) = self.behind else { return };
+        if last.elapsed() < RECOVER_PAUSE {
             return;
         }
         // Facts of a batch that was not applied must not be told twice over.
         self.shared.live.clear();
         let done = store.reopen_index().map_err(WriteError::from).and_then(|state| {
             tracing::info!(?state, "the index is open again");
-            self.catch_up(store)
+            self.bring_up(store)
         });
-        self.behind = done.is_err().then(Instant::now);
-        self.shared.set_error(done.err().map(|e| e.to_string()));
+        if let Err(error) = done {
+            self.behind = Behind::Since(Instant::now());
+            self.shared.set_error(Some(error.to_string()));
+        }
     }
 
     fn write(&mut self, store: &mut Store, batch: Vec<Submission>) {
@@ -272,6 +252,10 @@ impl Writer {
         let mut again: Vec<oneshot::Sender<Ack>> = Vec::new();
         for submission in batch {
             let made = match submission {
+                Submission::Hook(_, ack) if self.behind == Behind::Building => {
+                    answer(ack, Ack::Refused);
+                    continue;
+                }
                 Submission::Hook(event, ack) => {
                     let id = HookV1::record_id(event.arrived_ns, &event.body);
                     let known = pending.iter().any(|p| p.record.id == id);
@@ -292,7 +276,7 @@ impl Writer {
                 Submission::Exchange(captured) => {
                     self.exchange_record(store, *captured).map_err(|e| (e, None))
                 }
-                Submission::Rebuild | Submission::Stop => continue,
+                Submission::Task(_) | Submission::Stop => continue,
             };
             match made {
                 Ok(made) => pending.push(made),
@@ -333,7 +317,7 @@ impl Writer {
             }
         };
         answer(acks, Ack::Durable);
-        if self.behind.is_some() {
+        if self.behind != Behind::No {
             return;
         }
         let published = self.publish(store, &reader, &records, facts);
@@ -403,7 +387,8 @@ impl Writer {
                 Ok(Submission::Exchange(_)) => {
                     self.gauges.dropped.fetch_add(1, Ordering::Relaxed);
                 }
-                Ok(Submission::Rebuild) => {}
+                // Whoever waits for it is told by its end.
+                Ok(Submission::Task(_)) => {}
                 Ok(Submission::Stop) | Err(TryRecvError::Disconnected) => return Next::End,
                 Err(TryRecvError::Empty) if Instant::now() >= until => return Next::GoOn,
                 Err(TryRecvError::Empty) => std::thread::sleep(LOOK),

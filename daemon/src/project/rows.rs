@@ -198,6 +198,14 @@ fn prefixed(prefix: u8, rest: &[u8]) -> Vec<u8> {
 #[error("index row: {0}")]
 pub struct RowError(String);
 
+impl RowError {
+    /// With what is wrong.
+    #[must_use]
+    pub fn new(what: String) -> Self {
+        RowError(what)
+    }
+}
+
 /// A value's bytes.
 pub fn encode<T: Serialize>(value: &T) -> Result<Vec<u8>, RowError> {
     bincode::serde::encode_to_vec(value, bincode::config::standard()).map_err(|e| RowError(e.to_string()))
@@ -205,7 +213,12 @@ pub fn encode<T: Serialize>(value: &T) -> Result<Vec<u8>, RowError> {
 
 /// A value from its bytes.
 pub fn decode<T: for<'a> Deserialize<'a>>(bytes: &[u8]) -> Result<T, RowError> {
-    let limit = bincode::config::standard().with_limit::<{ 1 << 20 }>();
+    decode_within::<T, { 1 << 20 }>(bytes)
+}
+
+/// A value from its bytes, which may take this much.
+pub fn decode_within<T: for<'a> Deserialize<'a>, const LIMIT: usize>(bytes: &[u8]) -> Result<T, RowError> {
+    let limit = bincode::config::standard().with_limit::<LIMIT>();
     let (value, _) = bincode::serde::decode_from_slice(bytes, limit).map_err(|e| RowError(e.to_string()))?;
     Ok(value)
 }

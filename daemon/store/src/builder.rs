@@ -1,7 +1,7 @@
 //! A generation of the index that is built beside the one in use, on another thread, while the store is written.
 //!
-//! Begun by [`Store::begin_generation`], filled by its owner (packs first, then the journal), and put in place by
-//! [`Store::adopt`], together with what is to be let go of. One that is dropped before that leaves nothing but a
+//! Begun by [`crate::Store::begin_generation`], filled by its owner (packs first, then the journal), and put in place by
+//! [`crate::Store::adopt`], together with what is to be let go of. One that is dropped before that leaves nothing but a
 //! directory marked as unfinished, which the next opening removes.
 //!
 //! Must never touch the generation in use, the journal or the packs.
@@ -18,6 +18,8 @@ pub struct Builder {
     pub(crate) indexer: Indexer,
     /// The generation's number.
     pub(crate) number: u32,
+    /// What the store's was when it was begun.
+    pub(crate) given_up: u64,
     /// Blocks before this position are in it.
     pub(crate) pack: (u32, u64),
 }
@@ -29,7 +31,7 @@ impl std::fmt::Debug for Builder {
 }
 
 impl Builder {
-    /// Brings the packs in. To be done first, and again by [`Store::adopt`] for what came since.
+    /// Brings the packs in. To be done first, and again by [`crate::Store::adopt`] for what came since.
     pub fn index_packs(&mut self, progress: &mut dyn FnMut(Progress)) -> Result<(), StoreError> {
         self.pack = self.indexer.index_packs(self.pack, progress)?;
         self.indexer.apply(self.indexer.applied(), Vec::new(), self.pack)

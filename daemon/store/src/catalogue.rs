@@ -40,6 +40,8 @@ pub(crate) struct Entry {
     /// Segments: when the first and the newest record in it happened, 0 if not known.
     pub(crate) first_ns: u64,
     pub(crate) newest_ns: u64,
+    /// Segments: where the packs ended when it was begun.
+    pub(crate) pack: (u32, u64),
 }
 
 /// The files of one kind.

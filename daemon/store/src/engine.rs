@@ -19,6 +19,8 @@ pub(crate) trait Engine: Send {
     fn begin(&self, options: &Options) -> Result<(u32, Arc<dyn Index>)>;
     /// Makes one count, above all others.
     fn finish(&self, number: u32) -> Result<()>;
+    /// Throws one away that was begun.
+    fn discard(&self, number: u32) -> Result<()>;
     /// Removes all but the newest one that counts; they may still be open.
     fn remove_others(&self) -> Result<()>;
     /// Removes those that were begun and never finished. For a start only.
@@ -42,6 +44,10 @@ impl Engine for IndexDir {
 
     fn finish(&self, number: u32) -> Result<()> {
         IndexDir::finish(self, number)
+    }
+
+    fn discard(&self, number: u32) -> Result<()> {
+        IndexDir::discard(self, number)
     }
 
     fn remove_others(&self) -> Result<()> {

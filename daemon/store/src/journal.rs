@@ -123,8 +123,8 @@ impl Journal {
         }
         self.last_seq = self.last_seq.max(last_seq);
         self.synced_seq = self.last_seq;
-        let (first_seq, first_ns) = head.map_or((0, 0), |head| (head.first_seq, head.first_ns));
-        files.publish(number, Entry { len, first_seq, first_ns, newest_ns });
+        let first_ns = head.map_or(0, |head| head.first_ns);
+        files.publish(number, Entry { newest_ns, ..entry(head, len) });
         files.keep(number, Arc::clone(&file));
         self.sealed = (number, len.max(known));
         self.sealed_newest_ns = newest_ns;
@@ -182,12 +182,17 @@ impl Journal {
         self.active.as_ref().map_or(self.sealed_newest_ns, |active| active.newest_ns)
     }
 
-    /// Writes the frame of `records`. Either all records are in the journal afterwards, or none.
-    pub(crate) fn append(&mut self, frame: Prepared, records: Vec<NewRecord>) -> Result<Vec<Record>> {
+    /// Writes the frame of `records`; the packs end at `packs_end`. Either all records are in the journal afterwards, or none.
+    pub(crate) fn append(
+        &mut self,
+        frame: Prepared,
+        records: Vec<NewRecord>,
+        packs_end: (u32, u64),
+    ) -> Result<Vec<Record>> {
         if self.needs_segment(&frame) {
             self.sync()?;
             self.seal();
-            self.active = Some(self.start_segment(frame.first_ns)?);
+            self.active = Some(self.start_segment(frame.first_ns, packs_end)?);
         }
         let Some(active) = &mut self.active else { return Err(StoreError::Misuse("no segment")) };
         let Prepared { mut bytes, raw_len, newest_ns, .. } = frame;
@@ -258,7 +263,7 @@ impl Journal {
         }
     }
 
-    fn start_segment(&self, first_ns: u64) -> Result<Active> {
+    fn start_segment(&self, first_ns: u64, (pack, pack_len): (u32, u64)) -> Result<Active> {
         let files = &self.segments.files;
         let (prev_number, prev_len) = self.sealed;
         let number = prev_number + 1;
@@ -270,16 +275,24 @@ impl Journal {
             first_seq: self.last_seq + 1,
             first_ns,
             prev_newest_ns: self.sealed_newest_ns,
+            pack,
+            pack_len,
         };
         // A left-over of a failed attempt is ours to overwrite: nothing in it was ever published.
         file.cut(0)?;
         file.write(&head.to_bytes(), 0)?;
         files.sync_dir()?;
         let len = HEADER as u64;
-        files.publish(number, Entry { len, first_seq: head.first_seq, first_ns, newest_ns: 0 });
+        files.publish(number, entry(Some(head), len));
         files.keep(number, Arc::clone(&file));
         Ok(Active { number, file, len, synced: len, first_ns, newest_ns: 0 })
     }
+}
+
+fn entry(head: Option<SegmentHead>, len: u64) -> Entry {
+    let Some(head) = head else { return Entry { len, ..Entry::default() } };
+    let SegmentHead { first_seq, first_ns, pack, pack_len, .. } = head;
+    Entry { len, first_seq, first_ns, newest_ns: 0, pack: (pack, pack_len) }
 }
 
 /// Fills the catalogue from the directory, and reports what is missing.
@@ -309,8 +322,7 @@ fn list(files: &Catalogue, mark: &WatermarkV1, oldest: u32) -> Result<Vec<(u32, 
             files.report(missing, 0, if missing == prev_number { prev_len } else { 0 });
         }
         expected = number + 1;
-        let (first_seq, first_ns) = head.map_or((0, 0), |h| (h.first_seq, h.first_ns));
-        files.publish(number, Entry { len, first_seq, first_ns, newest_ns: 0 });
+        files.publish(number, entry(head, len));
         heads.push((number, head));
     }
     if mark.segment >= expected {

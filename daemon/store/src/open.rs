@@ -110,6 +110,7 @@ impl Store {
             clock_ns: mark.map_or(0, |mark| mark.clock_ns),
             families: Families::default(),
             unsynced: Unsynced::default(),
+            given_up: 0,
             unsynced_records: std::collections::HashSet::new(),
             _lock: lock,
         };

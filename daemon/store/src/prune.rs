@@ -142,7 +142,8 @@ impl Store {
             applied_at: Mutex::new(None),
             leaving: RwLock::default(),
         };
-        Ok(Builder { indexer: Indexer::new(Arc::new(shared), view_version, oldest), number, pack: (0, 0) })
+        let indexer = Indexer::new(Arc::new(shared), view_version, oldest);
+        Ok(Builder { indexer, number, given_up: self.given_up, pack: (0, 0) })
     }
 
     /// The first sequence number from a segment on.
@@ -159,6 +160,9 @@ impl Store {
         builder.index_packs(&mut |_| ())?;
         if builder.indexer.applied() < self.last_seq() {
             return Err(StoreError::Misuse("adopted an index that is behind"));
+        }
+        if builder.given_up != self.given_up {
+            return Err(StoreError::Index("records were given up while it was built".into()));
         }
         let oldest = builder.indexer.oldest;
         if oldest > self.manifest.state.oldest_segment {
@@ -183,6 +187,14 @@ impl Store {
         self.engine.remove_others()?;
         self.write_watermark();
         self.drop_segments(oldest)
+    }
+
+    /// Throws a generation away that is not needed after all.
+    pub fn discard(&self, builder: Builder) -> Result<(), StoreError> {
+        let (number, index) = (builder.number, builder.indexer.shared.index());
+        drop(builder);
+        close(index)?;
+        self.engine.discard(number)
     }
 
     fn drop_segments(&self, oldest: u32) -> Result<Dropped> {

@@ -2,8 +2,9 @@
 //!
 //! Must never wait for the writer's I/O, nor hand out bytes whose checksum does not match.
 
+use std::cmp::Ordering;
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
+use std::sync::atomic::Ordering::Acquire;
 
 use crate::catalogue::{Entry, lock};
 use crate::error::{Result, StoreError};
@@ -86,14 +87,26 @@ impl Reader {
     /// The journal's segments, oldest first. The last one may still be written to.
     #[must_use]
     pub fn segments(&self) -> Vec<SegmentInfo> {
-        let info = |(number, entry): (u32, Entry)| SegmentInfo {
+        let list = self.shared.segments.files.list();
+        let packs = self.shared.packs.files.list();
+        let until = |(pack, len): (u32, u64)| -> u64 {
+            let counts = |&(number, entry): &(u32, Entry)| match number.cmp(&pack) {
+                Ordering::Less => entry.len,
+                Ordering::Equal => entry.len.min(len),
+                Ordering::Greater => 0,
+            };
+            packs.iter().map(counts).sum()
+        };
+        let ends = list.iter().skip(1).map(|(_, next)| until(next.pack)).chain([until((u32::MAX, 0))]);
+        let info = |(&(number, entry), end): (&(u32, Entry), u64)| SegmentInfo {
             number,
             bytes: entry.len,
             first_seq: entry.first_seq,
             first_ns: entry.first_ns,
             newest_ns: entry.newest_ns,
+            pack_bytes: end.saturating_sub(until(entry.pack)),
         };
-        self.shared.segments.files.list().into_iter().map(info).collect()
+        list.iter().zip(ends).map(info).collect()
     }
 
     /// Sizes and health.
@@ -108,8 +121,8 @@ impl Reader {
             segments,
             packs,
             damaged: damaged as u64,
-            last_seq: self.shared.last_seq.load(Ordering::Acquire),
-            applied: self.shared.applied.load(Ordering::Acquire),
+            last_seq: self.shared.last_seq.load(Acquire),
+            applied: self.shared.applied.load(Acquire),
         })
     }
 }

@@ -108,11 +108,13 @@ impl IndexDir {
 
     /// Removes the generations that were begun and never finished. For a start only.
     pub(crate) fn remove_unfinished(&self) -> Result<()> {
-        for (number, marker) in self.unfinished()? {
-            files::remove(&self.root.join(format!("{number:06}")))?;
-            files::remove(&marker)?;
-        }
-        Ok(())
+        self.unfinished()?.into_iter().try_for_each(|(number, _)| self.discard(number))
+    }
+
+    /// Removes a generation that was begun.
+    pub(crate) fn discard(&self, number: u32) -> Result<()> {
+        files::remove(&self.root.join(format!("{number:06}")))?;
+        files::remove(&self.root.join(format!("{number:06}{UNFINISHED}")))
     }
 
     /// A number that no generation has.

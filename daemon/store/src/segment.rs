@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! segment = magic 8 | number u32 | prev_number u32 | prev_len u64 | first_seq u64 | first_ns u64 | prev_newest_ns u64
-//!         | crc32 u32 | 0 u32 | frame*
+//!         | pack u32 | 0 u32 | pack_len u64 | crc32 u32 | 0 u32 | frame*
 //! ```
 //!
 //! Each segment's header says how much of the previous one counts: what a failed fsync left in doubt is not in it, and
@@ -21,7 +21,7 @@ use crate::types::{Locator, Record, ReplayReport};
 
 const MAGIC: &[u8; 8] = b"ccdlog\x01\n";
 /// The segment header's length.
-pub(crate) const HEADER: usize = 56;
+pub(crate) const HEADER: usize = 72;
 const CRC_AT: usize = HEADER - 8;
 /// How much is read at a time when looking for the next good frame.
 const WINDOW: usize = 1 << 20;
@@ -40,6 +40,9 @@ pub(crate) struct SegmentHead {
     /// When its first record happened, and the newest one of the segment before.
     pub(crate) first_ns: u64,
     pub(crate) prev_newest_ns: u64,
+    /// Where the packs ended when it was begun.
+    pub(crate) pack: u32,
+    pub(crate) pack_len: u64,
 }
 
 impl SegmentHead {
@@ -51,7 +54,9 @@ impl SegmentHead {
         bytes[16..24].copy_from_slice(&self.prev_len.to_le_bytes());
         bytes[24..32].copy_from_slice(&self.first_seq.to_le_bytes());
         bytes[32..40].copy_from_slice(&self.first_ns.to_le_bytes());
-        bytes[40..CRC_AT].copy_from_slice(&self.prev_newest_ns.to_le_bytes());
+        bytes[40..48].copy_from_slice(&self.prev_newest_ns.to_le_bytes());
+        bytes[48..52].copy_from_slice(&self.pack.to_le_bytes());
+        bytes[56..CRC_AT].copy_from_slice(&self.pack_len.to_le_bytes());
         let crc = crc32fast::hash(&bytes[..CRC_AT]);
         bytes[CRC_AT..CRC_AT + 4].copy_from_slice(&crc.to_le_bytes());
         bytes
@@ -69,6 +74,8 @@ impl SegmentHead {
             first_seq: u64_at(24),
             first_ns: u64_at(32),
             prev_newest_ns: u64_at(40),
+            pack: u32_at(bytes, 48),
+            pack_len: u64_at(56),
         })
     }
 }

@@ -50,6 +50,8 @@ pub struct Store {
     pub(crate) clock_ns: u64,
     pub(crate) families: Families,
     pub(crate) unsynced: Unsynced,
+    /// How often something was given up: a generation that was being built then may know records that never were.
+    pub(crate) given_up: u64,
     /// Records appended since the last good sync.
     pub(crate) unsynced_records: HashSet<RecordId>,
     /// Keeps other processes out.
@@ -102,7 +104,7 @@ impl Store {
         if self.journal.needs_segment(&frame) {
             self.sync()?;
         }
-        let records = self.journal.append(frame, records)?;
+        let records = self.journal.append(frame, records, self.packs.end())?;
         self.unsynced_records.extend(records.iter().map(|record| record.id));
         self.reindex(&records);
         self.shared.last_seq.store(self.journal.last_seq(), Ordering::Release);
@@ -173,6 +175,7 @@ impl Store {
 
     /// Forgets everything since the last good sync, after one failed.
     fn give_up(&mut self) {
+        self.given_up += 1;
         self.journal.give_up();
         self.families.forget();
         let synced = self.journal.synced_seq();

@@ -220,6 +220,8 @@ pub struct SegmentInfo {
     pub first_ns: u64,
     /// When its newest record happened; 0 if that is not known.
     pub newest_ns: u64,
+    /// How many bytes of the packs were written while it was.
+    pub pack_bytes: u64,
 }
 
 /// The store's size and health.

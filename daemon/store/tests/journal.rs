@@ -156,7 +156,7 @@ fn a_frame_that_was_captured_as_content_is_not_taken_for_one() {
     let dir = tempfile::tempdir().unwrap();
     let (mut store, _) = open(dir.path());
     fill(&mut store, 0, 1, 1);
-    let stolen = std::fs::read(&files(dir.path(), "journal")[0]).unwrap()[56..].to_vec();
+    let stolen = std::fs::read(&files(dir.path(), "journal")[0]).unwrap()[72..].to_vec();
     let body = [noise(1, 5_000), stolen, noise(2, 5_000)].concat();
     let bait = store.append(vec![NewRecord { body, ..new_record(1) }]).unwrap().remove(0);
     fill(&mut store, 2, 3, 1);

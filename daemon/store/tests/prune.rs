@@ -52,6 +52,9 @@ fn talk() -> Talk {
     let bodies = (0..120).map(|n| say(&mut store, n)).collect();
     store.flush().unwrap();
     assert!(files(dir.path(), "journal").len() > 4 && files(dir.path(), "packs").len() > 3);
+    let packed: u64 = store.reader().segments().iter().map(|segment| segment.pack_bytes).sum();
+    // The first body was there before the first segment was.
+    assert!(store.reader().stats().unwrap().pack_bytes - packed < 4_000);
     Talk { dir, bodies }
 }
 
