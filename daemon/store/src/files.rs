@@ -178,9 +178,14 @@ fn real() -> &'static dyn Vfs {
     &RealFs
 }
 
-/// Makes an empty private file, for the index.
-pub(crate) fn create(path: &Path) -> Result<()> {
-    DataFile::open(real(), path, OpenMode::Create).map(drop)
+/// Opens a file of the index, or creates it, private.
+pub(crate) fn create(path: &Path) -> Result<DataFile> {
+    DataFile::open(real(), path, OpenMode::Create)
+}
+
+/// Opens a file of the index for reading.
+pub(crate) fn open_read(path: &Path) -> Result<DataFile> {
+    DataFile::open(real(), path, OpenMode::Read)
 }
 
 /// As [`Vfs::sync_dir`], for the index.

@@ -220,12 +220,14 @@ pub(crate) fn open_index(
                 drop(opened);
                 (engine.start_over(options)?, fresh, IndexState::Rebuilt { reason })
             }
-            None if matches!(found, Found::Repaired) => (opened, state, IndexState::Repaired),
-            None => (opened, state, IndexState::Opened),
+            None => match found {
+                Found::Repaired(reason) => (opened, state, IndexState::Repaired { reason }),
+                _ => (opened, state, IndexState::Opened),
+            },
         },
         Ok(None) => {
             let index_state = match found {
-                Found::Replaced(reason) => IndexState::Rebuilt { reason },
+                Found::Replaced(reason) | Found::Repaired(reason) => IndexState::Rebuilt { reason },
                 _ if nothing_yet => IndexState::Empty,
                 _ => IndexState::Rebuilt { reason: "there was none".into() },
             };

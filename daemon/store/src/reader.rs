@@ -8,7 +8,6 @@ use std::sync::atomic::Ordering::Acquire;
 
 use crate::catalogue::{Entry, lock};
 use crate::error::{Result, StoreError};
-use crate::files;
 use crate::index::Row;
 use crate::packs::hash;
 use crate::shared::Shared;
@@ -117,7 +116,7 @@ impl Reader {
         Ok(Stats {
             journal_bytes,
             pack_bytes,
-            index_bytes: self.shared.index().dir().map_or(Ok(0), files::disk_bytes)?,
+            index_bytes: self.shared.index().bytes()?,
             segments,
             packs,
             damaged: damaged as u64,

@@ -1,15 +1,17 @@
 //! Opening the index, whatever state it is in: a ladder from "as it is" down to "a new one".
 //!
-//! 1. Remove `snap.*.generating` (left by a crash, sled never opens again with it), open.
-//! 2. Remove all `snap.*` (sled can do without), open.
-//! 3. Set the directory aside as `quarantine-<n>` (only the newest is kept), start an empty index.
+//! 1. Remove the head's `snap.*.generating` (left by a crash, sled never opens again with it), open.
+//! 2. Remove all its `snap.*` (sled can do without), open.
+//! 3. Set the head aside as `quarantine-<n>` (only the newest is kept), go on with what the runs hold and an empty head.
+//! 4. If a run or `current` cannot be read: set the whole generation aside, start an empty index.
 //!
 //! sled may panic or hang on damaged files, so each try has a thread of its own and a time limit.
 //!
 //! The index lives in a generation of its own, `index/<n>/`; the highest number counts. Starting over is starting the
-//! next generation: a thread that still holds the old one cannot harm it.
+//! next generation: a thread that still holds the old one cannot harm it. So it is with heads.
 //!
-//! Must never set an index aside because the disk is full or another process has it.
+//! Must never set an index aside because the disk is full, or there are no more file descriptors, or another process has
+//! it.
 
 use std::path::{Path, PathBuf};
 use std::sync::mpsc::{RecvTimeoutError, sync_channel};
@@ -17,7 +19,7 @@ use std::time::{Duration, Instant};
 
 use crate::error::{Result, StoreError};
 use crate::files;
-use crate::index::SledIndex;
+use crate::index::{Generation, Head, LayeredIndex, Mirror};
 use crate::types::Options;
 
 const QUARANTINE: &str = "quarantine-";
@@ -31,8 +33,8 @@ const RELEASE_LIMIT: Duration = Duration::from_secs(5);
 pub(crate) enum Found {
     /// As it was left.
     Intact,
-    /// Without its snapshots.
-    Repaired,
+    /// Without the head's snapshots, or without the head.
+    Repaired(String),
     /// There was none.
     Missing,
     /// It could not be opened, and was set aside.
@@ -51,45 +53,67 @@ impl IndexDir {
     }
 
     /// Climbs down the ladder until an index is open.
-    pub(crate) fn open(&self, options: &Options) -> Result<(SledIndex, Found)> {
+    pub(crate) fn open(&self, options: &Options) -> Result<(LayeredIndex, Found)> {
         files::private_dir(&self.root)?;
         let mut generations = self.generations()?;
         let Some((number, dir)) = generations.pop() else {
             return Ok((self.create(1, options)?, Found::Missing));
         };
-        for (_, old) in generations {
-            files::remove(&old)?;
+        remove_old(generations);
+        match Generation::open(&dir) {
+            Ok(generation) => self.open_head(generation, options),
+            Err(error) => {
+                let error = self.worth_repairing(error)?;
+                tracing::error!(%error, "the index is lost and set aside; it comes back from the journal");
+                self.set_aside(&dir)?;
+                Ok((self.create(self.next()?.max(number + 1), options)?, Found::Replaced(error.to_string())))
+            }
         }
-        remove_snapshots(&dir, |name| name.ends_with(".generating"))?;
+    }
+
+    fn open_head(&self, mut generation: Generation, options: &Options) -> Result<(LayeredIndex, Found)> {
+        let dir = generation.head_dir();
+        let found = if dir.is_dir() {
+            remove_snapshots(&dir, |name| name.ends_with(".generating"))?;
+            Found::Intact
+        } else if generation.runs.is_empty() {
+            Found::Missing
+        } else {
+            Found::Repaired("its recent rows were gone".into())
+        };
         let first = match attempt(&dir, options) {
-            Ok(index) => return Ok((index, Found::Intact)),
+            Ok((head, mirror)) => return Ok((LayeredIndex::new(generation, head, mirror, options), found)),
             Err(error) => self.worth_repairing(error)?,
         };
         tracing::warn!(error = %first, "the index does not open; trying without its snapshots");
         remove_snapshots(&dir, |_| true)?;
         let second = match attempt(&dir, options) {
-            Ok(index) => return Ok((index, Found::Repaired)),
+            Ok((head, mirror)) => {
+                let index = LayeredIndex::new(generation, head, mirror, options);
+                return Ok((index, Found::Repaired(first.to_string())));
+            }
             Err(error) => self.worth_repairing(error)?,
         };
-        tracing::error!(error = %second, "the index is lost and set aside; it comes back from the journal");
+        tracing::error!(error = %second, "the index's recent rows are set aside; they come back from the journal");
+        generation.replace_head()?;
         self.set_aside(&dir)?;
-        Ok((self.create(self.next()?.max(number + 1), options)?, Found::Replaced(first.to_string())))
+        let found = if generation.runs.is_empty() { Found::Replaced } else { Found::Repaired };
+        let (head, mirror) = attempt(&generation.head_dir(), options)?;
+        Ok((LayeredIndex::new(generation, head, mirror, options), found(first.to_string())))
     }
 
     /// Starts an empty generation. The previous one may still be open; its files go.
-    pub(crate) fn start_over(&self, options: &Options) -> Result<SledIndex> {
+    pub(crate) fn start_over(&self, options: &Options) -> Result<LayeredIndex> {
         let old = self.generations()?;
         let index = self.create(self.next()?, options)?;
-        for (_, dir) in old {
-            files::remove(&dir)?;
-        }
+        remove_old(old);
         Ok(index)
     }
 
     /// Begins a generation that does not count until it is finished.
-    pub(crate) fn begin(&self, options: &Options) -> Result<(u32, SledIndex)> {
+    pub(crate) fn begin(&self, options: &Options) -> Result<(u32, LayeredIndex)> {
         let number = self.next()?;
-        files::create(&self.root.join(format!("{number:06}{UNFINISHED}")))?;
+        drop(files::create(&self.root.join(format!("{number:06}{UNFINISHED}")))?);
         Ok((number, self.create(number, options)?))
     }
 
@@ -127,10 +151,10 @@ impl IndexDir {
         files::numbered(&self.root, UNFINISHED)
     }
 
-    fn create(&self, number: u32, options: &Options) -> Result<SledIndex> {
-        let dir = self.root.join(format!("{number:06}"));
-        files::private_dir(&dir)?;
-        attempt(&dir, options)
+    fn create(&self, number: u32, options: &Options) -> Result<LayeredIndex> {
+        let generation = Generation::open(&self.root.join(format!("{number:06}")))?;
+        let (head, mirror) = attempt(&generation.head_dir(), options)?;
+        Ok(LayeredIndex::new(generation, head, mirror, options))
     }
 
     fn generations(&self) -> Result<Vec<(u32, PathBuf)>> {
@@ -163,6 +187,15 @@ impl IndexDir {
     }
 }
 
+/// Who still has them open may be removing things too: then the next opening does the rest.
+fn remove_old(generations: Vec<(u32, PathBuf)>) {
+    for (_, dir) in generations {
+        if let Err(error) = files::remove(&dir) {
+            tracing::warn!(%error, "could not remove an old index");
+        }
+    }
+}
+
 fn remove_snapshots(dir: &Path, which: impl Fn(&str) -> bool) -> Result<()> {
     for (path, _) in files::entries(dir)? {
         let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
@@ -173,9 +206,10 @@ fn remove_snapshots(dir: &Path, which: impl Fn(&str) -> bool) -> Result<()> {
     Ok(())
 }
 
-/// Tries to open the index in `dir`. The store's own lock is held, so who has this one can only be an index of ours
+/// Tries to open the head in `dir`. The store's own lock is held, so who has this one can only be an index of ours
 /// that is being dropped: sled's threads let go of it a moment later.
-fn attempt(dir: &Path, options: &Options) -> Result<SledIndex> {
+fn attempt(dir: &Path, options: &Options) -> Result<(Head, Mirror)> {
+    files::private_dir(dir)?;
     let begun = Instant::now();
     loop {
         match attempt_once(dir, options) {
@@ -192,12 +226,12 @@ fn is_in_use(error: &StoreError) -> bool {
 }
 
 /// Opens on a thread of its own. A thread that hangs is left behind.
-fn attempt_once(dir: &Path, options: &Options) -> Result<SledIndex> {
+fn attempt_once(dir: &Path, options: &Options) -> Result<(Head, Mirror)> {
     let (send, receive) = sync_channel(1);
     let (path, options) = (dir.to_owned(), *options);
     std::thread::Builder::new()
         .name("ccd-index-open".into())
-        .spawn(move || drop(send.send(SledIndex::open(&path, &options))))
+        .spawn(move || drop(send.send(Head::open(&path, &options))))
         .map_err(|e| StoreError::io(dir, e))?;
     let failed = |why: &str| StoreError::Index(format!("{}: sled {why}", dir.display()));
     match receive.recv_timeout(TIME_LIMIT) {

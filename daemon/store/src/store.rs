@@ -138,6 +138,9 @@ impl Store {
     /// Meanwhile the journal and the packs go on. Afterwards the caller replays from [`Store::applied`] + 1, as after
     /// [`Store::open`]. If this fails too (the disk is still full), try again later.
     pub fn reopen_index(&mut self) -> Result<IndexState, StoreError> {
+        if !self.rebuild_marker.exists() && self.shared.index().mend()? {
+            return Ok(IndexState::Opened);
+        }
         close(self.shared.set_index(Arc::new(index::Closed)))?;
         let marked = self.vfs.may_exist(&self.rebuild_marker);
         let wanted = Wanted::new(&self.options, &self.journal, &self.packs, &self.manifest, marked);

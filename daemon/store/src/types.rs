@@ -93,15 +93,15 @@ pub struct Options {
     pub view_version: u32,
     /// Segments and packs start a new file at this size.
     pub segment_bytes: u64,
-    /// The index's page cache. Not a bound: it takes a few times this.
+    /// The page cache of the index's head. Not a bound: it takes a few times this.
     pub cache_bytes: u64,
-    /// How often the index writes itself to disk.
-    pub flush_every_ms: u64,
+    /// How many changes the index's head takes before its rows are written out as a sorted run.
+    pub head_mutations: usize,
 }
 
 impl Default for Options {
     fn default() -> Self {
-        Self { view_version: 1, segment_bytes: 64 << 20, cache_bytes: 16 << 20, flush_every_ms: 5_000 }
+        Self { view_version: 1, segment_bytes: 64 << 20, cache_bytes: 1 << 20, head_mutations: 32_768 }
     }
 }
 
@@ -128,8 +128,11 @@ pub struct Report {
 pub enum IndexState {
     /// As it was left.
     Opened,
-    /// After removing sled's snapshots, which it can do without.
-    Repaired,
+    /// After a repair. What it cost, if anything, comes back with the replay.
+    Repaired {
+        /// What was wrong.
+        reason: String,
+    },
     /// Empty, to be filled by replaying the journal.
     Rebuilt {
         /// Why the old one could not be used.

@@ -24,8 +24,15 @@ fn filled() -> Filled {
     Filled { dir, blob, body }
 }
 
-fn generation(dir: &Path) -> PathBuf {
-    files(dir, "index").pop().unwrap()
+/// Where sled keeps the recent rows.
+fn head(dir: &Path) -> PathBuf {
+    files(dir, "index")
+        .pop()
+        .and_then(|generation| {
+            let paths = std::fs::read_dir(generation).unwrap().map(|e| e.unwrap().path());
+            paths.filter(|path| path.to_string_lossy().contains("/head-")).max()
+        })
+        .unwrap()
 }
 
 fn check(filled: &Filled) -> IndexState {
@@ -53,17 +60,17 @@ fn a_deleted_index_comes_back() {
 #[test]
 fn leftovers_of_a_crash_do_not_matter() {
     let filled = filled();
-    std::fs::write(generation(filled.dir.path()).join("snap.0000000000000FFF.generating"), b"").unwrap();
+    std::fs::write(head(filled.dir.path()).join("snap.0000000000000FFF.generating"), b"").unwrap();
     assert_eq!(check(&filled), IndexState::Opened);
-    std::fs::write(generation(filled.dir.path()).join("snap.00000000FFFFFFFF"), b"half of it").unwrap();
-    assert_eq!(check(&filled), IndexState::Repaired);
+    std::fs::write(head(filled.dir.path()).join("snap.00000000FFFFFFFF"), b"half of it").unwrap();
+    assert!(matches!(check(&filled), IndexState::Repaired { .. }));
 }
 
 #[test]
 fn garbage_in_the_index_is_set_aside() {
     let filled = filled();
     for round in 1..3 {
-        for file in std::fs::read_dir(generation(filled.dir.path())).unwrap().map(|e| e.unwrap().path()) {
+        for file in std::fs::read_dir(head(filled.dir.path())).unwrap().map(|e| e.unwrap().path()) {
             if file.is_file() {
                 std::fs::write(file, vec![0xA5; 70_000]).unwrap();
             }
@@ -174,7 +181,7 @@ fn damage_anywhere_is_survived() {
         victims.extend(files(filled.dir.path(), name));
     }
     victims.extend(
-        std::fs::read_dir(generation(filled.dir.path()))
+        std::fs::read_dir(head(filled.dir.path()))
             .unwrap()
             .map(|e| e.unwrap().path())
             .filter(|p| p.is_file()),

@@ -5,9 +5,20 @@
 //!
 //! Must never be the only home of anything.
 
+mod cache;
+mod compact;
+mod filter;
+mod generation;
+mod head;
+mod layered;
 #[cfg(test)]
 mod mem;
-mod sled;
+mod merged;
+mod mirror;
+mod page;
+mod run;
+mod run_scan;
+mod run_write;
 #[cfg(test)]
 mod tests;
 
@@ -20,9 +31,12 @@ use crate::error::{Result, StoreError};
 use crate::recipe::{BlockAt, Hash, PieceAt};
 use crate::types::{Locator, Mutation, RecordId};
 
+pub(crate) use self::generation::Generation;
+pub(crate) use self::head::Head;
+pub(crate) use self::layered::LayeredIndex;
 #[cfg(test)]
 pub(crate) use self::mem::MemIndex;
-pub(crate) use self::sled::SledIndex;
+pub(crate) use self::mirror::Mirror;
 
 /// A key and its value.
 pub(crate) type Row = (Vec<u8>, Vec<u8>);
@@ -38,6 +52,15 @@ pub(crate) trait Index: Send + Sync {
     fn scan(&self, from: &[u8], to: &[u8]) -> Rows;
     /// Makes everything applied durable.
     fn flush(&self) -> Result<()>;
+    /// After a write failed: makes writing possible again, in place, so that reading goes on meanwhile. False if it
+    /// must be opened anew.
+    fn mend(&self) -> Result<bool> {
+        Ok(false)
+    }
+    /// The bytes it takes on disk.
+    fn bytes(&self) -> Result<u64> {
+        Ok(0)
+    }
     /// Where its files are, if it has any.
     fn dir(&self) -> Option<&Path>;
 }
