@@ -17,10 +17,11 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::clock::Clock;
-use crate::config::{Config, ConfigError};
+use crate::config::{Config, ConfigError, Retention};
 use crate::ingest::shared::Shared;
 use crate::ingest::writer::Writer;
 use crate::ingest::{Door, rebuild};
+use crate::maintenance::retention;
 use crate::project::price::Prices;
 use crate::source::proxy::server::{Proxy, Settings};
 use crate::source::proxy::upstream::{self, Target};
@@ -127,6 +128,12 @@ impl Running {
     #[must_use]
     pub fn config_error(&self) -> Option<String> {
         locked(&self.config_error).clone()
+    }
+
+    /// How long the past is kept.
+    #[must_use]
+    pub fn retention(&self) -> Retention {
+        locked(&self.config).retention
     }
 
     /// Puts another log filter in force, until the configuration next changes.
@@ -238,11 +245,13 @@ pub async fn run(parts: Parts, ready: impl FnOnce(&Arc<Running>)) -> Result<(), 
         closing.clone(),
     ));
     let api = tokio::spawn(api::serve(listeners.control, Arc::clone(&app)));
+    let retention = tokio::spawn(retention::run(Arc::clone(&app)));
     ready(&app);
     tracing::info!(proxy = %app.proxy_listen, upstream = %app.proxy.settings().target, "serving");
 
     until_stopped(&app, &spool_changed).await;
 
+    retention.abort();
     closing.cancel();
     drain(&app, &sources, &streams).await;
     ending.cancel();

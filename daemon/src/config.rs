@@ -11,8 +11,12 @@ use std::path::{Path, PathBuf};
 
 use serde::Deserialize;
 
+use crate::size;
+
 /// The API's own address, where nothing else is configured.
 pub const DEFAULT_UPSTREAM: &str = "https://api.anthropic.com";
+const DEFAULT_DAYS: u32 = 90;
+const DEFAULT_MAX_BYTES: u64 = 10 << 30;
 
 /// What the daemon runs by.
 #[derive(Clone, Debug, PartialEq)]
@@ -25,6 +29,8 @@ pub struct Config {
     pub log: String,
     /// Limits of the capture.
     pub capture: Capture,
+    /// How long the past is kept.
+    pub retention: Retention,
     /// How long a stop waits for streams in flight, in seconds.
     pub drain_s: u64,
     /// Prices that add to the built-in table or replace its entries, by model id.
@@ -44,6 +50,46 @@ pub struct Capture {
 impl Default for Capture {
     fn default() -> Self {
         Capture { max_body_bytes: 64 << 20, max_queue_bytes: 256 << 20 }
+    }
+}
+
+/// How long the past is kept. Usage outlives it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Retention {
+    /// Days; `None`: for ever.
+    pub days: Option<u32>,
+    /// Bytes of journal and packs; `None`: any number.
+    pub max_bytes: Option<u64>,
+}
+
+#[derive(Deserialize, Default)]
+#[serde(deny_unknown_fields, default)]
+struct RetentionTable {
+    days: Option<u32>,
+    max_bytes: Option<Size>,
+}
+
+#[derive(Deserialize)]
+#[serde(untagged)]
+enum Size {
+    Bytes(u64),
+    Text(String),
+}
+
+impl RetentionTable {
+    /// Zero is no limit.
+    fn read(&self) -> Result<Retention, ConfigError> {
+        let max_bytes = match &self.max_bytes {
+            None => DEFAULT_MAX_BYTES,
+            Some(Size::Bytes(bytes)) => *bytes,
+            Some(Size::Text(text)) => size::parse(text).ok_or_else(|| ConfigError::Value {
+                name: "retention.max_bytes",
+                value: text.clone(),
+                reason: "expected a size such as 500M or 10GiB; 0 for no limit".into(),
+            })?,
+        };
+        let days = self.days.unwrap_or(DEFAULT_DAYS);
+        Ok(Retention { days: (days > 0).then_some(days), max_bytes: (max_bytes > 0).then_some(max_bytes) })
     }
 }
 
@@ -74,6 +120,7 @@ struct File {
     proxy: ListenTable,
     web: ListenTable,
     capture: Capture,
+    retention: RetentionTable,
     prices: BTreeMap<String, PriceOverride>,
 }
 
@@ -153,6 +200,7 @@ impl Config {
             proxy_listen,
             log,
             capture: file.capture,
+            retention: file.retention.read()?,
             drain_s: file.drain_s.unwrap_or(600),
             prices: file.prices,
         })
@@ -211,6 +259,7 @@ mod tests {
         assert_eq!(c.upstream.to_string(), "https://api.anthropic.com/");
         assert_eq!(c.proxy_listen.to_string(), "127.0.0.1:7788");
         assert_eq!(c.log, "info");
+        assert_eq!(c.retention, Retention { days: Some(90), max_bytes: Some(10 << 30) });
     }
 
     #[test]
@@ -228,12 +277,22 @@ mod tests {
     }
 
     #[test]
+    fn retention_is_read() {
+        let read = |text| parse(text, &[]).unwrap().retention;
+        let all = Retention { days: None, max_bytes: None };
+        assert_eq!(read("[retention]\ndays = 0\nmax_bytes = 0\n"), all);
+        assert_eq!(read("[retention]\nmax_bytes = \"1.5G\"\n").max_bytes, Some(3 << 29));
+    }
+
+    #[test]
     fn every_mistake_names_its_place() {
         for (text, env, want) in [
             ("upstraem = \"x\"", None, "upstraem"),
             ("upstream = \"ftp://x\"", None, "https or http"),
             ("upstream = \"https://u:p@x\"", None, "credentials"),
             ("log = \"ccd=loud\"", None, "log"),
+            ("[retention]\nmax_bytes = \"much\"", None, "retention.max_bytes"),
+            ("[retention]\nweeks = 3", None, "weeks"),
             ("", Some(("CCD_PROXY_LISTEN", "0.0.0.0:1")), "loopback"),
             ("", Some(("CCD_UPSTREAM", "nonsense")), "CCD_UPSTREAM"),
         ] {

@@ -5,6 +5,7 @@
 
 pub mod apply;
 mod carry;
+pub mod prune;
 pub mod rebuild;
 pub mod record;
 pub mod shared;

@@ -197,6 +197,22 @@ pub fn read(record: &Record) -> Result<Payload, RecordError> {
     }
 }
 
+/// The bodies in the packs that a record names. A record that does not decode names none.
+pub fn blobs(record: &Record) -> Result<Vec<BlobRef>, RecordError> {
+    let named = |stored: &Stored| match stored {
+        Stored::Blob(blob) => Some(*blob),
+        Stored::Inline(_) => None,
+    };
+    match read(record) {
+        Ok(Payload::Hook(hook)) => Ok(named(&hook.body).into_iter().collect()),
+        Ok(Payload::Exchange(exchange)) => {
+            Ok([&exchange.request, &exchange.response].into_iter().filter_map(|b| named(&b.stored)).collect())
+        }
+        Err(RecordError::Damaged(_)) => Ok(Vec::new()),
+        Err(error) => Err(error),
+    }
+}
+
 /// The first 16 bytes of a hash.
 #[must_use]
 pub fn first16(hash: blake3::Hash) -> [u8; 16] {

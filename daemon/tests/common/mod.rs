@@ -1,6 +1,7 @@
 //! The daemon in-process, in a home of its own, and small clients of its doors.
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on shall panic")]
+#![allow(dead_code, reason = "each test program uses its part")]
 
 use std::ffi::OsString;
 use std::net::SocketAddr;
@@ -9,7 +10,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use ccd::app::{self, Parts, Running};
-use ccd::clock::SystemClock;
+use ccd::clock::{Clock, SystemClock};
 use ccd::config::Config;
 use ccd::startup;
 use ccd::telemetry::LogHandle;
@@ -51,6 +52,11 @@ pub(crate) fn home() -> TempDir {
 impl Daemon {
     /// Starts one that sends requests to `upstream`.
     pub(crate) async fn start(home: &Path, upstream: &str) -> Self {
+        Self::start_at(home, upstream, Arc::new(SystemClock)).await
+    }
+
+    /// As [`Daemon::start`], with another clock.
+    pub(crate) async fn start_at(home: &Path, upstream: &str, clock: Arc<dyn Clock>) -> Self {
         let (home, upstream) = (home.to_owned(), upstream.to_owned());
         let env = move |name: &str| match name {
             "CCD_HOME" => Some(home.clone().into_os_string()),
@@ -72,7 +78,7 @@ impl Daemon {
             proxies: Arc::new(hyper_util::client::proxy::matcher::Matcher::builder().build()),
             log: LogHandle::disconnected(),
             manager: "test",
-            clock: Arc::new(SystemClock),
+            clock,
         };
         let (tx, rx) = tokio::sync::oneshot::channel();
         let done = tokio::spawn(app::run(parts, |app| assert!(tx.send(Arc::clone(app)).is_ok())));

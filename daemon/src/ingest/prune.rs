@@ -1,0 +1,260 @@
+//! Letting go of the past: which segments, and the steps in their order.
+//!
+//! What is planned is pure. What is done takes a while and blocks: it is for a thread of its own, and the writer is asked
+//! for steps of milliseconds only.
+//!
+//! Must never let go of a record that is young enough, of usage, or of a body that a remaining record names.
+
+use std::sync::Arc;
+
+use ccd_store::{PackUse, Progress, Reader, SegmentInfo, StoreError};
+
+use super::Door;
+use super::rebuild::{RebuildError, rebuild};
+use super::record;
+use super::shared::Shared;
+
+/// Bytes of blocks moved while the writer waits.
+const STEP_BYTES: u64 = 1 << 20;
+
+/// Nothing was recorded before 2025: who says so has a clock that is not set.
+const PLAUSIBLE_NS: u64 = 1_735_689_600_000_000_000;
+
+/// What is to be let go of.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Limits {
+    /// Records from before this time, in nanoseconds since the Unix epoch.
+    pub before_ns: Option<u64>,
+    /// What makes the store larger than this; then a tenth more, so that it is not done every hour.
+    pub max_bytes: Option<u64>,
+}
+
+/// What would be let go of.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Plan {
+    /// The first segment that stays.
+    pub keep_from: u32,
+    /// How many segments go.
+    pub segments: u64,
+    /// Sequence numbers that go with them.
+    pub records: u64,
+    /// Their bytes, and those written to the packs while they were written. Some of the latter may be needed still.
+    pub bytes: u64,
+    /// When the newest record that goes happened, nanoseconds since the Unix epoch.
+    pub until_ns: u64,
+}
+
+/// What was let go of.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Pruned {
+    /// How many segments.
+    pub segments: u64,
+    /// How many records.
+    pub records: u64,
+    /// How many packs.
+    pub packs: u64,
+    /// Bytes of the files that were removed.
+    pub freed_bytes: u64,
+    /// Bytes of what was still needed of them, and was written again.
+    pub rewritten_bytes: u64,
+    /// When the newest record that went happened; 0 if none did.
+    pub until_ns: u64,
+}
+
+/// Which segments go, given all of them in order and what the store takes. The last one, which is written to, stays.
+#[must_use]
+pub fn plan(segments: &[SegmentInfo], total_bytes: u64, limits: &Limits) -> Option<Plan> {
+    let mut excess = match limits.max_bytes {
+        Some(max) if total_bytes > max => total_bytes - max + max / 10,
+        _ => 0,
+    };
+    let mut plan = Plan::default();
+    for pair in segments.windows(2) {
+        let (segment, next) = (&pair[0], &pair[1]);
+        // Where its end was lost, or the clock was not set yet, what follows is surely not older.
+        let known = segment.newest_ns >= PLAUSIBLE_NS;
+        let newest_ns = if known { segment.newest_ns } else { next.first_ns.max(segment.newest_ns) };
+        let old = newest_ns > 0 && limits.before_ns.is_some_and(|before| newest_ns < before);
+        if !old && excess == 0 {
+            break;
+        }
+        let bytes = segment.bytes + segment.pack_bytes;
+        excess = excess.saturating_sub(bytes);
+        plan.keep_from = next.number;
+        plan.segments += 1;
+        plan.records += next.first_seq.saturating_sub(segment.first_seq);
+        plan.bytes += bytes;
+        plan.until_ns = plan.until_ns.max(newest_ns);
+    }
+    (plan.segments > 0).then_some(plan)
+}
+
+/// What the store takes on disk that limits count: the journal and the packs.
+pub fn total_bytes(reader: &Reader) -> Result<u64, StoreError> {
+    let stats = reader.stats()?;
+    Ok(stats.journal_bytes + stats.pack_bytes)
+}
+
+/// What would go now.
+pub fn look(reader: &Reader, limits: &Limits) -> Result<Option<Plan>, StoreError> {
+    Ok(plan(&reader.segments(), total_bytes(reader)?, limits))
+}
+
+/// Lets go of what the limits say, and of what nothing refers to any more.
+pub fn prune(
+    door: &Door,
+    shared: &Arc<Shared>,
+    limits: &Limits,
+    progress: &mut dyn FnMut(Progress),
+) -> Result<Pruned, RebuildError> {
+    let reader = door.with_store(|store| store.reader())?;
+    let mut pruned = Pruned::default();
+    if let Some(plan) = look(&reader, limits)? {
+        tracing::info!(?plan, "letting go of old records");
+        let done = rebuild(door, shared, Some(plan.keep_from), progress)?;
+        pruned.segments = done.dropped.segments;
+        pruned.freed_bytes = done.dropped.bytes;
+        pruned.records = plan.records;
+        pruned.until_ns = plan.until_ns;
+    }
+    compact(door, &reader, &mut pruned, progress)?;
+    tracing::info!(?pruned, "let go of old records");
+    Ok(pruned)
+}
+
+/// Drops the packs of which less than half is needed, moving what is.
+fn compact(
+    door: &Door,
+    reader: &Reader,
+    pruned: &mut Pruned,
+    progress: &mut dyn FnMut(Progress),
+) -> Result<(), RebuildError> {
+    let mut used = PackUse::default();
+    let marked = mark(reader, &mut used, 1, progress)?;
+    let shares = used.shares(reader)?;
+    let leaving: Vec<u32> = shares.iter().filter(|s| s.needed * 2 < s.bytes).map(|s| s.number).collect();
+    if leaving.is_empty() {
+        return Ok(());
+    }
+    let packs = leaving.clone();
+    door.with_store(move |store| store.leave(&packs))?;
+    // From here on nothing new refers to these packs: what was journalled before is all there is to mark.
+    mark(reader, &mut used, marked + 1, progress)?;
+    for (done, pack) in (0..).zip(&leaving) {
+        progress(Progress { phase: "packs", done, total: leaving.len() as u64, unit: "packs" });
+        match move_out(door, reader, &used, *pack) {
+            Ok((rewritten, freed)) => {
+                pruned.packs += 1;
+                pruned.rewritten_bytes += rewritten;
+                pruned.freed_bytes += freed;
+            }
+            Err(error) => {
+                tracing::warn!(pack, %error, "a pack cannot be let go of, and stays");
+                let pack = *pack;
+                door.with_store(move |store| store.stay(pack))?;
+            }
+        }
+    }
+    Ok(())
+}
+
+fn move_out(door: &Door, reader: &Reader, used: &PackUse, pack: u32) -> Result<(u64, u64), RebuildError> {
+    let mut moves = used.needed(reader, pack)?;
+    let mut rewritten = 0;
+    while !moves.is_empty() {
+        let (back, bytes) = door.with_store(move |store| {
+            let bytes = store.move_blocks(&mut moves, STEP_BYTES);
+            (moves, bytes)
+        })?;
+        moves = back;
+        rewritten += bytes?;
+    }
+    Ok((rewritten, door.with_store(move |store| store.drop_pack(pack))??))
+}
+
+/// Marks what the records from a sequence number on refer to; gives the last of them.
+fn mark(
+    reader: &Reader,
+    used: &mut PackUse,
+    from: u64,
+    progress: &mut dyn FnMut(Progress),
+) -> Result<u64, RebuildError> {
+    let total = reader.stats()?.last_seq;
+    let mut last = from.saturating_sub(1);
+    let mut unknown = false;
+    reader.replay(from, &mut |found| {
+        last = found.seq;
+        if last.is_multiple_of(1024) {
+            progress(Progress { phase: "references", done: last, total, unit: "records" });
+        }
+        let Ok(blobs) = record::blobs(&found) else {
+            unknown = true;
+            return Ok(());
+        };
+        for blob in blobs {
+            // A body that cannot be read has nothing to be kept for it.
+            if let Err(error) = used.mark(reader, &blob) {
+                tracing::debug!(seq = found.seq, %error, "a body is not all there");
+            }
+        }
+        Ok(())
+    })?;
+    if unknown {
+        let what = "there are records of a newer ccd, which may need any pack: no pack is let go of";
+        return Err(RebuildError::Write(what.into()));
+    }
+    Ok(last)
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    const BASE: u64 = PLAUSIBLE_NS;
+
+    fn segment(number: u32, bytes: u64, newest_ns: u64) -> SegmentInfo {
+        let first_seq = u64::from(number) * 10;
+        SegmentInfo {
+            number,
+            bytes,
+            first_seq,
+            first_ns: newest_ns.saturating_sub(5),
+            newest_ns,
+            pack_bytes: 0,
+        }
+    }
+
+    #[test]
+    fn whole_segments_go_while_all_of_them_is_old() {
+        let times = [BASE + 100, 7, BASE + 120, BASE + 130];
+        let segments: Vec<_> = (3..).zip(times).map(|(n, newest)| segment(n, 10, newest)).collect();
+        let at = |before| plan(&segments, 40, &Limits { before_ns: Some(BASE + before), max_bytes: None });
+        assert_eq!(at(100), None);
+        let one = Plan { keep_from: 4, segments: 1, records: 10, bytes: 10, until_ns: BASE + 100 };
+        assert_eq!(at(101), Some(one));
+        assert_eq!(at(115), Some(one), "one whose clock was not set is as old as what follows");
+        assert_eq!(at(116).map(|p| p.keep_from), Some(5));
+        assert_eq!(at(1_000).map(|p| (p.keep_from, p.records)), Some((6, 30)));
+        assert_eq!(plan(&segments[..1], 40, &Limits { before_ns: Some(u64::MAX), max_bytes: Some(0) }), None);
+    }
+
+    proptest! {
+        #[test]
+        fn by_size_just_enough_goes(sizes in prop::collection::vec(1_u64..100, 1..20), max in 1_u64..1_500) {
+            let segments: Vec<_> = (1..).zip(&sizes).map(|(n, bytes)| segment(n, *bytes, BASE)).collect();
+            let total: u64 = sizes.iter().sum();
+            let found = plan(&segments, total, &Limits { before_ns: None, max_bytes: Some(max) });
+            prop_assert_eq!(found.is_some(), total > max && sizes.len() > 1);
+            if let Some(plan) = found {
+                let gone = usize::try_from(plan.segments).unwrap();
+                prop_assert!(gone < sizes.len());
+                prop_assert_eq!(plan.bytes, sizes[..gone].iter().sum::<u64>());
+                let enough = |bytes: u64| bytes >= total - max + max / 10;
+                prop_assert!(enough(plan.bytes) || gone == sizes.len() - 1);
+                prop_assert!(!enough(sizes[..gone - 1].iter().sum()));
+            }
+        }
+    }
+}

@@ -1,0 +1,3 @@
+//! What keeps the store in shape over the years.
+
+pub mod retention;
