@@ -46,13 +46,20 @@ fn batch(from: u64) -> Vec<Mutation> {
         batch.push(Mutation::Put(piece_key(n), n.to_be_bytes()[..8].to_vec()));
     }
     let session = (from / BATCH).wrapping_mul(0x9E37_79B9) % 500;
-    batch.push(Mutation::Put(format!("s{session:08}").into_bytes(), vec![from as u8; 1_000]));
+    batch.push(Mutation::Put(format!("s{session:08}").into_bytes(), vec![7; 1_000]));
     batch
 }
 
 fn open(dir: &Path) -> (Store, Duration) {
     let begun = Instant::now();
-    let Opened { store, report } = Store::open(dir, Options::default()).unwrap();
+    let mut options = Options::default();
+    if let Some(changes) = std::env::var("CCD_BENCH_HEAD").ok().and_then(|n| n.parse().ok()) {
+        options.head_mutations = changes;
+    }
+    if let Some(bytes) = std::env::var("CCD_BENCH_CACHE").ok().and_then(|n| n.parse().ok()) {
+        options.cache_bytes = bytes;
+    }
+    let Opened { store, report } = Store::open(dir, options).unwrap();
     let took = begun.elapsed();
     eprintln!("    opened ({:?}) in {took:?}", report.index);
     (store, took)
@@ -64,7 +71,7 @@ fn fill(dir: &Path, rows: u64, clean: bool) {
     let begun = Instant::now();
     let mut slow: Vec<Duration> = Vec::new();
     let mut busy = Duration::ZERO;
-    for from in (0..rows / 2).step_by(BATCH as usize / 2) {
+    for from in (0..rows / 2).step_by(32) {
         let batch = batch(from);
         let begun = Instant::now();
         store.apply(0, batch).unwrap();
@@ -101,21 +108,17 @@ fn use_it(dir: &Path, rows: u64) {
     let (store, _) = open(dir);
     eprintln!("    idle: rss {} KiB, {} KiB before opening", status_kib("VmRSS:"), before);
     let reader = store.reader();
-    let rounds = 20_000;
+    let rounds: u64 = 20_000;
     let begun = Instant::now();
     for n in 0..rounds {
         assert!(reader.get(&record_key(n * 7_919 % (rows / 4))).unwrap().is_some());
     }
-    let hit = begun.elapsed() / rounds as u32;
+    let hit = begun.elapsed() / 20_000;
     let begun = Instant::now();
     for n in 0..rounds {
         assert!(reader.get(&record_key(rows + n)).unwrap().is_none());
     }
-    eprintln!(
-        "    get: hit {hit:?}, miss {:?}; rss {} KiB",
-        begun.elapsed() / rounds as u32,
-        status_kib("VmRSS:")
-    );
+    eprintln!("    get: hit {hit:?}, miss {:?}; rss {} KiB", begun.elapsed() / 20_000, status_kib("VmRSS:"));
     let begun = Instant::now();
     let count = reader.scan(b"\x20", b"\xff").map(Result::unwrap).count();
     eprintln!(

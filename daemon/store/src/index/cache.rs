@@ -13,15 +13,17 @@ const LARGEST: usize = 8 << 10;
 /// A run's number, and a page's offset in it.
 type Name = (u32, u64);
 
+type Slot = Mutex<Option<(Name, Arc<[u8]>)>>;
+
 /// Pages by run and offset.
-pub(crate) struct Cache(Vec<Mutex<Option<(Name, Arc<[u8]>)>>>);
+pub(crate) struct Cache(Vec<Slot>);
 
 impl Cache {
     pub(crate) fn new() -> Self {
         Self((0..SLOTS).map(|_| Mutex::default()).collect())
     }
 
-    fn slot(&self, (run, at): Name) -> &Mutex<Option<(Name, Arc<[u8]>)>> {
+    fn slot(&self, (run, at): Name) -> &Slot {
         let mixed = (at ^ (u64::from(run) << 40)).wrapping_mul(0x9E37_79B9_7F4A_7C15) >> 32;
         &self.0[mixed as usize % SLOTS]
     }

@@ -6,9 +6,9 @@
 //! Must never say that a key is absent which was put in.
 
 const BLOCK: usize = 32;
+const BLOCKS: u32 = 127;
 /// The length of a page.
-pub(crate) const FILTER_PAGE: usize = 4_064;
-const BLOCKS: u64 = (FILTER_PAGE / BLOCK) as u64;
+pub(crate) const FILTER_PAGE: u32 = BLOCKS * 32;
 const BITS_PER_KEY: u64 = 10;
 const SALTS: [u32; 8] =
     [0x47b6_137b, 0x4497_4d91, 0x8824_ad5b, 0xa2b7_289d, 0x7054_95c7, 0x2df1_424b, 0x9efc_4947, 0x5c6b_fb31];
@@ -31,15 +31,21 @@ pub(crate) fn hash(key: &[u8]) -> u64 {
     mixed ^ (mixed >> 32)
 }
 
+/// The low half.
+#[allow(clippy::cast_possible_truncation)]
+fn low(number: u64) -> u32 {
+    number as u32
+}
+
 /// Where a key's block is: the page, and the offset in it.
 pub(crate) fn place(hash: u64, pages: u32) -> (u32, usize) {
-    let block = ((hash >> 32) * (u64::from(pages) * BLOCKS)) >> 32;
-    ((block / BLOCKS) as u32, (block % BLOCKS) as usize * BLOCK)
+    let block = low(((hash >> 32) * (u64::from(pages) * u64::from(BLOCKS))) >> 32);
+    (block / BLOCKS, (block % BLOCKS) as usize * BLOCK)
 }
 
 fn bits(hash: u64) -> impl Iterator<Item = (usize, u8)> {
     SALTS.into_iter().enumerate().map(move |(word, salt)| {
-        let bit = (hash as u32).wrapping_mul(salt) >> 27;
+        let bit = low(hash).wrapping_mul(salt) >> 27;
         (word * 4 + (bit / 8) as usize, 1 << (bit % 8))
     })
 }
@@ -52,11 +58,11 @@ pub(crate) fn may_hold(page: &[u8], at: usize, hash: u64) -> bool {
 /// The pages for these keys, one after the other.
 pub(crate) fn build(hashes: &[u64]) -> Vec<u8> {
     let bits_wanted = (hashes.len() as u64 * BITS_PER_KEY).max(1);
-    let pages = bits_wanted.div_ceil(FILTER_PAGE as u64 * 8) as u32;
-    let mut bytes = vec![0; pages as usize * FILTER_PAGE];
+    let pages = low(bits_wanted.div_ceil(u64::from(FILTER_PAGE) * 8));
+    let mut bytes = vec![0; (pages * FILTER_PAGE) as usize];
     for hash in hashes {
         let (page, at) = place(*hash, pages);
-        let block = page as usize * FILTER_PAGE + at;
+        let block = (page * FILTER_PAGE) as usize + at;
         for (byte, bit) in bits(*hash) {
             bytes[block + byte] |= bit;
         }
@@ -74,10 +80,10 @@ mod tests {
             let key = |n: u64| blake3::hash(&n.to_le_bytes()).as_bytes()[..17].to_vec();
             let hashes: Vec<_> = (0..count).map(|n| hash(&key(n))).collect();
             let bytes = build(&hashes);
-            let pages = (bytes.len() / FILTER_PAGE) as u32;
+            let pages = low(bytes.len() as u64) / FILTER_PAGE;
             let held = |hash: u64| {
                 let (page, at) = place(hash, pages);
-                may_hold(&bytes[page as usize * FILTER_PAGE..][..FILTER_PAGE], at, hash)
+                may_hold(&bytes[(page * FILTER_PAGE) as usize..][..FILTER_PAGE as usize], at, hash)
             };
             assert!(hashes.iter().all(|hash| held(*hash)));
             let wrong = (count..count + 20_000).filter(|n| held(hash(&key(*n)))).count();

@@ -98,7 +98,8 @@ impl Head {
     }
 }
 
-fn remove(dir: &Path) {
+/// Removes a head's files; what is left is removed at the next opening.
+pub(crate) fn remove(dir: &Path) {
     if let Err(error) = files::remove(dir) {
         tracing::warn!(%error, "could not remove old index files; the next start does");
     }

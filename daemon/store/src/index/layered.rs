@@ -16,7 +16,7 @@ use std::thread::JoinHandle;
 
 use super::cache::Cache;
 use super::generation::{self, CurrentV1, Generation};
-use super::head::Head;
+use super::head::{self, Head};
 use super::merged::{Merged, Source, present};
 use super::mirror::{Mirror, MirrorScan};
 use super::run::Run;
@@ -57,7 +57,8 @@ struct Layout {
 }
 
 struct Writer {
-    head: Head,
+    /// None: opened when the next batch comes, so that the one before has let go of its memory by then.
+    head: Option<Head>,
     /// Changes since the last fold.
     taken: usize,
     /// A fold that failed is tried again when so many were taken.
@@ -77,7 +78,8 @@ pub(crate) struct LayeredIndex {
 impl LayeredIndex {
     pub(crate) fn new(generation: Generation, head: Head, mirror: Mirror, options: &Options) -> Self {
         let Generation { dir, current, next, runs, cache } = generation;
-        let writer = Mutex::new(Writer { head, taken: mirror.rows(), not_before: 0, broken: false });
+        let writer =
+            Mutex::new(Writer { head: Some(head), taken: mirror.rows(), not_before: 0, broken: false });
         let inner = Inner {
             dir,
             cache,
@@ -89,7 +91,7 @@ impl LayeredIndex {
         Self { inner: Arc::new(inner), writer, merging: Mutex::new(None), options: *options }
     }
 
-    /// Makes the head's rows a run, and goes on with an empty head.
+    /// Makes the head's rows a run, and goes on with an empty head, which is opened later.
     fn fold(&self, writer: &mut Writer) -> Result<()> {
         let inner = &self.inner;
         let mirror = Arc::clone(&inner.view().mirror);
@@ -99,18 +101,20 @@ impl LayeredIndex {
             None
         };
         let number = inner.number();
-        let dir = generation::head_dir(&inner.dir, number);
-        files::private_dir(&dir)?;
-        let (head, empty) = Head::open(&dir, &self.options)?;
+        files::private_dir(&generation::head_dir(&inner.dir, number))?;
+        let mut old = 0;
         inner.switch(|current, view| {
-            current.head = number;
-            view.mirror = Arc::new(empty);
+            old = std::mem::replace(&mut current.head, number);
+            view.mirror = Arc::default();
             if let Some(run) = run {
                 current.runs.push(run.number());
                 view.runs.push(run);
             }
         })?;
-        std::mem::replace(&mut writer.head, head).discard();
+        match writer.head.take() {
+            Some(head) => head.discard(),
+            None => head::remove(&generation::head_dir(&inner.dir, old)),
+        }
         (writer.taken, writer.not_before, writer.broken) = (0, 0, false);
         self.merge_if_due();
         Ok(())
@@ -120,7 +124,23 @@ impl LayeredIndex {
         writer.taken >= writer.not_before
             && (writer.taken >= self.options.head_mutations
                 || mirror.bytes() >= MEMORY
-                || writer.head.log_bytes() >= LOG)
+                || writer.head.as_ref().is_some_and(|head| head.log_bytes() >= LOG))
+    }
+
+    /// The head, opened if it is not, in place of one that failed.
+    fn head<'a>(&self, writer: &'a mut Writer) -> Result<&'a Head> {
+        if writer.broken {
+            self.fold(writer)?;
+        }
+        if writer.head.is_none() {
+            let number = lock(&self.inner.layout).current.head;
+            // What is in the way of this one may not be in the way of the next.
+            writer.broken = true;
+            let (head, _) = Head::open(&generation::head_dir(&self.inner.dir, number), &self.options)?;
+            writer.broken = false;
+            writer.head = Some(head);
+        }
+        writer.head.as_ref().ok_or_else(|| StoreError::Index("it has no head".into()))
     }
 
     /// Merges runs on a thread of its own, if there are enough of them, and none is at it.
@@ -178,10 +198,7 @@ impl Index for LayeredIndex {
 
     fn apply(&self, batch: Vec<Mutation>) -> Result<()> {
         let mut writer = lock(&self.writer);
-        if writer.broken {
-            self.fold(&mut writer)?;
-        }
-        if let Err(error) = writer.head.apply(&batch) {
+        if let Err(error) = self.head(&mut writer)?.apply(&batch) {
             writer.broken = true;
             return Err(error);
         }
@@ -223,7 +240,7 @@ impl Index for LayeredIndex {
 
     fn flush(&self) -> Result<()> {
         let mut writer = lock(&self.writer);
-        if writer.broken { self.fold(&mut writer) } else { writer.head.flush() }
+        if writer.head.is_none() && !writer.broken { Ok(()) } else { self.head(&mut writer)?.flush() }
     }
 
     fn mend(&self) -> Result<bool> {
@@ -231,8 +248,8 @@ impl Index for LayeredIndex {
         if !writer.broken || self.inner.damaged.load(Ordering::Relaxed) {
             return Ok(false);
         }
-        match self.fold(&mut writer) {
-            Ok(()) => Ok(true),
+        match self.head(&mut writer) {
+            Ok(_) => Ok(true),
             Err(StoreError::Index(why)) => {
                 tracing::warn!(%why, "the index's head cannot be replaced");
                 Ok(false)

@@ -105,16 +105,15 @@ impl MirrorScan {
             return VecDeque::new();
         }
         let range = inner.map.range::<[u8], _>(bounds);
-        let owned = |(key, value): (&Box<[u8]>, &Option<Box<[u8]>>)| {
-            (key.to_vec(), value.as_ref().map(|value| value.to_vec()))
-        };
         let mut chunk = VecDeque::new();
         if from_back {
-            for row in range.rev().take(CHUNK).map(owned) {
-                chunk.push_front(row);
+            for (key, value) in range.rev().take(CHUNK) {
+                chunk.push_front((key.to_vec(), value.as_ref().map(|value| value.to_vec())));
             }
         } else {
-            chunk.extend(range.take(CHUNK).map(owned));
+            for (key, value) in range.take(CHUNK) {
+                chunk.push_back((key.to_vec(), value.as_ref().map(|value| value.to_vec())));
+            }
         }
         drop(inner);
         self.done = chunk.len() < CHUNK;

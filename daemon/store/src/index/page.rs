@@ -54,6 +54,9 @@ impl PageBuilder {
     }
 }
 
+/// A key and its value (none: the key is deleted).
+pub(crate) type EntryRef<'key, 'page> = (&'key [u8], Option<&'page [u8]>);
+
 /// Walks through the entries of a page.
 pub(crate) struct Entries<'a> {
     rest: &'a [u8],
@@ -65,16 +68,15 @@ impl<'a> Entries<'a> {
         Self { rest: page, key: Vec::new() }
     }
 
-    /// The next key and its value (none: the key is deleted).
-    pub(crate) fn step(&mut self) -> Result<Option<(&[u8], Option<&'a [u8]>)>> {
+    /// The next entry.
+    pub(crate) fn step(&mut self) -> Result<Option<EntryRef<'_, 'a>>> {
         if self.rest.is_empty() {
             return Ok(None);
         }
-        let value = self.parse().ok_or_else(|| StoreError::Index("an entry cannot be decoded".into()))?;
-        Ok(Some((&self.key, value)))
+        self.parse().map(Some).ok_or_else(|| StoreError::Index("an entry cannot be decoded".into()))
     }
 
-    fn parse(&mut self) -> Option<Option<&'a [u8]>> {
+    fn parse(&mut self) -> Option<EntryRef<'_, 'a>> {
         let shared = self.varint()?;
         let rest = self.varint()?;
         let tag = self.varint()?;
@@ -86,7 +88,7 @@ impl<'a> Entries<'a> {
         self.key.extend_from_slice(key);
         let (value, after) = after.split_at_checked(tag.saturating_sub(1))?;
         self.rest = after;
-        Some((tag > 0).then_some(value))
+        Some((&self.key, (tag > 0).then_some(value)))
     }
 
     fn varint(&mut self) -> Option<usize> {
@@ -103,6 +105,7 @@ impl<'a> Entries<'a> {
     }
 }
 
+#[allow(clippy::cast_possible_truncation)] // cut to seven bits each
 fn put_varint(out: &mut Vec<u8>, mut number: usize) {
     while number >= 0x80 {
         out.push(0x80 | (number & 0x7F) as u8);
@@ -117,7 +120,7 @@ mod tests {
 
     use super::*;
 
-    fn read(page: &[u8]) -> Result<Vec<(Vec<u8>, Option<Vec<u8>>)>> {
+    fn read(page: &[u8]) -> Result<Vec<crate::index::merged::Entry>> {
         let mut entries = Entries::new(page);
         let mut all = Vec::new();
         while let Some((key, value)) = entries.step()? {

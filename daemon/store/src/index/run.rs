@@ -25,9 +25,9 @@ use crate::files::{self, DataFile};
 
 pub(crate) const MAGIC: &[u8; 8] = b"CCDRUN1\n";
 pub(crate) const END_MAGIC: &[u8; 8] = b"ccdrun1\n";
-pub(crate) const CRC: usize = 4;
-pub(crate) const HEADER: usize = 8 + 4 + CRC;
-pub(crate) const FOOTER: usize = 8 + 4 + 8 + 8 + 8 + 4 + CRC;
+const CRC: u32 = 4;
+const HEADER: u32 = 8 + 4 + CRC;
+const FOOTER: u32 = 8 + 4 + 8 + 8 + 8 + 4 + CRC;
 
 /// A value, or that its key is deleted.
 pub(crate) type Cell = Option<Vec<u8>>;
@@ -89,9 +89,9 @@ impl Run {
             bytes,
             cache,
         };
-        let header = run.read(PageAt { offset: 0, len: (HEADER - CRC) as u32 })?;
-        let footer_at = bytes.checked_sub(FOOTER as u64).ok_or_else(|| run.wrong("is too short"))?;
-        let footer = run.read(PageAt { offset: footer_at, len: (FOOTER - CRC) as u32 })?;
+        let header = run.read(PageAt { offset: 0, len: HEADER - CRC })?;
+        let footer_at = bytes.checked_sub(u64::from(FOOTER)).ok_or_else(|| run.wrong("is too short"))?;
+        let footer = run.read(PageAt { offset: footer_at, len: FOOTER - CRC })?;
         let named = |bytes: &[u8], magic: &[u8]| bytes[..8] == *magic && bytes[8..12] == number.to_le_bytes();
         if !named(&header, MAGIC) || !named(&footer, END_MAGIC) {
             return Err(run.wrong("is not this run"));
@@ -161,18 +161,17 @@ impl Run {
         let Some(number) = self.group_of(key) else { return Ok(None) };
         let group = &self.groups[number];
         let (page, at) = filter::place(hash, group.filter_pages);
-        let from_index = u64::from(group.filter_pages - page) * (FILTER_PAGE + CRC) as u64;
+        let from_index = u64::from(group.filter_pages - page) * u64::from(FILTER_PAGE + CRC);
         let offset =
             group.index.offset.checked_sub(from_index).ok_or_else(|| self.wrong("has a wrong root"))?;
-        let page = self.cached(PageAt { offset, len: FILTER_PAGE as u32 })?;
+        let page = self.cached(PageAt { offset, len: FILTER_PAGE })?;
         if !filter::may_hold(&page, at, hash) {
             return Ok(None);
         }
         let index = self.cached(group.index)?;
         let mut entries = Entries::new(&index);
         let mut found = None;
-        while let Some((first, value)) = entries.step()?.filter(|(first, _)| *first <= key) {
-            debug_assert!(first <= key);
+        while let Some((_, value)) = entries.step()?.filter(|(first, _)| *first <= key) {
             found = Some(self.page_at(value)?);
         }
         let Some(at) = found else { return Ok(None) };
@@ -224,11 +223,11 @@ impl Run {
 
     /// Reads a page, past the cache.
     pub(crate) fn read(&self, at: PageAt) -> Result<Vec<u8>> {
-        let end = at.offset.checked_add(u64::from(at.len) + CRC as u64);
+        let end = at.offset.checked_add(u64::from(at.len) + u64::from(CRC));
         if end.is_none_or(|end| end > self.bytes) {
             return Err(self.wrong(&format!("ends before offset {}", at.offset)));
         }
-        let mut page = self.file.read(at.offset, at.len as usize + CRC).map_err(|e| match e {
+        let mut page = self.file.read(at.offset, (at.len + CRC) as usize).map_err(|e| match e {
             StoreError::Damaged { what } => StoreError::Index(what),
             other => other,
         })?;

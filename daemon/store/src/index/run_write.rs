@@ -80,8 +80,7 @@ impl RunWriter {
     pub(crate) fn finish(mut self) -> Result<()> {
         self.end_page()?;
         self.end_group()?;
-        let largest = (self.last.len() as u32).to_le_bytes();
-        let root = [&largest[..], &self.last, self.root.bytes()].concat();
+        let root = [&len(&self.last)?.to_le_bytes()[..], &self.last, self.root.bytes()].concat();
         let at = self.part(&root)?;
         let mut footer = END_MAGIC.to_vec();
         footer.extend_from_slice(&self.number.to_le_bytes());
@@ -112,7 +111,7 @@ impl RunWriter {
         let filter = filter::build(&self.hashes);
         self.hashes.clear();
         let mut pages = 0_u32;
-        for page in filter.chunks(FILTER_PAGE) {
+        for page in filter.chunks(FILTER_PAGE as usize) {
             self.part(page)?;
             pages += 1;
         }
@@ -127,7 +126,7 @@ impl RunWriter {
     /// Appends a part and its checksum.
     fn part(&mut self, bytes: &[u8]) -> Result<PageAt> {
         let offset = self.written + self.buffer.len() as u64;
-        let len = u32::try_from(bytes.len()).map_err(|_| StoreError::Misuse("a row of 4 GiB"))?;
+        let len = len(bytes)?;
         self.buffer.extend_from_slice(bytes);
         self.buffer.extend_from_slice(&crc(self.number, offset, bytes).to_le_bytes());
         if self.buffer.len() >= WRITE {
@@ -146,6 +145,10 @@ impl RunWriter {
         }
         Ok(())
     }
+}
+
+fn len(bytes: &[u8]) -> Result<u32> {
+    u32::try_from(bytes.len()).map_err(|_| StoreError::Misuse("a row of 4 GiB"))
 }
 
 fn place(at: PageAt) -> [u8; 12] {

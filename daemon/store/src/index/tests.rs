@@ -1,5 +1,6 @@
 //! One property drives the engines: they answer alike, whatever is done to them, and after a restart they are a state
 //! that there was, which the state row names. Then damage, and what a crash leaves.
+#![allow(clippy::cast_possible_truncation)]
 
 use std::path::{Path, PathBuf};
 
@@ -143,7 +144,6 @@ impl Driven {
             Step::Reopen => {
                 self.index = None;
                 self.reopen();
-                return;
             }
             Step::Kill => {
                 // A copy is not made in an instant: no merge may switch over meanwhile.
@@ -272,7 +272,7 @@ fn a_head_that_cannot_be_opened_costs_only_the_recent_rows() {
     for (path, _) in
         files::entries(&head(driven.dir.path())).unwrap().into_iter().filter(|(_, is_dir)| !is_dir)
     {
-        std::fs::write(path, [0xA5; 70_000]).unwrap();
+        std::fs::write(path, vec![0xA5; 70_000]).unwrap();
     }
     let (index, found) = open(driven.dir.path(), 3_000);
     assert!(matches!(found, Found::Repaired(_)));
