@@ -99,6 +99,13 @@ impl Catalogue {
         }
     }
 
+    /// Takes a file out that turned out to hold nothing, and removes it.
+    pub(crate) fn withdraw(&self, number: u32) -> Result<()> {
+        write(&self.files).remove(&number);
+        lock(&self.open).retain(|(other, _)| *other != number);
+        self.vfs.remove(&self.path(number))
+    }
+
     pub(crate) fn get(&self, number: u32) -> Option<Entry> {
         read(&self.files).get(&number).copied()
     }
@@ -106,10 +113,6 @@ impl Catalogue {
     /// All files, in order.
     pub(crate) fn list(&self) -> Vec<(u32, Entry)> {
         read(&self.files).iter().map(|(number, entry)| (*number, *entry)).collect()
-    }
-
-    pub(crate) fn last(&self) -> Option<(u32, Entry)> {
-        read(&self.files).last_key_value().map(|(number, entry)| (*number, *entry))
     }
 
     /// The number of files and their bytes.

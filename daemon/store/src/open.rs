@@ -2,6 +2,7 @@
 //!
 //! Must never change anything before the lock is held, nor take a damaged or missing file for an empty store.
 
+use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::AtomicU64;
 use std::sync::{Arc, Mutex, RwLock};
@@ -41,12 +42,12 @@ impl Store {
     /// [`crate::Reader::contains`] complete.
     pub fn open(dir: &Path, options: Options) -> Result<Opened, StoreError> {
         let engine = |home: &Path| Box::new(IndexDir::new(home)) as Box<dyn Engine>;
-        Self::open_on(Arc::new(RealFs), engine, dir, options)
+        Self::open_on(&(Arc::new(RealFs) as Arc<dyn Vfs>), engine, dir, options)
     }
 
     /// As [`Store::open`], on any file system, and with an index of any make: `engine` gets the version's directory.
     pub(crate) fn open_on(
-        vfs: Arc<dyn Vfs>,
+        vfs: &Arc<dyn Vfs>,
         engine: impl FnOnce(&Path) -> Box<dyn Engine>,
         dir: &Path,
         options: Options,
@@ -55,13 +56,13 @@ impl Store {
             segment_bytes: options.segment_bytes.clamp(*SEGMENT_BYTES.start(), *SEGMENT_BYTES.end()),
             ..options
         };
-        let home = version_dir(&*vfs, dir)?;
-        let lock = DataFile::open(&*vfs, &home.join("lock"), OpenMode::Create)?;
+        let home = version_dir(&**vfs, dir)?;
+        let lock = DataFile::open(&**vfs, &home.join("lock"), OpenMode::Create)?;
         lock.lock()?;
-        let (watermark, mark) = WatermarkFile::open(&*vfs, &home.join("watermark"))?;
+        let (watermark, mark) = WatermarkFile::open(&**vfs, &home.join("watermark"))?;
         let catalogue = |kind, name| {
             let dir = home.join(name);
-            vfs.private_dir(&dir).map(|()| Catalogue::new(Arc::clone(&vfs), kind, dir))
+            vfs.private_dir(&dir).map(|()| Catalogue::new(Arc::clone(vfs), kind, dir))
         };
         let segments = Arc::new(Segments::new(catalogue(FileKind::Segment, "journal")?));
         let packs = Arc::new(Packs::new(catalogue(FileKind::Pack, "packs")?));
@@ -70,11 +71,12 @@ impl Store {
             Journal::open(Arc::clone(&segments), mark.as_ref(), options.segment_bytes)?;
 
         let last_seq = journal.last_seq();
-        let rebuild_marker = home.join("rebuild");
-        let wanted = Wanted::new(&options, &journal, &pack_writer, vfs.may_exist(&rebuild_marker));
+        // A process that was killed may have made what it had no time to make durable.
+        vfs.sync_entries(&home)?;
+        vfs.sync_entries(dir)?;
+        let wanted = Wanted::new(&options, &journal, &pack_writer);
         let engine = engine(&home);
         let (index, state, index_state) = open_index(&*engine, &options, &wanted)?;
-        vfs.remove(&rebuild_marker)?;
 
         let shared = Arc::new(Shared {
             segments,
@@ -87,14 +89,12 @@ impl Store {
         });
         let mut store = Store {
             shared,
-            vfs,
             options,
             journal,
             packs: pack_writer,
             watermark,
             oldest: mark.map_or(1, |mark| mark.oldest),
             engine,
-            rebuild_marker,
             families: Families::default(),
             unsynced: Unsynced::default(),
             unsynced_records: std::collections::HashSet::new(),
@@ -124,6 +124,17 @@ fn version_dir(vfs: &dyn Vfs, dir: &Path) -> Result<PathBuf> {
     }
     let home = dir.join(format!("v{VERSION}"));
     vfs.private_dir(dir)?;
+    // The parents first, and each time until it works: who finds the version's directory knows that they are durable.
+    if vfs.kind(&home).map_err(|e| StoreError::io(&home, e))?.is_none() {
+        for parent in dir.ancestors().skip(1) {
+            let parent = if parent.as_os_str().is_empty() { Path::new(".") } else { parent };
+            match vfs.sync_entries(parent) {
+                // Then it is not us who made something in it.
+                Err(StoreError::Io { source, .. }) if source.kind() == ErrorKind::PermissionDenied => {}
+                other => other?,
+            }
+        }
+    }
     vfs.private_dir(&home)?;
     Ok(home)
 }
@@ -133,24 +144,16 @@ pub(crate) struct Wanted {
     view_version: u32,
     last_seq: u64,
     pack_end: (u32, u64),
-    marked: bool,
 }
 
 impl Wanted {
-    pub(crate) fn new(options: &Options, journal: &Journal, packs: &PackWriter, marked: bool) -> Self {
-        Self {
-            view_version: options.view_version,
-            last_seq: journal.last_seq(),
-            pack_end: packs.end(),
-            marked,
-        }
+    pub(crate) fn new(options: &Options, journal: &Journal, packs: &PackWriter) -> Self {
+        Self { view_version: options.view_version, last_seq: journal.last_seq(), pack_end: packs.end() }
     }
 
     /// Why an index in this state cannot be used.
     fn refuses(&self, state: &StateV1) -> Option<String> {
-        if self.marked {
-            Some("it knew records that were given up after a failed sync".into())
-        } else if state.view_version != self.view_version {
+        if state.view_version != self.view_version {
             Some(format!("its views have version {}, not {}", state.view_version, self.view_version))
         } else if state.applied > self.last_seq {
             Some(format!("it is ahead of the journal ({} > {})", state.applied, self.last_seq))

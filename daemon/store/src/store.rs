@@ -6,7 +6,7 @@
 //! Must never return `Ok` from `sync` unless everything before it is durable.
 
 use std::collections::{HashSet, VecDeque};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::sync::mpsc::sync_channel;
@@ -27,7 +27,6 @@ use crate::reader::Reader;
 use crate::recipe::{BlockAt, PieceAt};
 use crate::shared::{Pending, Shared};
 use crate::types::{BlobRef, IndexState, Locator, Mutation, NewRecord, Options, Record, RecordId};
-use crate::vfs::{OpenMode, Vfs};
 use crate::watermark::{WatermarkFile, WatermarkV1};
 
 /// How many rows of pieces wait for the caller's next batch before they get one of their own.
@@ -39,15 +38,12 @@ const CLOSE_LIMIT: Duration = Duration::from_secs(5);
 /// The store's single writer. Lives on one thread of the caller's; [`Reader`]s live anywhere.
 pub struct Store {
     pub(crate) shared: Arc<Shared>,
-    pub(crate) vfs: Arc<dyn Vfs>,
     pub(crate) options: Options,
     pub(crate) journal: Journal,
     pub(crate) packs: PackWriter,
     pub(crate) watermark: WatermarkFile,
     pub(crate) oldest: u32,
     pub(crate) engine: Box<dyn Engine>,
-    /// Its presence says that the index must be rebuilt at the next opening.
-    pub(crate) rebuild_marker: PathBuf,
     pub(crate) families: Families,
     pub(crate) unsynced: Unsynced,
     /// Records appended since the last good sync.
@@ -86,7 +82,8 @@ impl Store {
             self.give_up();
         }
         let blob = put?;
-        if self.pending_pieces() > PENDING_PIECES {
+        let unsynced = self.unsynced.pieces.len() + self.unsynced.recipes.len();
+        if self.pending_pieces() > PENDING_PIECES + unsynced {
             // The body is stored all the same; a failing index is the business of the caller's own batches.
             if let Err(error) = self.apply(self.applied(), Vec::new()) {
                 tracing::debug!(%error, "the places of new pieces are not in the index yet");
@@ -103,6 +100,13 @@ impl Store {
         let frame = self.journal.prepare(&records)?;
         if self.journal.needs_segment(&frame) {
             self.sync()?;
+        }
+        // The records may name bodies. A record that a power cut leaves, synced or not, must not lack its bodies: its
+        // caller would find it and think it safe.
+        if let Err(error) = self.packs.sync() {
+            self.packs.take_gave_up();
+            self.give_up();
+            return Err(error);
         }
         let records = self.journal.append(frame, records)?;
         self.unsynced_records.extend(records.iter().map(|record| record.id));
@@ -131,7 +135,7 @@ impl Store {
     /// Changes the index by one atomic batch: the caller's mutations, the rows of all records up to `upto_seq`, the
     /// places of new pieces, and `upto_seq` itself as [`Store::applied`].
     pub fn apply(&mut self, upto_seq: u64, mutations: Vec<Mutation>) -> Result<(), StoreError> {
-        self.apply_upto_pack(upto_seq, mutations, self.packs.end())
+        self.apply_upto_pack(upto_seq, mutations, self.packs.position())
     }
 
     /// Opens the index again after it failed: sled fails for good once a write has failed (a full disk), even to read.
@@ -139,8 +143,7 @@ impl Store {
     /// [`Store::open`]. If this fails too (the disk is still full), try again later.
     pub fn reopen_index(&mut self) -> Result<IndexState, StoreError> {
         close(self.shared.set_index(Arc::new(index::Closed)))?;
-        let marked = self.vfs.may_exist(&self.rebuild_marker);
-        let wanted = Wanted::new(&self.options, &self.journal, &self.packs, marked);
+        let wanted = Wanted::new(&self.options, &self.journal, &self.packs);
         let (index, state, index_state) = match open_index(&*self.engine, &self.options, &wanted) {
             Err(StoreError::Index(reason)) => {
                 // The old one hangs and will not let go of its files.
@@ -151,7 +154,6 @@ impl Store {
             }
             other => other?,
         };
-        self.vfs.remove(&self.rebuild_marker)?;
         self.shared.set_index(index);
         *lock(&self.shared.applied_at) = state.applied_at;
         self.shared.applied.store(state.applied, Ordering::Release);
@@ -161,8 +163,10 @@ impl Store {
 
     fn apply_upto_pack(&mut self, upto_seq: u64, mutations: Vec<Mutation>, pack: (u32, u64)) -> Result<()> {
         let applied = self.applied();
-        if upto_seq > self.last_seq() {
-            return Err(StoreError::Misuse("applied a record that was never journalled"));
+        // What is in the index must not be lost by the files, or it would be taken for known: only what is durable
+        // gets into it.
+        if upto_seq > self.journal.synced_seq() {
+            return Err(StoreError::Misuse("applied a record that is not durable"));
         }
         let own = |key: &[u8]| key.first().is_none_or(|first| *first < FIRST_CALLER_BYTE);
         if mutations.iter().any(|(Mutation::Put(key, _) | Mutation::Delete(key))| own(key)) {
@@ -174,10 +178,11 @@ impl Store {
         batch.extend(self.unapplied.iter().take(records).map(|(_, id, at)| index::put_record(id, *at)));
         {
             let pending = read(&self.shared.pending);
-            for (hash, at) in &pending.pieces {
+            for (hash, at) in pending.pieces.iter().filter(|(hash, _)| !self.unsynced.pieces.contains(*hash))
+            {
                 batch.push(index::put_piece(hash, *at)?);
             }
-            for (id, at) in &pending.recipes {
+            for (id, at) in pending.recipes.iter().filter(|(id, _)| !self.unsynced.recipes.contains(*id)) {
                 batch.push(index::put_recipe(id, *at)?);
             }
         }
@@ -191,8 +196,8 @@ impl Store {
         for (_, id, _) in self.unapplied.drain(..records) {
             pending.records.remove(&id);
         }
-        pending.pieces.clear();
-        pending.recipes.clear();
+        pending.pieces.retain(|hash, _| self.unsynced.pieces.contains(hash));
+        pending.recipes.retain(|id, _| self.unsynced.recipes.contains(id));
         drop(pending);
         *lock(&self.shared.applied_at) = applied_at;
         self.shared.applied.store(applied, Ordering::Release);
@@ -238,24 +243,11 @@ impl Store {
         let unsynced = std::mem::take(&mut self.unsynced);
         let records = std::mem::take(&mut self.unsynced_records);
         self.unapplied.retain(|(seq, ..)| *seq <= synced);
-        lock(&self.shared.applied_at).take_if(|(seq, _)| *seq > synced);
-        {
-            let mut pending = write(&self.shared.pending);
-            pending.records.retain(|id, _| !records.contains(id));
-            pending.pieces.retain(|hash, _| !unsynced.pieces.contains(hash));
-            pending.recipes.retain(|id, _| !unsynced.recipes.contains(id));
-        }
-        let mut batch: Vec<_> = records.iter().map(index::delete_record).collect();
-        batch.extend(unsynced.pieces.iter().map(index::delete_piece));
-        batch.extend(unsynced.recipes.iter().map(index::delete_recipe));
-        let forgotten = self.shared.index().apply(batch);
-        if forgotten.is_ok() && self.applied() <= synced {
-            return;
-        }
-        tracing::error!("the index knows records that were given up; it is rebuilt at the next start");
-        if let Err(error) = DataFile::open(&*self.vfs, &self.rebuild_marker, OpenMode::Create) {
-            tracing::error!(%error, "could not note that the index must be rebuilt");
-        }
+        // Nothing of it is in the index.
+        let mut pending = write(&self.shared.pending);
+        pending.records.retain(|id, _| !records.contains(id));
+        pending.pieces.retain(|hash, _| !unsynced.pieces.contains(hash));
+        pending.recipes.retain(|id, _| !unsynced.recipes.contains(id));
     }
 
     pub(crate) fn write_watermark(&mut self) {
