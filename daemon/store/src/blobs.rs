@@ -9,7 +9,7 @@
 use std::collections::{HashMap, HashSet};
 
 use crate::block::{BLOCK_MAX, BlockMetaV1};
-use crate::catalogue::write;
+use crate::catalogue::{read, write};
 use crate::error::Result;
 use crate::pack::{GroupTail, PackWriter};
 use crate::packs::hash;
@@ -86,9 +86,7 @@ pub(crate) fn put(
     body: &[u8],
 ) -> Result<BlobRef> {
     let blob = BlobRef { id: hash(body), len: body.len() as u64 };
-    let is_known =
-        || known(shared.known_recipe(&blob.id)).is_some() || known(shared.known_piece(&blob.id)).is_some();
-    if body.is_empty() || is_known() {
+    if body.is_empty() || is_known(shared, &blob, body) {
         return Ok(blob);
     }
     let mut family = families.take(name);
@@ -117,6 +115,21 @@ fn known<T>(found: Result<Option<T>>) -> Option<T> {
         tracing::debug!(%error, "storing without asking the index");
         None
     })
+}
+
+/// Whether a body is stored. What another process wrote may be damaged by now: then it is stored again.
+fn is_known(shared: &Shared, blob: &BlobRef, body: &[u8]) -> bool {
+    match known(shared.known_recipe(&blob.id)) {
+        Some(at) => shared.packs.body(blob, at, &|block| shared.home(block)).is_ok_and(|found| found == body),
+        None => known_piece(shared, &blob.id, body).is_some(),
+    }
+}
+
+/// Where a piece is, if it can be read there. What this process wrote, or read when it opened, is not read again.
+fn known_piece(shared: &Shared, hash: &Hash, bytes: &[u8]) -> Option<PieceAt> {
+    let at = known(shared.known_piece(hash))?;
+    let is_fresh = read(&shared.pending).pieces.contains_key(hash);
+    (is_fresh || shared.packs.piece(at).is_ok_and(|found| found == bytes)).then_some(at)
 }
 
 /// A block being filled.
@@ -149,7 +162,7 @@ impl Put<'_> {
                 Some(piece) if piece.hash == hash => Some(piece.at),
                 _ => match new.get(&hash) {
                     Some(at) => Some(*at),
-                    None => known(self.shared.known_piece(&hash)),
+                    None => known_piece(self.shared, &hash, bytes),
                 },
             };
             let at = match known {

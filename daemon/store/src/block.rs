@@ -1,15 +1,17 @@
 //! The pack's block: pieces that became known together, compressed together, and the recipe that they were cut for.
 //!
 //! ```text
-//! pack  = magic 8 | number u32 | crc32 u32 | block*                                            (little-endian)
+//! pack  = magic 8 | number u32 | prev_number u32 | prev_len u64 | crc32 u32 | 0 u32 | block*     (little-endian)
 //! block = magic u32 | head_crc u32 | data_crc u32 | stored u32 | raw u32 | meta u32
-//!       | prev u32 | first u32 | prefix u32 | BlockMetaV1 in bincode, meta bytes | data, stored bytes
+//!       | prev u32 | first u32 | prefix u32 | durable u32 | BlockMetaV1 in bincode, meta bytes | data, stored bytes
 //! ```
 //!
 //! Small blocks compress badly alone, so the blocks of a family form a *group*: each is compressed as the continuation
 //! of the last `prefix` bytes of the group before it. `prev` is the offset of the group's previous block (0: none) and
 //! `first` that of its first. A group holds at most [`GROUP_MAX`] bytes, which bounds what it takes to read any piece.
 //! `data` is stored as it is if `stored == raw`.
+//!
+//! `durable` is as in a journal frame, and a pack's header names the end of the one before as a segment's does.
 //!
 //! `head_crc` covers the rest of the header, the meta data and the block's place; `data_crc` covers the data.
 //!
@@ -24,7 +26,7 @@ use crate::recipe::{BlockAt, RecipeV1};
 
 const MAGIC: [u8; 4] = [0xCC, 0xD1, 0xB1, 0x0C];
 /// The block header's length.
-pub(crate) const HEADER: usize = 36;
+pub(crate) const HEADER: usize = 40;
 /// A block's pieces take at most this much.
 pub(crate) const BLOCK_MAX: usize = 128 << 10;
 /// A group's blocks take at most this much.
@@ -53,6 +55,8 @@ pub(crate) struct BlockHead {
     pub(crate) prev: u32,
     pub(crate) first: u32,
     pub(crate) prefix: u32,
+    /// Everything in the pack before this offset was durable when the block was written.
+    pub(crate) durable: u32,
 }
 
 /// A block's place in its group.
@@ -69,13 +73,13 @@ impl BlockHead {
         if bytes.len() < HEADER || bytes[..4] != MAGIC {
             return None;
         }
-        let [head_crc, data_crc, stored, raw, meta, prev, first, prefix] =
-            [4, 8, 12, 16, 20, 24, 28, 32].map(|at| u32_at(bytes, at));
+        let [head_crc, data_crc, stored, raw, meta, prev, first, prefix, durable] =
+            [4, 8, 12, 16, 20, 24, 28, 32, 36].map(|at| u32_at(bytes, at));
         let sane = stored <= raw
             && raw as usize <= BLOCK_MAX
             && meta as usize <= META_MAX
             && prefix as usize <= GROUP_MAX;
-        sane.then_some(Self { head_crc, data_crc, stored, raw, meta, prev, first, prefix })
+        sane.then_some(Self { head_crc, data_crc, stored, raw, meta, prev, first, prefix, durable })
     }
 
     /// The whole block's length.
@@ -108,8 +112,15 @@ fn head_crc(place: Place, rest: &[u8]) -> u32 {
     crc.finalize()
 }
 
-/// Lays out a block.
-pub(crate) fn seal(place: Place, link: Link, meta: &BlockMetaV1, raw: usize, data: &[u8]) -> Result<Vec<u8>> {
+/// Lays out a block. Everything in the pack before `durable` was known to be durable by then.
+pub(crate) fn seal(
+    place: Place,
+    durable: u32,
+    link: Link,
+    meta: &BlockMetaV1,
+    raw: usize,
+    data: &[u8],
+) -> Result<Vec<u8>> {
     let meta = codec::encode(meta)?;
     let mut out = Vec::with_capacity(HEADER + meta.len() + data.len());
     let word = |len: usize| u32::try_from(len).unwrap_or(u32::MAX);
@@ -123,6 +134,7 @@ pub(crate) fn seal(place: Place, link: Link, meta: &BlockMetaV1, raw: usize, dat
         link.prev,
         link.first,
         link.prefix,
+        durable,
     ] {
         out.extend_from_slice(&field.to_le_bytes());
     }

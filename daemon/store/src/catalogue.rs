@@ -97,13 +97,6 @@ impl Catalogue {
         write(&self.files).insert(number, entry);
     }
 
-    /// Forgets a file that was let go of, and closes it.
-    pub(crate) fn withdraw(&self, number: u32) {
-        write(&self.files).remove(&number);
-        lock(&self.open).retain(|(other, _)| *other != number);
-        lock(&self.damage).retain(|damage| damage.file != self.kind || damage.number != number);
-    }
-
     /// Publishes a new length of a known file.
     pub(crate) fn publish_len(&self, number: u32, len: u64) {
         if let Some(entry) = write(&self.files).get_mut(&number) {
@@ -118,6 +111,14 @@ impl Catalogue {
         }
     }
 
+    /// Takes a file out, and removes it: it holds nothing, or was let go of.
+    pub(crate) fn withdraw(&self, number: u32) -> Result<()> {
+        write(&self.files).remove(&number);
+        lock(&self.open).retain(|(other, _)| *other != number);
+        lock(&self.damage).retain(|damage| damage.file != self.kind || damage.number != number);
+        self.vfs.remove(&self.path(number))
+    }
+
     pub(crate) fn get(&self, number: u32) -> Option<Entry> {
         read(&self.files).get(&number).copied()
     }
@@ -125,10 +126,6 @@ impl Catalogue {
     /// All files, in order.
     pub(crate) fn list(&self) -> Vec<(u32, Entry)> {
         read(&self.files).iter().map(|(number, entry)| (*number, *entry)).collect()
-    }
-
-    pub(crate) fn last(&self) -> Option<(u32, Entry)> {
-        read(&self.files).last_key_value().map(|(number, entry)| (*number, *entry))
     }
 
     /// The number of files and their bytes.

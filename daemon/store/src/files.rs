@@ -6,6 +6,7 @@
 
 use std::fs::Permissions;
 use std::io;
+use std::ops::Range;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
@@ -14,6 +15,9 @@ use crate::vfs::{DIR_MODE, FILE_MODE, Kind, OpenMode, RealFs, Vfs, VfsFile};
 
 /// How often a call is made again that was interrupted: a signal storm is no reason to hang.
 const INTERRUPTIONS: usize = 1_000;
+
+/// How much is read at a time.
+const CHUNK: usize = 256 << 10;
 
 /// Makes a call again while it is interrupted.
 fn retry<T>(mut call: impl FnMut() -> io::Result<T>) -> io::Result<T> {
@@ -48,19 +52,26 @@ impl DataFile {
 
     /// Reads exactly `len` bytes; a shorter file is damage, not an I/O error.
     pub(crate) fn read(&self, offset: u64, len: usize) -> Result<Vec<u8>> {
+        let bytes = self.read_most(offset, len)?;
+        if bytes.len() < len {
+            let end = offset + len as u64;
+            return Err(StoreError::damaged(format!("{} ends before offset {end}", self.path.display())));
+        }
+        Ok(bytes)
+    }
+
+    /// Reads `len` bytes, or as many as there are.
+    pub(crate) fn read_most(&self, offset: u64, len: usize) -> Result<Vec<u8>> {
         let mut bytes = vec![0; len];
         let mut done = 0;
         while done < len {
             let at = offset + done as u64;
             match self.named(retry(|| self.file.read_at(&mut bytes[done..], at)))? {
-                0 => {
-                    let end = offset + len as u64;
-                    let what = format!("{} ends before offset {end}", self.path.display());
-                    return Err(StoreError::damaged(what));
-                }
+                0 => break,
                 read => done += read,
             }
         }
+        bytes.truncate(done);
         Ok(bytes)
     }
 
@@ -76,12 +87,43 @@ impl DataFile {
         Ok(())
     }
 
+    /// Writes the same bytes again. After a failed fsync, by whatever process, the system takes what it could not write
+    /// for written: only what is written anew is really written by the next one.
+    pub(crate) fn rewrite(&self, range: Range<u64>) -> Result<()> {
+        let mut at = range.start;
+        while at < range.end {
+            let len = usize::try_from(range.end - at).unwrap_or(CHUNK).min(CHUNK);
+            self.write(&self.read(at, len)?, at)?;
+            at += len as u64;
+        }
+        Ok(())
+    }
+
+    /// Where the zeros begin that end the first `end` bytes; `from` if all of them from there on are zeros.
+    pub(crate) fn zeros_from(&self, from: u64, end: u64) -> Result<u64> {
+        let mut end = end;
+        while from < end {
+            let start = end.saturating_sub(CHUNK as u64).max(from);
+            let bytes = self.read(start, usize::try_from(end - start).unwrap_or(CHUNK))?;
+            if let Some(last) = bytes.iter().rposition(|byte| *byte != 0) {
+                return Ok(start + last as u64 + 1);
+            }
+            end = start;
+        }
+        Ok(from)
+    }
+
     pub(crate) fn sync(&self) -> Result<()> {
         self.named(retry(|| self.file.sync_data()))
     }
 
     pub(crate) fn cut(&self, len: u64) -> Result<()> {
         self.named(retry(|| self.file.set_len(len)))
+    }
+
+    /// Gives the file space that it does not use yet: zeros, up to `from + len`.
+    pub(crate) fn allocate(&self, from: u64, len: u64) -> Result<()> {
+        self.named(retry(|| self.file.allocate(from, len)))
     }
 
     /// Takes the lock that keeps a second process out; it is held until the file is closed.
@@ -105,17 +147,15 @@ fn at<T>(path: &Path, call: impl Fn() -> io::Result<T>) -> Result<T> {
 
 /// What the store does with files and directories by their paths.
 impl dyn Vfs + '_ {
-    /// Makes `path` and its missing parents, durably, and makes `path` private.
+    /// Makes `path` and its missing parents, and makes `path` private. What is durable of it is not said.
     pub(crate) fn private_dir(&self, path: &Path) -> Result<()> {
         if at(path, || self.kind(path))? == Some(Kind::Dir) {
             return at(path, || self.make_dir_private(path));
         }
-        if let Some(parent) = path.parent().filter(|parent| !parent.as_os_str().is_empty()) {
-            if at(parent, || self.kind(parent))? != Some(Kind::Dir) {
-                self.private_dir(parent)?;
-            }
-            at(path, || self.create_dir(path))?;
-            return self.sync_entries(parent);
+        if let Some(parent) = path.parent().filter(|parent| !parent.as_os_str().is_empty())
+            && at(parent, || self.kind(parent))? != Some(Kind::Dir)
+        {
+            self.private_dir(parent)?;
         }
         at(path, || self.create_dir(path))
     }
@@ -129,11 +169,6 @@ impl dyn Vfs + '_ {
     pub(crate) fn replace(&self, from: &Path, to: &Path) -> Result<()> {
         at(from, || self.rename(from, to))?;
         to.parent().map_or(Ok(()), |dir| self.sync_entries(dir))
-    }
-
-    /// Whether there is such a file. If the system will not say, there is.
-    pub(crate) fn may_exist(&self, path: &Path) -> bool {
-        !matches!(retry(|| self.kind(path)), Ok(None))
     }
 
     /// Removes a file; it is fine if there is none.

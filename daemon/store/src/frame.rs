@@ -1,9 +1,12 @@
 //! The journal's frame: one batch of records, compressed once, with a checksum bound to its place.
 //!
 //! ```text
-//! frame   = magic u32 | len u32 | crc32 u32 | raw_len u32 | zstd(payload), len bytes     (little-endian)
+//! frame   = magic u32 | len u32 | crc32 u32 | raw_len u32 | durable u32 | zstd(payload), len bytes  (little-endian)
 //! payload = first_seq u64 | count u32 | count × (RecordHeadV1 in bincode | body)
 //! ```
+//!
+//! `durable` is how much of the segment was known to be durable when the frame was written: a gap before that is damage,
+//! a gap after it may be what a power cut left of writes that nobody waited for.
 //!
 //! The checksum also covers the segment's number and the frame's offset. So a frame that was captured as somebody's
 //! content (say, because an agent read the journal) can never pass for one of ours when looking for the next good frame.
@@ -22,7 +25,7 @@ use crate::zip;
 /// The first bytes of a frame.
 pub(crate) const MAGIC: [u8; 4] = [0xCC, 0xD1, 0xF7, 0x0A];
 /// The frame header's length.
-pub(crate) const HEADER: usize = 16;
+pub(crate) const HEADER: usize = 20;
 /// The longest payload: 256 MiB of bodies, and room for their envelopes.
 pub(crate) const MAX_RAW: usize = (256 << 20) + (16 << 20);
 /// What zstd may add to bytes that it cannot shrink.
@@ -56,6 +59,7 @@ pub(crate) struct FrameHead {
     pub(crate) len: usize,
     raw_len: usize,
     crc: u32,
+    durable: u32,
 }
 
 impl FrameHead {
@@ -65,26 +69,31 @@ impl FrameHead {
             return None;
         }
         let (len, raw_len) = (u32_at(bytes, 4) as usize, u32_at(bytes, 12) as usize);
-        (len <= MAX_STORED && raw_len <= MAX_RAW).then(|| Self { len, raw_len, crc: u32_at(bytes, 8) })
+        let (crc, durable) = (u32_at(bytes, 8), u32_at(bytes, 16));
+        (len <= MAX_STORED && raw_len <= MAX_RAW).then_some(Self { len, raw_len, crc, durable })
     }
 
     /// Checks and unpacks what follows the header.
     pub(crate) fn open(&self, place: Place, stored: &[u8]) -> Option<Batch> {
-        let good = stored.len() == self.len && checksum(place, self.raw_len, stored) == self.crc;
-        good.then(|| zip::decompress(stored, self.raw_len)).flatten().and_then(|raw| Batch::parse(place, raw))
+        let good =
+            stored.len() == self.len && checksum(place, self.raw_len, self.durable, stored) == self.crc;
+        let raw = good.then(|| zip::decompress(stored, self.raw_len)).flatten()?;
+        Batch::parse(place, self.durable, raw)
     }
 }
 
-fn checksum(place: Place, raw_len: usize, stored: &[u8]) -> u32 {
+fn checksum(place: Place, raw_len: usize, durable: u32, stored: &[u8]) -> u32 {
     let mut crc = place_crc(place);
     crc.update(&(stored.len() as u64).to_le_bytes());
     crc.update(&(raw_len as u64).to_le_bytes());
+    crc.update(&durable.to_le_bytes());
     crc.update(stored);
     crc.finalize()
 }
 
-/// Writes the header into the first [`HEADER`] bytes of `frame`, whose rest is the compressed payload.
-pub(crate) fn seal(place: Place, raw_len: usize, frame: &mut [u8]) -> Result<()> {
+/// Writes the header into the first [`HEADER`] bytes of `frame`, whose rest is the compressed payload. Everything in
+/// the segment before `durable` was known to be durable by then.
+pub(crate) fn seal(place: Place, raw_len: usize, durable: u32, frame: &mut [u8]) -> Result<()> {
     let (header, stored) = frame.split_at_mut(HEADER);
     let limit = MAX_RAW as u64;
     let too_large =
@@ -96,8 +105,9 @@ pub(crate) fn seal(place: Place, raw_len: usize, frame: &mut [u8]) -> Result<()>
     let raw = u32::try_from(raw_len).map_err(|_| too_large(raw_len))?;
     header[..4].copy_from_slice(&MAGIC);
     header[4..8].copy_from_slice(&len.to_le_bytes());
-    header[8..12].copy_from_slice(&checksum(place, raw_len, stored).to_le_bytes());
-    header[12..].copy_from_slice(&raw.to_le_bytes());
+    header[8..12].copy_from_slice(&checksum(place, raw_len, durable, stored).to_le_bytes());
+    header[12..16].copy_from_slice(&raw.to_le_bytes());
+    header[16..].copy_from_slice(&durable.to_le_bytes());
     Ok(())
 }
 
@@ -142,12 +152,14 @@ pub(crate) fn payload(first_seq: u64, records: &[NewRecord]) -> Result<Vec<u8>> 
 pub(crate) struct Batch {
     pub(crate) place: Place,
     pub(crate) first_seq: u64,
+    /// Everything in the segment before this offset was durable when the frame was written.
+    pub(crate) durable: u32,
     raw: Vec<u8>,
     records: Vec<(RecordHeadV1, Range<usize>)>,
 }
 
 impl Batch {
-    fn parse(place: Place, raw: Vec<u8>) -> Option<Self> {
+    fn parse(place: Place, durable: u32, raw: Vec<u8>) -> Option<Self> {
         let first_seq = u64::from_le_bytes(raw.get(..8)?.try_into().ok()?);
         let count = u32_at(raw.get(..PAYLOAD_HEADER)?, 8) as usize;
         if count == 0 || count > usize::from(u16::MAX) || first_seq == 0 || first_seq > u64::MAX / 2 {
@@ -161,7 +173,7 @@ impl Batch {
             at = raw.get(body.clone()).map(|_| body.end)?;
             records.push((head, body));
         }
-        (at == raw.len()).then_some(Self { place, first_seq, raw, records })
+        (at == raw.len()).then_some(Self { place, first_seq, durable, raw, records })
     }
 
     pub(crate) fn last_seq(&self) -> u64 {
@@ -210,7 +222,7 @@ mod tests {
 
     fn framed(payload: &[u8]) -> Vec<u8> {
         let mut frame = zip::Compressor::new().compress(payload, HEADER).unwrap();
-        seal(PLACE, payload.len(), &mut frame).unwrap();
+        seal(PLACE, payload.len(), 40, &mut frame).unwrap();
         frame
     }
 

@@ -9,6 +9,7 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
+use crate::blobs::Unsynced;
 use crate::block::BlockMetaV1;
 use crate::catalogue::{lock, read, write};
 use crate::error::{Result, StoreError};
@@ -50,12 +51,14 @@ impl Indexer {
         }
     }
 
-    /// One atomic batch: the caller's mutations, what is queued up to `upto_seq`, and the new state.
+    /// One atomic batch: the caller's mutations, what is queued up to `upto_seq`, and the new state. What is not durable
+    /// stays queued.
     pub(crate) fn apply(
         &mut self,
         upto_seq: u64,
         mutations: Vec<Mutation>,
         (pack, pack_len): (u32, u64),
+        unsynced: &Unsynced,
     ) -> Result<()> {
         if upto_seq > self.shared.last_seq.load(Ordering::Acquire) {
             return Err(StoreError::Misuse("applied a record that was never journalled"));
@@ -70,10 +73,10 @@ impl Indexer {
         batch.extend(self.unapplied.iter().take(records).map(|(_, id, at)| index::put_record(id, *at)));
         {
             let pending = read(&self.shared.pending);
-            for (hash, at) in &pending.pieces {
+            for (hash, at) in pending.pieces.iter().filter(|(hash, _)| !unsynced.pieces.contains(*hash)) {
                 batch.push(index::put_piece(hash, *at)?);
             }
-            for (id, at) in &pending.recipes {
+            for (id, at) in pending.recipes.iter().filter(|(id, _)| !unsynced.recipes.contains(*id)) {
                 batch.push(index::put_recipe(id, *at)?);
             }
             for (from, to) in &pending.moved {
@@ -95,8 +98,8 @@ impl Indexer {
         for (_, id, _) in self.unapplied.drain(..records) {
             pending.records.remove(&id);
         }
-        pending.pieces.clear();
-        pending.recipes.clear();
+        pending.pieces.retain(|hash, _| unsynced.pieces.contains(hash));
+        pending.recipes.retain(|id, _| unsynced.recipes.contains(id));
         pending.moved.clear();
         drop(pending);
         *lock(&self.shared.applied_at) = applied_at;
@@ -123,9 +126,9 @@ impl Indexer {
                 }
                 at = found + head.len();
                 let Ok(offset) = u32::try_from(found) else { break };
-                self.index_block(&packs, BlockAt { pack: number, offset }, meta);
+                self.index_block(&packs, BlockAt { pack: number, offset }, meta)?;
                 if self.pending_pieces() > PENDING_PIECES {
-                    self.apply(self.applied(), Vec::new(), (number, at))?;
+                    self.apply(self.applied(), Vec::new(), (number, at), &Unsynced::default())?;
                     progress(Progress { phase: "packs", done: done + at, total, unit: "bytes" });
                 }
             }
@@ -138,13 +141,15 @@ impl Indexer {
         Ok(end)
     }
 
-    fn index_block(&self, packs: &Packs, at: BlockAt, meta: BlockMetaV1) {
+    fn index_block(&self, packs: &Packs, at: BlockAt, meta: BlockMetaV1) -> Result<()> {
         let group = match packs.group(at) {
             Ok(group) => group,
-            Err(error) => {
+            Err(error @ StoreError::Damaged { .. }) => {
                 tracing::warn!(%error, "a block cannot be read; its pieces are lost");
-                return;
+                return Ok(());
             }
+            // It may be readable the next time: a generation without it would be wrong for good.
+            Err(error) => return Err(error),
         };
         let mut pending = write(&self.shared.pending);
         for (bytes, entry) in group.pieces(at).zip(0..) {
@@ -154,6 +159,7 @@ impl Indexer {
             pending.recipes.insert(recipe.id, at);
         }
         pending.moved.extend(meta.former.into_iter().map(|former| (former, at)));
+        Ok(())
     }
 
     pub(crate) fn pending_pieces(&self) -> usize {

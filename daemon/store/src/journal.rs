@@ -14,6 +14,7 @@ use crate::files::DataFile;
 use crate::frame::{self, Place};
 use crate::manifest::ManifestV1;
 use crate::segment::{HEADER, SegmentHead, Segments, Step, step};
+use crate::tail::Tail;
 use crate::types::{Locator, NewRecord, Record};
 use crate::vfs::OpenMode;
 use crate::watermark::WatermarkV1;
@@ -22,6 +23,9 @@ use crate::zip::Compressor;
 /// How long a segment is written to, by the times of its records: a day.
 const SPAN_NS: u64 = 86_400_000_000_000;
 
+/// How far ahead of its end a segment is given space, so that a sync has no new length to write.
+const AHEAD: u64 = 1 << 20;
+
 struct Active {
     number: u32,
     file: Arc<DataFile>,
@@ -29,6 +33,27 @@ struct Active {
     synced: u64,
     first_ns: u64,
     newest_ns: u64,
+    /// How long the file is: zeros after `len` are free space.
+    allocated: u64,
+    /// Whether giving it space ahead works.
+    allocates: bool,
+}
+
+impl Active {
+    /// Gives the file space ahead for writing up to `end`, but not beyond `limit`. If that fails, the write decides.
+    fn allocate(&mut self, end: u64, limit: u64) {
+        if !self.allocates || end <= self.allocated {
+            return;
+        }
+        let to = (end + AHEAD).min(limit).max(end);
+        match self.file.allocate(self.allocated, to - self.allocated) {
+            Ok(()) => self.allocated = to,
+            Err(error) => {
+                tracing::debug!(%error, "the journal gets no space ahead");
+                self.allocates = false;
+            }
+        }
+    }
 }
 
 /// The journal's writer.
@@ -73,55 +98,68 @@ impl Journal {
             synced_seq: mark.last_seq,
             zip: Compressor::new(),
         };
-        let mut cut = 0;
-        if let Some((number, head)) = heads.last().copied().filter(|(number, _)| *number >= mark.segment) {
-            cut = journal.resume(number, head, &mark)?;
+        let unsettled = heads.into_iter().rev().take_while(|(number, _)| *number >= mark.segment);
+        for (number, head) in unsettled {
+            if let Some(cut) = journal.resume(number, head, &mark)? {
+                return Ok((journal, cut));
+            }
         }
-        Ok((journal, cut))
+        Ok((journal, 0))
     }
 
-    /// Takes up the last segment where it ends.
-    fn resume(&mut self, number: u32, head: Option<SegmentHead>, mark: &WatermarkV1) -> Result<u64> {
+    /// Takes up the last segment where it ends. None if the power went before it was begun: then it is no more.
+    fn resume(&mut self, number: u32, head: Option<SegmentHead>, mark: &WatermarkV1) -> Result<Option<u64>> {
         let files = &self.segments.files;
         let file = Arc::new(files.open(number, OpenMode::Write)?);
         let file_len = file.len()?;
         let known = if number == mark.segment { mark.segment_len } else { 0 };
+        if head.is_none() && known == 0 && file_len <= HEADER as u64 {
+            files.withdraw(number)?;
+            return Ok(None);
+        }
         if file_len < known {
             files.report(number, file_len, known);
         }
-        let mut at = if known >= HEADER as u64 && known <= file_len { known } else { HEADER as u64 };
-        let mut last_seq = head.map_or(0, |head| head.first_seq.saturating_sub(1));
+        let start = if known <= file_len { known.max(HEADER as u64) } else { HEADER as u64 };
+        let content = file.zeros_from(start.min(file_len), file_len)?;
+        let mut tail = Tail::new(start, known);
+        let mut ends = vec![(start, head.map_or(0, |head| head.first_seq.saturating_sub(1)))];
         let mut newest_ns = if known > 0 { mark.newest_ns } else { 0 };
-        let mut torn_from = None;
-        loop {
+        let mut at = start;
+        // Zeros at the end are space ahead; a frame may end with some of its own.
+        while at < content {
             match step(&file, number, at, file_len)? {
                 Step::Frame(batch, next) => {
-                    last_seq = last_seq.max(batch.last_seq());
                     newest_ns = newest_ns.max(batch.newest_ns());
+                    tail.good(next, batch.durable);
+                    ends.push((next, batch.last_seq()));
                     at = next;
                 }
                 Step::Bad { resume: Some(next) } => {
-                    files.report(number, at, next);
+                    tail.gap(at, next);
                     at = next;
                 }
-                Step::Bad { resume: None } => {
-                    torn_from = Some(at);
-                    break;
-                }
-                Step::End => break,
+                Step::Bad { resume: None } | Step::End => break,
             }
         }
-        let len = torn_from.unwrap_or(file_len).max(known.min(file_len)).max(file_len.min(HEADER as u64));
-        if len < file_len {
-            tracing::info!(file = %file.path().display(), bytes = file_len - len, "cut a half-written frame off the journal");
+        let (len, damage) = tail.judge();
+        for (from, to) in damage {
+            files.report(number, from, to);
+        }
+        let len = len.max(known).min(file_len);
+        let cut = content.saturating_sub(len);
+        if cut > 0 {
+            tracing::info!(file = %file.path().display(), bytes = cut, "cut a half-written frame off the journal");
             file.cut(len)?;
         }
-        // A caller may take what is found here for durable: make it so.
-        if file_len != known {
+        // A caller takes what is found here for durable: make it so.
+        if len > known || cut > 0 {
+            file.rewrite(known..len)?;
             file.sync()?;
             files.sync_dir()?;
         }
-        self.last_seq = self.last_seq.max(last_seq);
+        let last_seq = ends.iter().filter(|(end, _)| *end <= len.max(start)).map(|(_, seq)| *seq).max();
+        self.last_seq = self.last_seq.max(last_seq.unwrap_or_default());
         self.synced_seq = self.last_seq;
         let first_ns = head.map_or(0, |head| head.first_ns);
         files.publish(number, Entry { newest_ns, ..entry(head, len) });
@@ -130,9 +168,19 @@ impl Journal {
         self.sealed_newest_ns = newest_ns;
         // A segment that was damaged is not written to again.
         if head.is_some() && len >= known {
-            self.active = Some(Active { number, file, len, synced: len, first_ns, newest_ns });
+            let allocated = if cut > 0 { len } else { file_len };
+            self.active = Some(Active {
+                number,
+                file,
+                len,
+                synced: len,
+                first_ns,
+                newest_ns,
+                allocated,
+                allocates: true,
+            });
         }
-        Ok(file_len - len)
+        Ok(Some(cut))
     }
 
     /// The last sequence number given out.
@@ -199,15 +247,20 @@ impl Journal {
         let offset =
             u32::try_from(active.len).map_err(|_| StoreError::Misuse("segment_bytes is over 4 GiB"))?;
         let place = Place { number: active.number, offset };
-        frame::seal(place, raw_len, &mut bytes)?;
+        let durable = u32::try_from(active.synced).unwrap_or_default();
+        frame::seal(place, raw_len, durable, &mut bytes)?;
+        let end = active.len + bytes.len() as u64;
+        active.allocate(end, self.segment_bytes);
         if let Err(error) = active.file.write(&bytes, active.len) {
-            if active.file.cut(active.len).is_err() {
-                self.seal();
+            // What is left of it cannot pass for a frame, and the next one goes over it.
+            if active.file.cut(active.len).is_ok() {
+                active.allocated = active.len;
             }
             return Err(error);
         }
-        active.len += bytes.len() as u64;
         active.newest_ns = active.newest_ns.max(newest_ns);
+        active.len = end;
+        active.allocated = active.allocated.max(end);
         self.segments.files.publish_len(place.number, active.len);
         self.segments.files.publish_newest(place.number, newest_ns);
         let first_seq = self.last_seq + 1;
@@ -257,9 +310,11 @@ impl Journal {
 
     /// Ends the active segment where it stands; nothing in it is in doubt.
     fn seal(&mut self) {
-        if let Some(active) = self.active.take() {
-            self.sealed = (active.number, active.len);
-            self.sealed_newest_ns = active.newest_ns;
+        let Some(active) = self.active.take() else { return };
+        self.sealed = (active.number, active.len);
+        self.sealed_newest_ns = active.newest_ns;
+        if let Err(error) = active.file.cut(active.len) {
+            tracing::debug!(%error, "a sealed segment keeps the space it was given ahead");
         }
     }
 
@@ -281,11 +336,13 @@ impl Journal {
         // A left-over of a failed attempt is ours to overwrite: nothing in it was ever published.
         file.cut(0)?;
         file.write(&head.to_bytes(), 0)?;
+        // It says how much of the segment before counts: it must not be lost once something depends on that.
+        file.sync()?;
         files.sync_dir()?;
         let len = HEADER as u64;
         files.publish(number, entry(Some(head), len));
         files.keep(number, Arc::clone(&file));
-        Ok(Active { number, file, len, synced: len, first_ns, newest_ns: 0 })
+        Ok(Active { number, file, len, synced: len, first_ns, newest_ns: 0, allocated: len, allocates: true })
     }
 }
 
@@ -302,8 +359,7 @@ fn list(files: &Catalogue, mark: &WatermarkV1, oldest: u32) -> Result<Vec<(u32, 
     for (number, _) in files.on_disk()? {
         let file = files.open(number, OpenMode::Read)?;
         let len = file.len()?;
-        let head =
-            file.read(0, HEADER).ok().and_then(|b| SegmentHead::parse(&b)).filter(|h| h.number == number);
+        let head = SegmentHead::parse(&file.read_most(0, HEADER)?).filter(|head| head.number == number);
         let (prev_number, prev_len) = head.map_or((0, 0), |h| (h.prev_number, h.prev_len));
         if head.is_none() && len > HEADER as u64 {
             files.report(number, 0, HEADER as u64);

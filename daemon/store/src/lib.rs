@@ -9,7 +9,6 @@
 //! v1/packs/000001.pack      header, blocks; a block is some pieces, and a recipe     block.rs, recipe.rs
 //! v1/index/000001/          sled: places of records and pieces, the caller's views   index/
 //! v1/quarantine-1           an index that did not open, for whoever wants to know    recover.rs
-//! v1/rebuild                present if the index must be rebuilt at the next start   store.rs
 //! ```
 //!
 //! Directories are 0700 and files 0600. Numbers grow by one and are never used twice. Integers in files are
@@ -42,6 +41,8 @@ mod indexer;
 mod journal;
 mod manifest;
 mod marks;
+#[cfg(test)]
+mod model;
 mod open;
 mod pack;
 mod packs;
@@ -53,6 +54,7 @@ mod segment;
 mod shared;
 mod split;
 mod store;
+mod tail;
 mod types;
 mod vfs;
 mod watermark;

@@ -83,10 +83,12 @@ impl Manifest {
             carry_raw: 0,
             damaged: None,
         };
-        if !vfs.may_exist(path) {
-            return Ok(empty);
-        }
-        let file = DataFile::open(&*vfs, path, OpenMode::Read)?;
+        let file = match DataFile::open(&*vfs, path, OpenMode::Read) {
+            Err(StoreError::Io { source, .. }) if source.kind() == std::io::ErrorKind::NotFound => {
+                return Ok(empty);
+            }
+            other => other?,
+        };
         let len = file.len()?;
         let bytes = file.read(0, usize::try_from(len).unwrap_or(usize::MAX).min(2 * CARRY_MAX))?;
         Ok(match parse(&bytes) {

@@ -2,6 +2,7 @@
 //!
 //! Must never change anything before the lock is held, nor take a damaged or missing file for an empty store.
 
+use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::AtomicU64;
 use std::sync::{Arc, Mutex, RwLock};
@@ -43,12 +44,12 @@ impl Store {
     /// [`crate::Reader::contains`] complete.
     pub fn open(dir: &Path, options: Options) -> Result<Opened, StoreError> {
         let engine = |home: &Path| Box::new(IndexDir::new(home)) as Box<dyn Engine>;
-        Self::open_on(Arc::new(RealFs), engine, dir, options)
+        Self::open_on(&(Arc::new(RealFs) as Arc<dyn Vfs>), engine, dir, options)
     }
 
     /// As [`Store::open`], on any file system, and with an index of any make: `engine` gets the version's directory.
     pub(crate) fn open_on(
-        vfs: Arc<dyn Vfs>,
+        vfs: &Arc<dyn Vfs>,
         engine: impl FnOnce(&Path) -> Box<dyn Engine>,
         dir: &Path,
         options: Options,
@@ -57,13 +58,13 @@ impl Store {
             segment_bytes: options.segment_bytes.clamp(*SEGMENT_BYTES.start(), *SEGMENT_BYTES.end()),
             ..options
         };
-        let home = version_dir(&*vfs, dir)?;
-        let lock = DataFile::open(&*vfs, &home.join("lock"), OpenMode::Create)?;
+        let home = version_dir(&**vfs, dir)?;
+        let lock = DataFile::open(&**vfs, &home.join("lock"), OpenMode::Create)?;
         lock.lock()?;
-        let (watermark, mark) = WatermarkFile::open(&*vfs, &home.join("watermark"))?;
+        let (watermark, mark) = WatermarkFile::open(&**vfs, &home.join("watermark"))?;
         let catalogue = |kind, name| {
             let dir = home.join(name);
-            vfs.private_dir(&dir).map(|()| Catalogue::new(Arc::clone(&vfs), kind, dir))
+            vfs.private_dir(&dir).map(|()| Catalogue::new(Arc::clone(vfs), kind, dir))
         };
         let segments = Arc::new(Segments::new(catalogue(FileKind::Segment, "journal")?));
         let packs = Arc::new(Packs::new(catalogue(FileKind::Pack, "packs")?));
@@ -71,19 +72,20 @@ impl Store {
         if let Some(len) = manifest.damaged {
             packs.files.report_as(FileKind::Manifest, 0, 0, len);
         }
-        remove_leftovers(&*vfs, &segments.files, &packs.files, &manifest)?;
+        remove_leftovers(&segments.files, &packs.files, &manifest)?;
         let (pack_writer, cut_pack) =
             PackWriter::open(&packs, mark.as_ref(), &manifest.state, options.segment_bytes)?;
         let (journal, cut_journal) =
             Journal::open(Arc::clone(&segments), mark.as_ref(), &manifest.state, options.segment_bytes)?;
 
         let last_seq = journal.last_seq();
-        let rebuild_marker = home.join("rebuild");
-        let wanted = Wanted::new(&options, &journal, &pack_writer, &manifest, vfs.may_exist(&rebuild_marker));
+        // A process that was killed may have made what it had no time to make durable.
+        vfs.sync_entries(&home)?;
+        vfs.sync_entries(dir)?;
+        let wanted = Wanted::new(&options, &journal, &pack_writer, &manifest);
         let engine = engine(&home);
         engine.remove_unfinished()?;
         let (index, state, index_state) = open_index(&*engine, &options, &wanted)?;
-        vfs.remove(&rebuild_marker)?;
 
         let shared = Arc::new(Shared {
             segments,
@@ -98,7 +100,6 @@ impl Store {
         let indexer = Indexer::new(Arc::clone(&shared), options.view_version, manifest.state.oldest_segment);
         let mut store = Store {
             shared,
-            vfs,
             options,
             journal,
             packs: pack_writer,
@@ -106,7 +107,6 @@ impl Store {
             manifest,
             indexer,
             engine,
-            rebuild_marker,
             clock_ns: mark.map_or(0, |mark| mark.clock_ns),
             families: Families::default(),
             unsynced: Unsynced::default(),
@@ -137,25 +137,31 @@ fn version_dir(vfs: &dyn Vfs, dir: &Path) -> Result<PathBuf> {
     }
     let home = dir.join(format!("v{VERSION}"));
     vfs.private_dir(dir)?;
+    // The parents first, and each time until it works: who finds the version's directory knows that they are durable.
+    if vfs.kind(&home).map_err(|e| StoreError::io(&home, e))?.is_none() {
+        for parent in dir.ancestors().skip(1) {
+            let parent = if parent.as_os_str().is_empty() { Path::new(".") } else { parent };
+            match vfs.sync_entries(parent) {
+                // Then it is not us who made something in it.
+                Err(StoreError::Io { source, .. }) if source.kind() == ErrorKind::PermissionDenied => {}
+                other => other?,
+            }
+        }
+    }
     vfs.private_dir(&home)?;
     Ok(home)
 }
 
 /// Removes the files that were let go of, and were still there when the process ended.
-fn remove_leftovers(
-    vfs: &dyn Vfs,
-    segments: &Catalogue,
-    packs: &Catalogue,
-    manifest: &Manifest,
-) -> Result<()> {
-    for (number, path) in segments.on_disk()? {
+fn remove_leftovers(segments: &Catalogue, packs: &Catalogue, manifest: &Manifest) -> Result<()> {
+    for (number, _) in segments.on_disk()? {
         if number < manifest.state.oldest_segment {
-            vfs.remove(&path)?;
+            segments.withdraw(number)?;
         }
     }
-    for (number, path) in packs.on_disk()? {
+    for (number, _) in packs.on_disk()? {
         if manifest.state.dropped(number) {
-            vfs.remove(&path)?;
+            packs.withdraw(number)?;
         }
     }
     Ok(())
@@ -167,31 +173,21 @@ pub(crate) struct Wanted {
     oldest: u32,
     last_seq: u64,
     pack_end: (u32, u64),
-    marked: bool,
 }
 
 impl Wanted {
-    pub(crate) fn new(
-        options: &Options,
-        journal: &Journal,
-        packs: &PackWriter,
-        manifest: &Manifest,
-        marked: bool,
-    ) -> Self {
+    pub(crate) fn new(options: &Options, journal: &Journal, packs: &PackWriter, manifest: &Manifest) -> Self {
         Self {
             view_version: options.view_version,
             oldest: manifest.state.oldest_segment,
             last_seq: journal.last_seq(),
             pack_end: packs.end(),
-            marked,
         }
     }
 
     /// Why an index in this state cannot be used.
     fn refuses(&self, state: &StateV1) -> Option<String> {
-        if self.marked {
-            Some("it knew records that were given up after a failed sync".into())
-        } else if state.view_version != self.view_version {
+        if state.view_version != self.view_version {
             Some(format!("its views have version {}, not {}", state.view_version, self.view_version))
         } else if state.oldest != self.oldest {
             Some(format!("it begins with segment {}, the journal with {}", state.oldest, self.oldest))

@@ -8,13 +8,14 @@
 use std::sync::Arc;
 
 use crate::block::{self, BlockMetaV1, GROUP_MAX, Link};
-use crate::catalogue::Entry;
+use crate::catalogue::{Catalogue, Entry};
 use crate::error::{Result, StoreError};
 use crate::files::DataFile;
 use crate::frame::Place;
 use crate::manifest::ManifestV1;
-use crate::packs::{PACK_HEADER, Packs, pack_header};
+use crate::packs::{PACK_HEADER, PackHead, Packs};
 use crate::recipe::BlockAt;
+use crate::tail::Tail;
 use crate::vfs::OpenMode;
 use crate::watermark::WatermarkV1;
 use crate::zip;
@@ -59,19 +60,7 @@ impl PackWriter {
     ) -> Result<(Self, u64)> {
         let mark = mark.copied().unwrap_or_default();
         let files = &packs.files;
-        let mut expected = 1;
-        for (number, _) in files.on_disk()? {
-            for missing in (expected..number).filter(|missing| !manifest.dropped(*missing)) {
-                files.report(missing, 0, 0);
-            }
-            expected = number + 1;
-            let len = files.open(number, OpenMode::Read)?.len()?;
-            files.publish(number, Entry { len, ..Entry::default() });
-        }
-        if mark.pack >= expected && !manifest.dropped(mark.pack) {
-            files.report(mark.pack, 0, mark.pack_len);
-        }
-        let last = files.last().filter(|(number, _)| *number >= mark.pack);
+        let heads = list(files, &mark, manifest)?;
         let mut writer = Self {
             packs: Arc::clone(packs),
             pack_bytes,
@@ -79,56 +68,65 @@ impl PackWriter {
             sealed: (mark.pack, mark.pack_len),
             gave_up: false,
         };
-        let mut cut = 0;
-        if let Some((number, entry)) = last {
-            cut = writer.resume(number, entry.len, &mark)?;
+        for (number, head) in heads.into_iter().rev().take_while(|(number, _)| *number >= mark.pack) {
+            if let Some(cut) = writer.resume(number, head, &mark)? {
+                return Ok((writer, cut));
+            }
         }
-        Ok((writer, cut))
+        Ok((writer, 0))
     }
 
-    fn resume(&mut self, number: u32, file_len: u64, mark: &WatermarkV1) -> Result<u64> {
+    /// Takes up the last pack where it ends. None if the power went before it was begun: then it is no more.
+    fn resume(&mut self, number: u32, head: Option<PackHead>, mark: &WatermarkV1) -> Result<Option<u64>> {
         let files = &self.packs.files;
         let file = Arc::new(files.open(number, OpenMode::Write)?);
+        let file_len = file.len()?;
         let known = if number == mark.pack { mark.pack_len } else { 0 };
-        let header_good = file.read(0, PACK_HEADER).is_ok_and(|bytes| bytes == pack_header(number));
+        if head.is_none() && known == 0 && file_len <= PACK_HEADER as u64 {
+            files.withdraw(number)?;
+            return Ok(None);
+        }
         if file_len < known {
             files.report(number, file_len, known);
-        } else if !header_good && file_len > PACK_HEADER as u64 {
-            files.report(number, 0, PACK_HEADER as u64);
         }
-        let mut good = if known <= file_len { known.max(PACK_HEADER as u64) } else { PACK_HEADER as u64 };
-        let mut at = good;
-        let mut bad = Vec::new();
+        let start = if known <= file_len { known.max(PACK_HEADER as u64) } else { PACK_HEADER as u64 };
+        let mut tail = Tail::new(start, known);
+        let mut at = start;
         while let Some((found, (head, _))) = self.packs.next_block(number, at, file_len)? {
             let next = found + head.len();
             if found > at {
-                bad.push((at, found));
+                tail.gap(at, found);
             }
             let offset = u32::try_from(found).unwrap_or(u32::MAX);
-            if self.packs.is_good(BlockAt { pack: number, offset }, &head) {
-                for (from, to) in bad.drain(..) {
-                    files.report(number, from, to);
-                }
-                good = next;
+            if self.packs.is_good(BlockAt { pack: number, offset }, &head)? {
+                tail.good(next, head.durable);
+            } else {
+                tail.gap(found, next);
             }
             at = next;
         }
-        let len = good.min(file_len).max(if known > file_len { file_len } else { 0 });
+        let (len, damage) = tail.judge();
+        for (from, to) in damage {
+            files.report(number, from, to);
+        }
+        let len = len.max(known).min(file_len);
         if len < file_len {
             tracing::info!(pack = number, bytes = file_len - len, "cut a half-written block off the pack");
             file.cut(len)?;
         }
-        if file_len != known {
+        // What is found here is taken for durable: make it so.
+        if len > known || len < file_len {
+            file.rewrite(known..len)?;
             file.sync()?;
             files.sync_dir()?;
         }
         files.publish(number, Entry { len, ..Entry::default() });
         files.keep(number, Arc::clone(&file));
         self.sealed = (number, len.max(known));
-        if header_good && len >= known {
+        if head.is_some() && len >= known {
             self.active = Some(Active { number, file, len, synced: len });
         }
-        Ok(file_len - len)
+        Ok(Some(file_len - len))
     }
 
     /// Where the next block goes. It stays there until a block is written.
@@ -142,7 +140,7 @@ impl PackWriter {
         }
         let active = match &mut self.active {
             Some(active) => active,
-            None => self.active.insert(start_pack(&self.packs, self.sealed.0 + 1)?),
+            None => self.active.insert(start_pack(&self.packs, self.sealed)?),
         };
         let offset =
             u32::try_from(active.len).map_err(|_| StoreError::Misuse("segment_bytes is over 4 GiB"))?;
@@ -179,7 +177,9 @@ impl PackWriter {
         let compressed = zip::compress_after(prefix, raw);
         let data = compressed.as_deref().unwrap_or(raw);
         let place = Place { number: at.pack, offset: at.offset };
-        let bytes = block::seal(place, link, meta, raw.len(), data)?;
+        let durable = self.active.as_ref().map_or(0, |active| active.synced);
+        let durable = u32::try_from(durable).unwrap_or_default();
+        let bytes = block::seal(place, durable, link, meta, raw.len(), data)?;
         self.append(&bytes)?;
         let len = before.map_or(0, |(tail, _)| tail.len) + raw.len();
         Ok((!raw.is_empty()).then_some(GroupTail { pack: at.pack, first: link.first, last: at.offset, len }))
@@ -188,10 +188,8 @@ impl PackWriter {
     fn append(&mut self, bytes: &[u8]) -> Result<()> {
         let active = self.active.as_mut().ok_or(StoreError::Misuse("no pack"))?;
         if let Err(error) = active.file.write(bytes, active.len) {
-            if active.file.cut(active.len).is_err() {
-                self.sealed = (active.number, active.len);
-                self.active = None;
-            }
+            // What is left of it cannot pass for a block, and the next one goes over it.
+            drop(active.file.cut(active.len));
             return Err(error);
         }
         active.len += bytes.len() as u64;
@@ -239,15 +237,54 @@ impl PackWriter {
     }
 }
 
-fn start_pack(packs: &Packs, number: u32) -> Result<Active> {
+fn start_pack(packs: &Packs, (prev_number, prev_len): (u32, u64)) -> Result<Active> {
+    let number = prev_number + 1;
     let files = &packs.files;
     let file = Arc::new(files.open(number, OpenMode::Create)?);
     // A left-over of a failed attempt is ours to overwrite: nothing in it was ever published.
     file.cut(0)?;
-    file.write(&pack_header(number), 0)?;
+    file.write(&PackHead { number, prev_number, prev_len }.to_bytes(), 0)?;
+    // It says how much of the pack before counts: it must not be lost once something depends on that.
+    file.sync()?;
     files.sync_dir()?;
     let len = PACK_HEADER as u64;
     files.publish(number, Entry { len, ..Entry::default() });
     files.keep(number, Arc::clone(&file));
-    Ok(Active { number, file, len, synced: 0 })
+    Ok(Active { number, file, len, synced: len })
+}
+
+/// Fills the catalogue from the directory, and reports what is missing.
+fn list(
+    files: &Catalogue,
+    mark: &WatermarkV1,
+    manifest: &ManifestV1,
+) -> Result<Vec<(u32, Option<PackHead>)>> {
+    let mut heads: Vec<(u32, Option<PackHead>)> = Vec::new();
+    let mut expected = 1;
+    for (number, _) in files.on_disk()? {
+        let file = files.open(number, OpenMode::Read)?;
+        let len = file.len()?;
+        let head = PackHead::parse(&file.read_most(0, PACK_HEADER)?).filter(|head| head.number == number);
+        let (prev_number, prev_len) = head.map_or((0, 0), |head| (head.prev_number, head.prev_len));
+        if head.is_none() && len > PACK_HEADER as u64 {
+            files.report(number, 0, PACK_HEADER as u64);
+        }
+        match files.get(prev_number) {
+            Some(prev) if prev.len < prev_len => {
+                files.report(prev_number, prev.len, prev_len);
+            }
+            Some(prev) => files.publish(prev_number, Entry { len: prev_len, ..prev }),
+            None => {}
+        }
+        for missing in (expected..number).filter(|missing| !manifest.dropped(*missing)) {
+            files.report(missing, 0, if missing == prev_number { prev_len } else { 0 });
+        }
+        expected = number + 1;
+        files.publish(number, Entry { len, ..Entry::default() });
+        heads.push((number, head));
+    }
+    if mark.pack >= expected && !manifest.dropped(mark.pack) {
+        files.report(mark.pack, 0, mark.pack_len);
+    }
+    Ok(heads)
 }

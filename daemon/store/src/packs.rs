@@ -8,7 +8,7 @@ use crate::block::{BLOCK_MAX, BlockHead, BlockMetaV1, GROUP_MAX, HEADER};
 use crate::catalogue::{Catalogue, lock};
 use crate::error::{Result, StoreError};
 use crate::files::DataFile;
-use crate::frame::Place;
+use crate::frame::{Place, u32_at};
 use crate::marks::Marks;
 use crate::recipe::{BlockAt, Hash, MAX_DEPTH, PieceAt, RecipeV1, RunV1};
 use crate::types::BlobRef;
@@ -16,21 +16,41 @@ use crate::zip;
 
 const MAGIC: &[u8; 8] = b"ccdpak\x01\n";
 /// The pack header's length.
-pub(crate) const PACK_HEADER: usize = 16;
+pub(crate) const PACK_HEADER: usize = 32;
 /// Read in one go with a block's header: most meta data fits.
 const HEAD_GUESS: usize = 512;
 const WINDOW: usize = 1 << 20;
 /// How many bytes of unpacked groups are kept.
 const CACHED_BYTES: usize = 2 << 20;
 
-/// The pack's first bytes.
-pub(crate) fn pack_header(number: u32) -> [u8; PACK_HEADER] {
-    let mut bytes = [0; PACK_HEADER];
-    bytes[..8].copy_from_slice(MAGIC);
-    bytes[8..12].copy_from_slice(&number.to_le_bytes());
-    let crc = crc32fast::hash(&bytes[..12]);
-    bytes[12..].copy_from_slice(&crc.to_le_bytes());
-    bytes
+/// A pack's header.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct PackHead {
+    pub(crate) number: u32,
+    /// The pack before, and how much of it counts.
+    pub(crate) prev_number: u32,
+    pub(crate) prev_len: u64,
+}
+
+impl PackHead {
+    pub(crate) fn to_bytes(self) -> [u8; PACK_HEADER] {
+        let mut bytes = [0; PACK_HEADER];
+        bytes[..8].copy_from_slice(MAGIC);
+        bytes[8..12].copy_from_slice(&self.number.to_le_bytes());
+        bytes[12..16].copy_from_slice(&self.prev_number.to_le_bytes());
+        bytes[16..24].copy_from_slice(&self.prev_len.to_le_bytes());
+        let crc = crc32fast::hash(&bytes[..24]);
+        bytes[24..28].copy_from_slice(&crc.to_le_bytes());
+        bytes
+    }
+
+    pub(crate) fn parse(bytes: &[u8]) -> Option<Self> {
+        let good = bytes.len() >= PACK_HEADER
+            && bytes.starts_with(MAGIC)
+            && u32_at(bytes, 24) == crc32fast::hash(&bytes[..24]);
+        let prev_len = u64::from(u32_at(bytes, 16)) | u64::from(u32_at(bytes, 20)) << 32;
+        good.then(|| Self { number: u32_at(bytes, 8), prev_number: u32_at(bytes, 12), prev_len })
+    }
 }
 
 /// The unpacked blocks of a group, up to some block.
@@ -290,8 +310,10 @@ impl Packs {
     }
 
     /// Whether a block's bytes are those that were written.
-    pub(crate) fn is_good(&self, at: BlockAt, head: &BlockHead) -> bool {
-        self.data(at, head).is_ok()
+    pub(crate) fn is_good(&self, at: BlockAt, head: &BlockHead) -> Result<bool> {
+        let stored =
+            self.files.file(at.pack)?.read(u64::from(at.offset) + head.data_at(), head.stored as usize)?;
+        Ok(crc32fast::hash(&stored) == head.data_crc)
     }
 
     /// Finds the first block at or after `from` whose header is good, in a file of which `end` bytes count.

@@ -202,8 +202,7 @@ impl Store {
         let segments = &self.shared.segments;
         for (number, entry) in segments.files.list() {
             if number < oldest {
-                segments.files.withdraw(number);
-                self.vfs.remove(&segments.files.path(number))?;
+                segments.files.withdraw(number)?;
                 dropped.segments += 1;
                 dropped.bytes += entry.len;
             }
@@ -287,9 +286,8 @@ impl Store {
         let mut state = self.manifest.state.clone();
         state.drop_pack(pack);
         self.manifest.replace(state, None)?;
-        packs.files.withdraw(pack);
+        packs.files.withdraw(pack)?;
         packs.forget();
-        self.vfs.remove(&packs.files.path(pack))?;
         self.stay(pack);
         Ok(entry.len)
     }

@@ -6,7 +6,7 @@
 //! Must never return `Ok` from `sync` unless everything before it is durable.
 
 use std::collections::HashSet;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::sync::mpsc::sync_channel;
@@ -27,7 +27,6 @@ use crate::pack::PackWriter;
 use crate::reader::Reader;
 use crate::shared::Shared;
 use crate::types::{BlobRef, IndexState, Mutation, NewRecord, Options, Record, RecordId};
-use crate::vfs::{OpenMode, Vfs};
 use crate::watermark::{WatermarkFile, WatermarkV1};
 
 /// How long an index may take to close.
@@ -36,7 +35,6 @@ const CLOSE_LIMIT: Duration = Duration::from_secs(5);
 /// The store's single writer. Lives on one thread of the caller's; [`Reader`]s live anywhere.
 pub struct Store {
     pub(crate) shared: Arc<Shared>,
-    pub(crate) vfs: Arc<dyn Vfs>,
     pub(crate) options: Options,
     pub(crate) journal: Journal,
     pub(crate) packs: PackWriter,
@@ -44,8 +42,6 @@ pub struct Store {
     pub(crate) manifest: Manifest,
     pub(crate) indexer: Indexer,
     pub(crate) engine: Box<dyn Engine>,
-    /// Its presence says that the index must be rebuilt at the next opening.
-    pub(crate) rebuild_marker: PathBuf,
     /// The caller's clock, kept with the watermark.
     pub(crate) clock_ns: u64,
     pub(crate) families: Families,
@@ -86,7 +82,8 @@ impl Store {
             self.give_up();
         }
         let blob = put?;
-        if self.indexer.pending_pieces() > PENDING_PIECES {
+        let unsynced = self.unsynced.pieces.len() + self.unsynced.recipes.len();
+        if self.indexer.pending_pieces() > PENDING_PIECES + unsynced {
             // The body is stored all the same; a failing index is the business of the caller's own batches.
             if let Err(error) = self.apply(self.applied(), Vec::new()) {
                 tracing::debug!(%error, "the places of new pieces are not in the index yet");
@@ -103,6 +100,13 @@ impl Store {
         let frame = self.journal.prepare(&records)?;
         if self.journal.needs_segment(&frame) {
             self.sync()?;
+        }
+        // The records may name bodies. A record that a power cut leaves, synced or not, must not lack its bodies: its
+        // caller would find it and think it safe.
+        if let Err(error) = self.packs.sync() {
+            self.packs.take_gave_up();
+            self.give_up();
+            return Err(error);
         }
         let records = self.journal.append(frame, records, self.packs.end())?;
         self.unsynced_records.extend(records.iter().map(|record| record.id));
@@ -131,19 +135,23 @@ impl Store {
     /// Changes the index by one atomic batch: the caller's mutations, the rows of all records up to `upto_seq`, the
     /// places of new pieces, and `upto_seq` itself as [`Store::applied`].
     pub fn apply(&mut self, upto_seq: u64, mutations: Vec<Mutation>) -> Result<(), StoreError> {
-        self.indexer.apply(upto_seq, mutations, self.packs.end())
+        // What is in the index must not be lost by the files, or it would be taken for known: only what is durable
+        // gets into it.
+        if upto_seq > self.journal.synced_seq() {
+            return Err(StoreError::Misuse("applied a record that is not durable"));
+        }
+        self.indexer.apply(upto_seq, mutations, self.packs.position(), &self.unsynced)
     }
 
     /// Opens the index again after it failed: sled fails for good once a write has failed (a full disk), even to read.
     /// Meanwhile the journal and the packs go on. Afterwards the caller replays from [`Store::applied`] + 1, as after
     /// [`Store::open`]. If this fails too (the disk is still full), try again later.
     pub fn reopen_index(&mut self) -> Result<IndexState, StoreError> {
-        if !self.rebuild_marker.exists() && self.shared.index().mend()? {
+        if self.shared.index().mend()? {
             return Ok(IndexState::Opened);
         }
         close(self.shared.set_index(Arc::new(index::Closed)))?;
-        let marked = self.vfs.may_exist(&self.rebuild_marker);
-        let wanted = Wanted::new(&self.options, &self.journal, &self.packs, &self.manifest, marked);
+        let wanted = Wanted::new(&self.options, &self.journal, &self.packs, &self.manifest);
         let (index, state, index_state) = match open_index(&*self.engine, &self.options, &wanted) {
             Err(StoreError::Index(reason)) => {
                 // The old one hangs and will not let go of its files.
@@ -154,7 +162,6 @@ impl Store {
             }
             other => other?,
         };
-        self.vfs.remove(&self.rebuild_marker)?;
         self.shared.set_index(index);
         *lock(&self.shared.applied_at) = state.applied_at;
         self.shared.applied.store(state.applied, Ordering::Release);
@@ -185,24 +192,11 @@ impl Store {
         let unsynced = std::mem::take(&mut self.unsynced);
         let records = std::mem::take(&mut self.unsynced_records);
         self.indexer.unapplied.retain(|(seq, ..)| *seq <= synced);
-        lock(&self.shared.applied_at).take_if(|(seq, _)| *seq > synced);
-        {
-            let mut pending = write(&self.shared.pending);
-            pending.records.retain(|id, _| !records.contains(id));
-            pending.pieces.retain(|hash, _| !unsynced.pieces.contains(hash));
-            pending.recipes.retain(|id, _| !unsynced.recipes.contains(id));
-        }
-        let mut batch: Vec<_> = records.iter().map(index::delete_record).collect();
-        batch.extend(unsynced.pieces.iter().map(index::delete_piece));
-        batch.extend(unsynced.recipes.iter().map(index::delete_recipe));
-        let forgotten = self.shared.index().apply(batch);
-        if forgotten.is_ok() && self.applied() <= synced {
-            return;
-        }
-        tracing::error!("the index knows records that were given up; it is rebuilt at the next start");
-        if let Err(error) = DataFile::open(&*self.vfs, &self.rebuild_marker, OpenMode::Create) {
-            tracing::error!(%error, "could not note that the index must be rebuilt");
-        }
+        // Nothing of it is in the index.
+        let mut pending = write(&self.shared.pending);
+        pending.records.retain(|id, _| !records.contains(id));
+        pending.pieces.retain(|hash, _| !unsynced.pieces.contains(hash));
+        pending.recipes.retain(|id, _| !unsynced.recipes.contains(id));
     }
 
     pub(crate) fn write_watermark(&mut self) {

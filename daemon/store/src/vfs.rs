@@ -57,6 +57,8 @@ pub(crate) trait VfsFile: Send + Sync {
     fn write_at(&self, bytes: &[u8], offset: u64) -> io::Result<usize>;
     fn len(&self) -> io::Result<u64>;
     fn set_len(&self, len: u64) -> io::Result<()>;
+    /// Makes the file longer, with space that is really there. It may do less and fail, or fail because it cannot.
+    fn allocate(&self, from: u64, len: u64) -> io::Result<()>;
     /// Makes the data durable, and the length.
     fn sync_data(&self) -> io::Result<()>;
     /// False if another process has it. Held until the file is closed.
@@ -136,6 +138,16 @@ impl VfsFile for File {
 
     fn set_len(&self, len: u64) -> io::Result<()> {
         File::set_len(self, len)
+    }
+
+    #[cfg(target_os = "linux")]
+    fn allocate(&self, from: u64, len: u64) -> io::Result<()> {
+        Ok(rustix::fs::fallocate(self, rustix::fs::FallocateFlags::empty(), from, len)?)
+    }
+
+    #[cfg(not(target_os = "linux"))]
+    fn allocate(&self, _: u64, _: u64) -> io::Result<()> {
+        Err(io::ErrorKind::Unsupported.into())
     }
 
     fn sync_data(&self) -> io::Result<()> {

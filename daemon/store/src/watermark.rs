@@ -47,9 +47,12 @@ impl WatermarkFile {
     /// Opens or creates the file; gives the newest state in it, if any.
     pub(crate) fn open(vfs: &dyn Vfs, path: &Path) -> Result<(Self, Option<WatermarkV1>)> {
         let file = DataFile::open(vfs, path, OpenMode::Create)?;
-        let newest = (0..2_u64)
-            .filter_map(|slot| parse(&file.read(slot * SLOT as u64, SLOT).ok()?))
-            .max_by_key(|watermark| watermark.turn);
+        // One that cannot be read costs what it is for, not the store.
+        let slots = file.read_most(0, 2 * SLOT).unwrap_or_else(|error| {
+            tracing::warn!(%error, "opening without the watermark");
+            Vec::new()
+        });
+        let newest = slots.chunks_exact(SLOT).filter_map(parse).max_by_key(|watermark| watermark.turn);
         Ok((Self { file, turn: newest.map_or(0, |w| w.turn) }, newest))
     }
 

@@ -228,7 +228,7 @@ fn a_flipped_byte_in_a_pack_never_gives_wrong_bytes() {
     let pack = files(dir.path(), "packs")[0].clone();
     let len = std::fs::metadata(&pack).unwrap().len();
     for n in 0..40 {
-        let at = usize::try_from(16 + n * (len - 6_000) / 40).unwrap();
+        let at = usize::try_from(32 + n * (len - 6_000) / 40).unwrap();
         for delete_index in [false, true] {
             let hurt = tempfile::tempdir().unwrap();
             copy(dir.path(), hurt.path());

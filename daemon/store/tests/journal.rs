@@ -1,5 +1,5 @@
 //! The journal: nothing acknowledged is lost, damage is contained and named.
-#![allow(clippy::unwrap_used)]
+#![allow(clippy::unwrap_used, clippy::cast_possible_truncation)]
 
 mod support;
 
@@ -39,6 +39,8 @@ fn what_is_appended_is_contained_and_readable_at_once() {
     let records = store.append(vec![new_record(1), new_record(2)]).unwrap();
     assert!(reader.contains(&id(1)).unwrap() && !reader.contains(&id(3)).unwrap());
     assert_eq!(reader.record_by_id(&id(2)).unwrap().unwrap(), records[1]);
+    assert!(matches!(store.apply(1, Vec::new()), Err(StoreError::Misuse(_))), "it could still be lost");
+    store.sync().unwrap();
     store.apply(1, Vec::new()).unwrap();
     assert!(reader.contains(&id(1)).unwrap() && reader.contains(&id(2)).unwrap());
 }
@@ -63,16 +65,25 @@ fn a_frame_torn_at_any_byte_is_cut_and_writing_goes_on() {
     let (mut store, _) = open(dir.path());
     fill(&mut store, 0, 5, 5);
     let segment = files(dir.path(), "journal").pop().unwrap();
-    let whole = std::fs::metadata(&segment).unwrap().len();
+    let whole = store.reader().stats().unwrap().journal_bytes;
     store.append(vec![new_record(5)]).unwrap();
-    let full = std::fs::metadata(&segment).unwrap().len();
-    for len in whole..full {
+    let full = store.reader().stats().unwrap().journal_bytes;
+    let bytes = std::fs::read(&segment).unwrap();
+    assert!(bytes.len() as u64 > full + 10_000 && bytes[full as usize..].iter().all(|byte| *byte == 0));
+    for (len, ahead) in (whole..full).map(|len| (len, len % 3 == 0)) {
         let torn = tempfile::tempdir().unwrap();
         copy(dir.path(), torn.path());
         let segment = files(torn.path(), "journal").pop().unwrap();
-        std::fs::OpenOptions::new().write(true).open(&segment).unwrap().set_len(len).unwrap();
+        let file = std::fs::OpenOptions::new().write(true).open(&segment).unwrap();
+        file.set_len(len).unwrap();
+        if ahead {
+            file.set_len(bytes.len() as u64).unwrap();
+        }
+        // Zeros are no part of a frame until there is something behind them.
+        let torn_bytes = &bytes[whole as usize..len as usize];
+        let cut = torn_bytes.iter().rposition(|byte| *byte != 0).map_or(0, |last| last as u64 + 1);
         let (mut store, report) = open(torn.path());
-        assert_eq!((report.cut_bytes, report.damaged, report.last_seq), (len - whole, 0, 5), "torn at {len}");
+        assert_eq!((report.cut_bytes, report.damaged, report.last_seq), (cut, 0, 5), "torn at {len}");
         fill(&mut store, 5, 7, 1);
         assert_eq!(views(&store), (0..7).map(id).collect::<Vec<_>>());
     }

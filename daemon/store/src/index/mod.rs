@@ -127,17 +127,6 @@ fn key<const N: usize>(table: u8, id: &[u8; N]) -> Vec<u8> {
     key
 }
 
-/// The keys of the store's own rows, for removing them.
-pub(crate) fn delete_record(id: &RecordId) -> Mutation {
-    Mutation::Delete(key(RECORD, id))
-}
-pub(crate) fn delete_piece(hash: &Hash) -> Mutation {
-    Mutation::Delete(key(PIECE, hash))
-}
-pub(crate) fn delete_recipe(id: &Hash) -> Mutation {
-    Mutation::Delete(key(RECIPE, id))
-}
-
 /// The store's own rows.
 pub(crate) fn put_state(state: &StateV1) -> Result<Mutation> {
     Ok(Mutation::Put(STATE_KEY.to_vec(), codec::encode(state)?))
