@@ -6,7 +6,8 @@
 //! dropped, `status` says why, and it is tried again. A defect in reading what was captured (a panic) costs the
 //! views, not the journal.
 
-use std::path::PathBuf;
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
@@ -45,7 +46,12 @@ pub struct Writer {
     /// The index lacks records that the journal has (applying the next ones alone would skip those), and when
     /// bringing it up was last tried.
     behind: Option<Instant>,
+    /// Which directory the open store is in.
+    place: Option<Place>,
 }
+
+/// A directory, whatever its name: device and inode.
+type Place = (u64, u64);
 
 /// What a batch can fail with.
 #[derive(Debug, thiserror::Error)]
@@ -58,6 +64,8 @@ enum WriteError {
     Row(#[from] rows::RowError),
     #[error(transparent)]
     Record(#[from] RecordError),
+    #[error("{}: the store's directory is gone; put it back, or let `ccctl restart` make a new one", .0.display())]
+    Gone(PathBuf),
     #[error("a defect of ccd: {0}")]
     Panic(String),
 }
@@ -96,7 +104,7 @@ impl Writer {
         shared: Arc<Shared>,
         gauges: Arc<Gauges>,
     ) -> Self {
-        Writer { dir, rx, shared, gauges, behind: None }
+        Writer { dir, rx, shared, gauges, behind: None, place: None }
     }
 
     /// Opens the store, brings its index up to the journal, and writes until it is told to end.
@@ -113,10 +121,16 @@ impl Writer {
                 }
             }
         };
+        self.place = place(&self.dir);
         self.shared.state.send_replace(StoreState::Ready(store.reader()));
         while let Some(batch) = self.next_batch() {
             let stop = batch.iter().any(|s| matches!(s, Submission::Stop));
             let written = guarded(|| {
+                if place(&self.dir) != self.place {
+                    // Files that were deleted can still be written to, and are lost all the same.
+                    self.turn_away(batch);
+                    return Ok(());
+                }
                 if batch.iter().any(|s| matches!(s, Submission::Rebuild)) {
                     self.rebuild(&mut store);
                 }
@@ -394,6 +408,18 @@ impl Writer {
         answer(ack, Ack::Refused);
     }
 
+    /// Takes nothing of a batch.
+    fn turn_away(&self, batch: Vec<Submission>) {
+        for submission in batch {
+            let ack = match submission {
+                Submission::Hook(_, ack) => ack,
+                Submission::Exchange(_) => None,
+                Submission::Rebuild | Submission::Stop => continue,
+            };
+            self.refuse(&WriteError::Gone(self.dir.clone()), ack);
+        }
+    }
+
     /// Refuses what comes, for a while.
     fn refuse_for(&mut self, pause: Duration) -> Next {
         let until = Instant::now() + pause;
@@ -410,6 +436,11 @@ impl Writer {
             }
         }
     }
+}
+
+/// The directory of this name; none if there is none.
+fn place(dir: &Path) -> Option<Place> {
+    std::fs::metadata(dir).ok().map(|meta| (meta.dev(), meta.ino()))
 }
 
 fn answer(acks: impl IntoIterator<Item = oneshot::Sender<Ack>>, ack: Ack) {
