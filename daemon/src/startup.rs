@@ -180,7 +180,9 @@ fn wait_for_its_pid(path: &Path, file: &File) -> Result<(), TryLockError> {
 /// The process that the lock file names, if it lives: the file may still name the one before.
 fn holder(path: &Path) -> Option<i32> {
     let pid = fs_err::read_to_string(path).ok()?.trim().parse().ok()?;
-    rustix::process::Pid::from_raw(pid).filter(|pid| rustix::process::test_kill_process(*pid).is_ok()).map(|_| pid)
+    rustix::process::Pid::from_raw(pid)
+        .filter(|pid| rustix::process::test_kill_process(*pid).is_ok())
+        .map(|_| pid)
 }
 
 /// The path token of this installation; made where there is none.

@@ -66,9 +66,16 @@ impl Served {
 /// Something done to a file.
 #[derive(Clone, Debug)]
 enum Damage {
-    Flip { at: u64, bit: u8 },
-    Truncate { to: u64 },
-    Zero { at: u64 },
+    Flip {
+        at: u64,
+        bit: u8,
+    },
+    Truncate {
+        to: u64,
+    },
+    Zero {
+        at: u64,
+    },
     Delete,
     /// A snapshot that the index's engine was writing when it was killed.
     HalfSnapshot,
@@ -96,7 +103,9 @@ impl Damage {
 
     fn apply(&self, file: &Path) {
         match self {
-            Damage::Truncate { to } => fs::File::options().write(true).open(file).unwrap().set_len(*to).unwrap(),
+            Damage::Truncate { to } => {
+                fs::File::options().write(true).open(file).unwrap().set_len(*to).unwrap()
+            }
             Damage::Delete => fs::remove_file(file).unwrap(),
             Damage::HalfSnapshot => {
                 let beside = file.with_file_name("snap.00000000000FFFFF.generating");
@@ -170,7 +179,8 @@ fn converse(proxy: &Proxy, session: &str, turns: usize) {
 }
 
 fn original() -> Original {
-    let mock = Mock::start(Script::new().on("TURN", [reply().thinking_omitted().text(&"an answer ".repeat(200))]));
+    let mock =
+        Mock::start(Script::new().on("TURN", [reply().thinking_omitted().text(&"an answer ".repeat(200))]));
     let home = TestHome::new(&mock.url());
     let mut states = Vec::new();
     for state in ["stopped", "killed"] {
@@ -182,8 +192,15 @@ fn original() -> Original {
             let _ = events.send(&session, &format!("toolu_{state}_{n}")).unwrap();
         }
         let expected = 6 * (states.len() as u64 + 1);
-        ccd_tests::assert_eventually!(status(&home).proxy.exchanges == expected, "the exchanges are recorded");
-        if state == "stopped" { daemon.stop(&home) } else { daemon.kill9() }
+        ccd_tests::assert_eventually!(
+            status(&home).proxy.exchanges == expected,
+            "the exchanges are recorded"
+        );
+        if state == "stopped" {
+            daemon.stop(&home)
+        } else {
+            daemon.kill9()
+        }
         let kept = home.work().join(state);
         copy(&home.layout().state_dir, &kept);
         let daemon = Daemon::start(&home);
@@ -249,7 +266,10 @@ fn one(original: &Original, sort: Sort, random: &mut Random) -> Result<Counts, S
     let untold = name.starts_with("v1/journal/");
     if !absent.is_empty() && damaged == 0 && !untold {
         let some = &absent[..absent.len().min(3)];
-        return Err(broken(&format!("{} things are absent, such as {some:?}, and no damage is told", absent.len())));
+        return Err(broken(&format!(
+            "{} things are absent, such as {some:?}, and no damage is told",
+            absent.len()
+        )));
     }
     // And it takes new events, and knows them again.
     let (events, session) = (Events::of(&home), HookSession::new());
@@ -317,12 +337,9 @@ fn f10_files_cut_zeroed_deleted_or_left_over_cost_what_was_in_them_and_are_told(
     let (cut, zeroed, deleted, left) = (count(12, 500), count(12, 500), count(6, 60), count(1, 10));
     run(
         "F10",
-        &format!("{cut} truncations, {zeroed} zeroed blocks, {deleted} deleted files, {left} snapshots left over"),
-        &[
-            (Sort::Truncate, cut),
-            (Sort::Zero, zeroed),
-            (Sort::Delete, deleted),
-            (Sort::HalfSnapshot, left),
-        ],
+        &format!(
+            "{cut} truncations, {zeroed} zeroed blocks, {deleted} deleted files, {left} snapshots left over"
+        ),
+        &[(Sort::Truncate, cut), (Sort::Zero, zeroed), (Sort::Delete, deleted), (Sort::HalfSnapshot, left)],
     );
 }

@@ -216,5 +216,9 @@ fn compile(into: &Path) -> PathBuf {
 
 #[test]
 fn f05_while_every_write_fails_questions_are_answered_and_it_resumes_by_itself() {
-    fail_for_a_while("F05, ENOSPC on every write", &format!("{WRITES}:error=ENOSPC:when=60+"), "no space left");
+    fail_for_a_while(
+        "F05, ENOSPC on every write",
+        &format!("{WRITES}:error=ENOSPC:when=60+"),
+        "no space left",
+    );
 }

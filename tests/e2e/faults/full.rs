@@ -21,7 +21,8 @@ use super::{millis, status, with_fixed_port};
 
 #[test]
 fn f05_a_full_file_system_costs_what_comes_meanwhile_and_nothing_else() {
-    let mock = Mock::start(Script::new().on("STREAM", [reply().thinking_omitted().text(&"words ".repeat(300))]));
+    let mock =
+        Mock::start(Script::new().on("STREAM", [reply().thinking_omitted().text(&"words ".repeat(300))]));
     let home = with_fixed_port(TestHome::new(&mock.url()));
     let _mount = match Mount::tmpfs(&home.ccd(), 40) {
         Ok(mount) => mount,
@@ -49,7 +50,8 @@ fn f05_a_full_file_system_costs_what_comes_meanwhile_and_nothing_else() {
             while file.write_all(&vec![0; size]).is_ok() {}
         }
         // Whatever room its files still have in their last pages is used up soon.
-        let first = (50..).find(|n| events.send(&session, &format!("toolu_{round}_{n}")).unwrap() == Status::Refused);
+        let first =
+            (50..).find(|n| events.send(&session, &format!("toolu_{round}_{n}")).unwrap() == Status::Refused);
         for n in first.unwrap() + 1..first.unwrap() + 20 {
             // A small one may still fit; what is acknowledged must be found in the end.
             let _ = events.send(&session, &format!("toolu_{round}_{n}")).unwrap();
@@ -64,9 +66,13 @@ fn f05_a_full_file_system_costs_what_comes_meanwhile_and_nothing_else() {
         let shown = home.ccctl(&["verify"]);
         assert!(shown.code == Some(1) && shown.text().contains("no space left"), "{shown}");
         streams.assert_recorded(&home, &Streams::reported(&home, "through-faults"));
-        assert_eventually!(status(&home).capture.dropped > 0 || streams.whole() == before, "the gap is counted");
+        assert_eventually!(
+            status(&home).capture.dropped > 0 || streams.whole() == before,
+            "the gap is counted"
+        );
         // The shim's spool is on the same file system: it neither fails nor prints, and its event is lost.
-        let out = home.cc_hook(&session.before_tool(&format!("toolu_shim_{round}"), &"x".repeat(20_000))).ok();
+        let out =
+            home.cc_hook(&session.before_tool(&format!("toolu_shim_{round}"), &"x".repeat(20_000))).ok();
         assert!(out.stdout.is_empty() && out.stderr.is_empty(), "{out}");
         let waiting = home.spool().len();
         (lost_by_the_shim, spooled) = (lost_by_the_shim + usize::from(waiting == 0), spooled + waiting);

@@ -41,7 +41,10 @@ impl<'a> Closed<'a> {
                 summary(&format!("F08: nothing can be mounted ({why}): mode 0000 instead"));
                 fs::set_permissions(dir, fs::Permissions::from_mode(0)).unwrap();
                 let open = fs::read_dir(dir).is_ok();
-                assert!(!open, "modes do not bind this user, and mounting is not allowed: nothing can be tested");
+                assert!(
+                    !open,
+                    "modes do not bind this user, and mounting is not allowed: nothing can be tested"
+                );
                 (Closed::Locked(dir), "Permission denied")
             }
         }
@@ -94,7 +97,9 @@ fn f08_a_store_that_cannot_be_written_is_bypassed_and_taken_up_again() {
     assert_eventually!(status(&home).proxy.exchanges == 1, "and streams are captured again");
     assert_eq!(status(&home).capture.dropped, 2);
     drop(daemon);
-    summary("F08: a store that cannot be written: 3 streams byte-identical, the cause told, all taken up again");
+    summary(
+        "F08: a store that cannot be written: 3 streams byte-identical, the cause told, all taken up again",
+    );
 }
 
 #[test]

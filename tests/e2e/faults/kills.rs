@@ -21,7 +21,8 @@ const FIRST_LIFE: Duration = Duration::from_millis(50);
 #[test]
 fn f01_kills_under_load_lose_nothing_that_was_acknowledged() {
     let mut random = Random::seeded("F01");
-    let mock = Mock::start(Script::new().on("STREAM", [reply().thinking_omitted().text(&"words ".repeat(300))]));
+    let mock =
+        Mock::start(Script::new().on("STREAM", [reply().thinking_omitted().text(&"words ".repeat(300))]));
     let home = with_fixed_port(TestHome::new(&mock.url()));
     let kills = count(8, 312);
     let events = Events::of(&home);
@@ -53,7 +54,8 @@ fn f01_kills_under_load_lose_nothing_that_was_acknowledged() {
         // Some come again at once, as from the spool; the rest is never heard of again.
         if round % 2 == 0 {
             eventually("hook events are taken again", || {
-                matches!(events.send(&session, &format!("toolu_{round}_again")), Ok(Status::Durable)).then_some(())
+                matches!(events.send(&session, &format!("toolu_{round}_again")), Ok(Status::Durable))
+                    .then_some(())
             });
             resent += events.resend();
         }

@@ -72,6 +72,11 @@ impl Events {
         self.lock().len()
     }
 
+    /// How many were sent of a session.
+    pub(super) fn sent_of(&self, session: &HookSession) -> usize {
+        self.lock().values().filter(|event| event.session.session == session.session).count()
+    }
+
     /// Sends the event `id`, for the first time or again; an error: no answer came.
     pub(super) fn send(&self, session: &HookSession, id: &str) -> std::io::Result<Status> {
         let arrived_ns = {

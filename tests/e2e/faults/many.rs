@@ -43,7 +43,8 @@ fn f24_of_several_daemons_started_at_once_one_serves_and_the_others_say_which() 
         let mut starters = Starters((0..rivals).map(spawn).collect());
         started += rivals;
         eventually("all but one have ended", || {
-            let running = starters.0.iter_mut().filter_map(|child| child.try_wait().unwrap().is_none().then_some(()));
+            let running =
+                starters.0.iter_mut().filter_map(|child| child.try_wait().unwrap().is_none().then_some(()));
             (running.count() == 1).then_some(())
         });
         slowest = slowest.max(begun.elapsed());
@@ -55,7 +56,11 @@ fn f24_of_several_daemons_started_at_once_one_serves_and_the_others_say_which() 
             let out = child.wait_with_output().unwrap();
             let said = String::from_utf8_lossy(&out.stdout).into_owned();
             assert_eq!(out.status.code(), Some(0), "{said}");
-            assert!(said.contains(&format!("pid {}", owner.id())), "the owner's pid {} is named: {said}", owner.id());
+            assert!(
+                said.contains(&format!("pid {}", owner.id())),
+                "the owner's pid {} is named: {said}",
+                owner.id()
+            );
         }
         starters.0.push(owner);
         let answer = events.send(&session, &format!("toolu_{round}")).unwrap();
@@ -144,5 +149,7 @@ fn f27_a_store_of_a_newer_version_is_left_alone_and_the_proxy_relays() {
         let events = 1 + u64::from(with_an_older_one);
         assert_eventually!(status(&home).hooks.events == events, "what waited is recorded");
     }
-    summary(&format!("F27: 2 stores with a v2 beside or alone, {files} files untouched, requests relayed, events spooled"));
+    summary(&format!(
+        "F27: 2 stores with a v2 beside or alone, {files} files untouched, requests relayed, events spooled"
+    ));
 }

@@ -47,7 +47,8 @@ impl Daemon {
         // Where no directory can be made, what it says goes nowhere.
         let log = std::fs::create_dir_all(dir)
             .and_then(|()| File::options().create(true).append(true).open(dir.join("stdio.log")));
-        let log = || log.as_ref().ok().and_then(|file| file.try_clone().ok()).map_or_else(Stdio::null, Stdio::from);
+        let log =
+            || log.as_ref().ok().and_then(|file| file.try_clone().ok()).map_or_else(Stdio::null, Stdio::from);
         command.arg("run").stdin(Stdio::null()).stdout(log()).stderr(log());
         Daemon { child: Owned(command.spawn().unwrap()) }
     }
