@@ -11,7 +11,7 @@ use ccd_tests::harness::{Daemon, TestHome, binary, eventually};
 use ccd_tests::mock::{Mock, Script, reply};
 
 use super::load::{Events, Streams};
-use super::{NO_UPSTREAM, delete_index, millis, status, with_fixed_port};
+use super::{NO_UPSTREAM, millis, status, with_fixed_port};
 
 /// How long a daemon lives at most before it is killed under load.
 const LIFE: Duration = Duration::from_millis(250);
@@ -117,7 +117,7 @@ fn f02_a_kill_during_a_rebuild_of_the_index_loses_nothing() {
     daemon.kill9();
     // About as long as the rebuild takes.
     let begun = Instant::now();
-    delete_index(&home);
+    home.delete_index();
     let daemon = Daemon::start(&home);
     assert_eq!(events.assert_recorded(&home), records);
     let whole = begun.elapsed();
@@ -125,7 +125,7 @@ fn f02_a_kill_during_a_rebuild_of_the_index_loses_nothing() {
     for _ in 0..kills {
         // Each second time, what the kill before left behind is gone on with.
         if random.below(2) == 0 {
-            delete_index(&home);
+            home.delete_index();
         }
         let daemon = Daemon::spawn(&home, home.command(&binary("ccd")));
         random.pause(whole);

@@ -34,14 +34,6 @@ fn with_fixed_port(home: TestHome) -> TestHome {
     home.with_env("CCD_PROXY_LISTEN", free)
 }
 
-/// Deletes what a store can derive again: that costs time and nothing else. Where a kill came early, there is none.
-fn delete_index(home: &TestHome) {
-    match std::fs::remove_dir_all(home.layout().store_dir().join("v1/index")) {
-        Err(error) if error.kind() != std::io::ErrorKind::NotFound => panic!("the index: {error}"),
-        _ => {}
-    }
-}
-
 /// The daemon's status, which it gives whatever has happened to its store.
 #[track_caller]
 fn status(home: &TestHome) -> Status {
