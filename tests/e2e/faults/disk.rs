@@ -35,13 +35,13 @@ pub(super) fn assert_streams(mock: &Mock, streams: &Streams) {
 /// Asserts that what went through is recorded or counted as dropped, and nothing else.
 #[track_caller]
 pub(super) fn assert_accounted(home: &TestHome, streams: &Streams) {
-    let told = || status(home);
+    let recorded = || status(home).proxy.exchanges;
     assert_eventually!(
-        told().proxy.exchanges + told().capture.dropped == streams.whole() as u64,
+        recorded() + streams.dropped(home) == streams.whole() as u64,
         "{} streams are recorded ({}) or dropped ({})",
         streams.whole(),
-        told().proxy.exchanges,
-        told().capture.dropped
+        recorded(),
+        streams.dropped(home)
     );
 }
 

@@ -3,7 +3,7 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::path::PathBuf;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Mutex, MutexGuard};
 
 use ccd_proto::api::{Exchanges, Sessions, Spans};
@@ -182,6 +182,8 @@ pub(super) struct Streams {
     whole: Mutex<HashMap<String, Stream>>,
     cut: AtomicUsize,
     number: AtomicUsize,
+    /// What daemons that are gone said they had dropped: each counts since its own start.
+    dropped: AtomicU64,
 }
 
 impl Streams {
@@ -192,7 +194,18 @@ impl Streams {
             whole: Mutex::default(),
             cut: AtomicUsize::new(0),
             number: AtomicUsize::new(0),
+            dropped: AtomicU64::new(0),
         }
+    }
+
+    /// Exchanges dropped by this daemon and those before it.
+    pub(super) fn dropped(&self, home: &TestHome) -> u64 {
+        status(home).capture.dropped + self.dropped.load(Ordering::SeqCst)
+    }
+
+    /// To be called before a daemon is killed.
+    pub(super) fn remember_dropped(&self, home: &TestHome) {
+        self.dropped.fetch_add(status(home).capture.dropped, Ordering::SeqCst);
     }
 
     pub(super) fn whole(&self) -> usize {
