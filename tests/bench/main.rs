@@ -9,6 +9,7 @@
 //! Everything is interleaved, so that a machine that is busy is busy for all; what counts are the ratios. No
 //! figure here fails anything.
 #![allow(clippy::print_stdout, reason = "its output is for the person who runs it")]
+#![allow(clippy::cast_precision_loss, reason = "figures for people, far below 2^52")]
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a bench that cannot go on stops with a message")]
 
 mod bare;

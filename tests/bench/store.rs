@@ -31,7 +31,7 @@ pub(crate) fn run(rounds: Option<usize>) {
     exchanges(rounds.map_or(EXCHANGES, |rounds| rounds * 16));
 }
 
-/// Text as sessions are full of: this project's own sources.
+/// Text as sessions are full of: this project's own sources, without what is not ASCII.
 pub(crate) fn corpus() -> String {
     let mut open = vec![repo_root().join("daemon"), repo_root().join("ctl")];
     let mut text = String::new();
@@ -47,13 +47,14 @@ pub(crate) fn corpus() -> String {
             }
         }
     }
+    text.retain(|character| character.is_ascii());
     text
 }
 
 /// `len` bytes of `text`, other ones for each `number`.
 pub(crate) fn slice(text: &str, number: usize, len: usize) -> &str {
-    let from = text.floor_char_boundary(number * 7_919 % (text.len() - len));
-    &text[from..text.ceil_char_boundary(from + len)]
+    let from = number * 7_919 % (text.len() - len);
+    &text[from..from + len]
 }
 
 /// A model call through the product's proxy.
@@ -146,7 +147,7 @@ fn session() {
         assert_eq!(wire.read_head().status(), 200);
         let (response, _) = wire.read_rest();
         // The first and last turns are measured until they are recorded; in between, the store may gather.
-        if turn < 10 || turn >= TURNS - 10 {
+        if !(10..TURNS - 10).contains(&turn) {
             eventually("the turn is recorded", || (recorded() == turn as u64 + 1).then_some(()));
             costs.push((written(daemon.pid()) - before.0, cpu(daemon.pid()).saturating_sub(before.1)));
         } else if turn == TURNS - 11 {

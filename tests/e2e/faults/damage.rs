@@ -104,7 +104,7 @@ impl Damage {
     fn apply(&self, file: &Path) {
         match self {
             Damage::Truncate { to } => {
-                fs::File::options().write(true).open(file).unwrap().set_len(*to).unwrap()
+                fs::File::options().write(true).open(file).unwrap().set_len(*to).unwrap();
             }
             Damage::Delete => fs::remove_file(file).unwrap(),
             Damage::HalfSnapshot => {
@@ -197,9 +197,9 @@ fn original() -> Original {
             "the exchanges are recorded"
         );
         if state == "stopped" {
-            daemon.stop(&home)
+            daemon.stop(&home);
         } else {
-            daemon.kill9()
+            daemon.kill9();
         }
         let kept = home.work().join(state);
         copy(&home.layout().state_dir, &kept);

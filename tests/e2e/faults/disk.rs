@@ -117,7 +117,8 @@ pub(super) fn fail_for_a_while(name: &str, fault: &str, cause: &str) {
     let daemon = Daemon::start_as(&home, strace::command(&home, &binary("ccd"), &[fault]));
     let streams = Streams::of(&home);
     assert_streams(&mock, &streams);
-    let first = (0..).find(|n| events.send(&session, &format!("toolu_{n}")).unwrap() == Status::Refused);
+    let first =
+        (0..100_000).find(|n| events.send(&session, &format!("toolu_{n}")).unwrap() == Status::Refused);
     let (before, first) = (events.acknowledged(), first.unwrap());
     assert!(before > 0, "it began well");
     for n in first + 1..first + count(20, 200) {

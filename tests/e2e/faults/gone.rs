@@ -39,7 +39,7 @@ impl<'a> Closed<'a> {
             Ok(mount) => (Closed::Mounted(mount), "Read-only file system"),
             Err(why) => {
                 summary(&format!("F08: nothing can be mounted ({why}): mode 0000 instead"));
-                fs::set_permissions(dir, fs::Permissions::from_mode(0)).unwrap();
+                fs::set_permissions(dir, fs::Permissions::from_mode(0o000)).unwrap();
                 let open = fs::read_dir(dir).is_ok();
                 assert!(
                     !open,

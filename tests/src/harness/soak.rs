@@ -3,6 +3,7 @@
 //!
 //! The seed of everything random is printed, so that a failure can be had again.
 
+use std::fmt::Write;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 /// Whether the long forms run. The only place that asks.
@@ -73,7 +74,7 @@ impl Random {
     pub fn text(&mut self, len: usize) -> String {
         let mut text = String::with_capacity(len + 20);
         while text.len() < len {
-            text.push_str(&format!("{:x} ", self.any()));
+            let _ = write!(text, "{:x} ", self.any());
         }
         text
     }
