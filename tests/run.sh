@@ -5,6 +5,9 @@
 #   tests/run.sh            everything
 #   tests/run.sh --fast     without the real client and without the release build of the installer's test
 #   tests/run.sh --bench    the benches as well, before the tests
+#   tests/run.sh --soak     the long forms of the fault tests: hundreds of kills, faults at every one of 200 writes,
+#                           1,500 damaged files, a minute's burst, the model file system's long form; a quarter of an
+#                           hour or more. What they counted is printed at the end
 #
 # A step that cannot run fails the run and says so. The one exception is the advisory database: where it cannot
 # be reached, that is said plainly and the run goes on.
@@ -15,12 +18,13 @@
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
-fast=false bench=false
+fast=false bench=false soak=false
 for argument in "$@"; do
   case $argument in
     --fast) fast=true ;;
     --bench) bench=true ;;
-    *) echo "usage: tests/run.sh [--fast] [--bench]" >&2; exit 2 ;;
+    --soak) soak=true ;;
+    *) echo "usage: tests/run.sh [--fast] [--bench] [--soak]" >&2; exit 2 ;;
   esac
 done
 
@@ -137,13 +141,27 @@ fi
 step "documentation examples"
 cargo test --locked --workspace --doc --quiet
 
-step "tests"
-if cargo nextest --version >/dev/null 2>&1; then
-  filter='all()'
-  $fast && filter='not test(/^real_client::/) and not test(/^readme::the_installer/)'
-  cargo nextest run --locked --workspace --config-file tests/nextest.toml -E "$filter"
-else
-  filter=(--)
-  $fast && filter=(-- --skip real_client:: --skip readme::the_installer)
-  cargo test --locked --workspace --no-fail-fast "${filter[@]}"
+run_tests() {
+  if cargo nextest --version >/dev/null 2>&1; then
+    local arguments=(-E 'all()')
+    $fast && arguments=(-E 'not test(/^real_client::/) and not test(/^readme::the_installer/)')
+    $soak && arguments+=(--profile soak --success-output final)
+    cargo nextest run --locked --workspace --config-file tests/nextest.toml "${arguments[@]}"
+  else
+    local arguments=(--)
+    $soak && arguments+=(--show-output)
+    $fast && arguments+=(--skip real_client:: --skip readme::the_installer)
+    cargo test --locked --workspace --no-fail-fast "${arguments[@]}"
+  fi
+}
+
+if $soak; then
+  step "tests, the long forms"
+  result=0
+  CCD_SOAK=1 run_tests 2>&1 | tee "$target/soak.log" || result=$?
+  step "what the fault tests counted"
+  grep -aE '^ *F[0-9]{2}[,: ]' "$target/soak.log" || true
+  exit "$result"
 fi
+step "tests"
+run_tests

@@ -47,6 +47,12 @@ fn main() -> ExitCode {
     };
     match done {
         Ok(()) => ExitCode::SUCCESS,
+        // What was asked for is there. A service manager alone is told otherwise: it tries again, and takes over when
+        // the other one ends.
+        Err(error) if is_running_already(&error) && manager() == FOREGROUND => {
+            println!("{error:#}");
+            ExitCode::SUCCESS
+        }
         Err(error) => {
             eprintln!("ccd: {error:#}");
             ExitCode::FAILURE
@@ -60,16 +66,28 @@ fn load() -> anyhow::Result<(Layout, Config)> {
     Ok((layout, config))
 }
 
-fn foreground() -> anyhow::Result<()> {
-    harden();
-    let (layout, config) = load()?;
-    let manager = if std::env::var_os("NOTIFY_SOCKET").is_some() {
+/// Nobody keeps it running.
+const FOREGROUND: &str = "foreground";
+
+/// Who started this process, and keeps it running.
+fn manager() -> &'static str {
+    if std::env::var_os("NOTIFY_SOCKET").is_some() {
         "systemd"
     } else if std::env::var("XPC_SERVICE_NAME").is_ok_and(|n| n.contains("ccd")) {
         "launchd"
     } else {
-        "foreground"
-    };
+        FOREGROUND
+    }
+}
+
+fn is_running_already(error: &anyhow::Error) -> bool {
+    matches!(error.downcast_ref(), Some(startup::StartError::AlreadyRunning { .. }))
+}
+
+fn foreground() -> anyhow::Result<()> {
+    harden();
+    let (layout, config) = load()?;
+    let manager = manager();
     serve(layout, config, manager, true, |_| {
         if manager == "systemd"
             && let Err(error) = sd_notify::notify(&[sd_notify::NotifyState::Ready])
@@ -114,7 +132,7 @@ fn background() -> anyhow::Result<()> {
     }
 }
 
-/// What the daemon tells the parent that waits for it: `ready …` or `error …`.
+/// What the daemon tells the parent that waits for it: `ready …`, `running …` or `error …`.
 struct Tell(PipeWriter);
 
 impl Tell {
@@ -124,7 +142,8 @@ impl Tell {
     }
 
     fn failed(mut self, error: &anyhow::Error) {
-        let _ = writeln!(self.0, "error {error:#}");
+        let word = if is_running_already(error) { "running" } else { "error" };
+        let _ = writeln!(self.0, "{word} {error:#}");
     }
 }
 
@@ -135,6 +154,10 @@ fn wait(from: PipeReader) -> anyhow::Result<()> {
     match text.trim_end().split_once(' ') {
         Some(("ready", rest)) => {
             println!("ccd started ({rest})");
+            Ok(())
+        }
+        Some(("running", who)) => {
+            println!("{who}");
             Ok(())
         }
         Some(("error", why)) => anyhow::bail!("{why}"),

@@ -10,10 +10,16 @@ use std::net::{SocketAddr, TcpListener};
 use std::os::unix::fs::{DirBuilderExt, FileTypeExt, MetadataExt, OpenOptionsExt, PermissionsExt};
 use std::os::unix::net::UnixListener;
 use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
 
 use ccd_proto::paths::Layout;
 
 use crate::config::Config;
+
+/// How long another daemon may take from locking the lock file to writing its process id there.
+const PID_PATIENCE: Duration = Duration::from_millis(500);
+/// How often to look for it.
+const PID_LOOK: Duration = Duration::from_millis(5);
 
 /// Why the daemon cannot start.
 #[derive(Debug, thiserror::Error)]
@@ -135,22 +141,48 @@ fn lock(path: &Path) -> Result<File, StartError> {
         .mode(0o600)
         .open(path)
         .map_err(file_error("cannot open", path))?;
-    match file.try_lock() {
+    let locked = match file.try_lock() {
+        Err(TryLockError::WouldBlock) => wait_for_its_pid(path, &file),
+        other => other,
+    };
+    match locked {
         Ok(()) => {
             let pid = format!("{}\n", std::process::id());
-            file.set_len(0)
-                .and_then(|()| file.write_all(pid.as_bytes()))
-                .map_err(file_error("cannot write", path))?;
+            // The lock counts; what is written is for whoever finds it taken. On a full disk the port is answered all
+            // the same.
+            let _ = file.set_len(0).and_then(|()| file.write_all(pid.as_bytes()));
             Ok(file)
         }
         Err(TryLockError::WouldBlock) => {
-            let pid = fs_err::read_to_string(path).unwrap_or_default().trim().to_owned();
-            Err(StartError::AlreadyRunning { pid: if pid.is_empty() { "unknown".into() } else { pid } })
+            let pid = holder(path).map_or_else(|| "unknown".into(), |pid| pid.to_string());
+            Err(StartError::AlreadyRunning { pid })
         }
         Err(TryLockError::Error(source)) => {
             Err(StartError::File { what: "cannot lock", path: path.to_owned(), source })
         }
     }
+}
+
+/// Gives who has just taken the lock the moment that it needs to write its process id down, and tries once more: it
+/// may have ended meanwhile.
+fn wait_for_its_pid(path: &Path, file: &File) -> Result<(), TryLockError> {
+    let until = Instant::now() + PID_PATIENCE;
+    loop {
+        match file.try_lock() {
+            Err(TryLockError::WouldBlock) if holder(path).is_none() && Instant::now() < until => {
+                std::thread::sleep(PID_LOOK);
+            }
+            other => return other,
+        }
+    }
+}
+
+/// The process that the lock file names, if it lives: the file may still name the one before.
+fn holder(path: &Path) -> Option<i32> {
+    let pid = fs_err::read_to_string(path).ok()?.trim().parse().ok()?;
+    rustix::process::Pid::from_raw(pid)
+        .filter(|pid| rustix::process::test_kill_process(*pid).is_ok())
+        .map(|_| pid)
 }
 
 /// The path token of this installation; made where there is none.

@@ -1,25 +1,29 @@
-//! `ccd-bench`: the budgets of the hook and of the proxy, each measured in one run beside what it is held
-//! against: a program that does nothing, a bare proxy, nginx.
+//! `ccd-bench`: the budgets of the hook, the proxy and the store, each measured in one run beside what it is held
+//! against: a program that does nothing, a bare proxy, nginx, a compressor.
 //!
 //! ```text
 //! cargo build --release --bins && cargo run --release -p ccd-tests --bin ccd-bench -- [hook|proxy] [--rounds N]
+//! cargo build --release --bins && cargo run --release -p ccd-tests --bin ccd-bench -- store [--records N]
 //! ```
 //!
 //! Everything is interleaved, so that a machine that is busy is busy for all; what counts are the ratios. No
 //! figure here fails anything.
 #![allow(clippy::print_stdout, reason = "its output is for the person who runs it")]
+#![allow(clippy::cast_precision_loss, reason = "figures for people, far below 2^52")]
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a bench that cannot go on stops with a message")]
 
 mod bare;
 mod hook;
 mod origin;
 mod proxy;
+mod scale;
 mod stats;
+mod store;
 mod target;
 
 use clap::{Parser, Subcommand};
 
-/// Benches of the hook and the proxy.
+/// Benches of the hook, the proxy and the store.
 #[derive(Parser)]
 #[command(name = "ccd-bench", version)]
 struct Args {
@@ -37,6 +41,13 @@ enum What {
     Hook,
     /// The proxy, beside a direct connection, a bare hyper proxy and nginx.
     Proxy,
+    /// The store, by way of the real daemon: what a session costs, how fast it takes things in, and what it is like
+    /// with many records.
+    Store {
+        /// Hook events to fill it with.
+        #[arg(long, default_value_t = scale::RECORDS)]
+        records: usize,
+    },
     /// The bare proxy itself (started by `proxy` as a process of its own).
     #[command(hide = true)]
     Bare {
@@ -51,9 +62,15 @@ fn main() {
         Some(What::Bare { upstream }) => bare::serve(&upstream),
         Some(What::Hook) => hook::run(args.rounds),
         Some(What::Proxy) => proxy::run(args.rounds),
+        Some(What::Store { records }) => {
+            store::run(args.rounds);
+            scale::run(records, args.rounds);
+        }
         None => {
             hook::run(args.rounds);
             proxy::run(args.rounds);
+            store::run(args.rounds);
+            scale::run(scale::RECORDS, args.rounds);
         }
     }
 }

@@ -113,12 +113,16 @@ impl Target {
 
     /// CPU time that its process has used; zero for none.
     pub(crate) fn cpu(&self) -> Duration {
-        let Some(pid) = self.pid else { return Duration::ZERO };
-        let Ok(tasks) = std::fs::read_dir(format!("/proc/{pid}/task")) else { return Duration::ZERO };
-        let on_cpu = tasks.filter_map(|task| {
-            let stat = std::fs::read_to_string(task.ok()?.path().join("schedstat")).ok()?;
-            stat.split(' ').next()?.parse::<u64>().ok()
-        });
-        Duration::from_nanos(on_cpu.sum())
+        self.pid.map_or(Duration::ZERO, cpu)
     }
+}
+
+/// CPU time that a process has used.
+pub(crate) fn cpu(pid: u32) -> Duration {
+    let Ok(tasks) = std::fs::read_dir(format!("/proc/{pid}/task")) else { return Duration::ZERO };
+    let on_cpu = tasks.filter_map(|task| {
+        let stat = std::fs::read_to_string(task.ok()?.path().join("schedstat")).ok()?;
+        stat.split(' ').next()?.parse::<u64>().ok()
+    });
+    Duration::from_nanos(on_cpu.sum())
 }

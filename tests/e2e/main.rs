@@ -6,6 +6,7 @@
 
 mod check;
 mod contract;
+mod faults;
 mod hook;
 mod install;
 mod kill9;

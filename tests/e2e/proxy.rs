@@ -26,6 +26,11 @@ impl Proxy {
         Wire::connect(&self.address)
     }
 
+    /// [`Self::connect`] to a proxy that may be dead.
+    pub(crate) fn try_connect(&self) -> std::io::Result<Wire> {
+        Wire::try_connect(&self.address)
+    }
+
     /// A request with the headers that the client sends, `extra` among them.
     pub(crate) fn request(&self, method: &str, path: &str, extra: &[(&str, &str)], body: &[u8]) -> Vec<u8> {
         self.request_with_token(&self.token, method, path, extra, body)

@@ -6,7 +6,8 @@
 //! dropped, `status` says why, and it is tried again. A defect in reading what was captured (a panic) costs the
 //! views, not the journal.
 
-use std::path::PathBuf;
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, PoisonError};
 use std::time::{Duration, Instant};
@@ -47,6 +48,8 @@ pub struct Writer {
     /// For the threads that work views out beside the writer.
     door: WeakDoor,
     behind: Behind,
+    /// Which directory the open store is in.
+    place: Option<Place>,
 }
 
 /// Whether the index lacks records that the journal has: applying the next ones alone would skip those.
@@ -59,6 +62,9 @@ enum Behind {
     Building,
 }
 
+/// A directory, whatever its name: device and inode.
+type Place = (u64, u64);
+
 /// What a batch can fail with.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum WriteError {
@@ -70,6 +76,8 @@ pub(super) enum WriteError {
     Row(#[from] rows::RowError),
     #[error(transparent)]
     Record(#[from] RecordError),
+    #[error("{}: the store's directory is gone; put it back, or let `ccctl restart` make a new one", .0.display())]
+    Gone(PathBuf),
     #[error("a defect of ccd: {0}")]
     Panic(String),
 }
@@ -104,7 +112,7 @@ impl Writer {
     #[must_use]
     pub fn new(dir: PathBuf, rx: mpsc::Receiver<Submission>, shared: Arc<Shared>, door: &Door) -> Self {
         let gauges = Arc::clone(door.gauges());
-        Writer { dir, rx, shared, gauges, door: door.downgrade(), behind: Behind::No }
+        Writer { dir, rx, shared, gauges, door: door.downgrade(), behind: Behind::No, place: None }
     }
 
     /// Opens the store, brings its index up to the journal, and writes until it is told to end.
@@ -121,10 +129,16 @@ impl Writer {
                 }
             }
         };
+        self.place = place(&self.dir);
         while let Some(mut batch) = self.next_batch() {
             let stop = batch.iter().any(|s| matches!(s, Submission::Stop));
             let tasks: Vec<_> = batch.extract_if(.., |s| matches!(s, Submission::Task(_))).collect();
             let written = guarded(|| {
+                if place(&self.dir) != self.place {
+                    // Files that were deleted can still be written to, and are lost all the same.
+                    self.turn_away(batch);
+                    return Ok(());
+                }
                 self.write(&mut store, batch);
                 for task in tasks {
                     if let Submission::Task(Task(work)) = task {
@@ -378,6 +392,18 @@ impl Writer {
         answer(ack, Ack::Refused);
     }
 
+    /// Takes nothing of a batch.
+    fn turn_away(&self, batch: Vec<Submission>) {
+        for submission in batch {
+            let ack = match submission {
+                Submission::Hook(_, ack) => ack,
+                Submission::Exchange(_) => None,
+                Submission::Task(_) | Submission::Stop => continue,
+            };
+            self.refuse(&WriteError::Gone(self.dir.clone()), ack);
+        }
+    }
+
     /// Refuses what comes, for a while.
     fn refuse_for(&mut self, pause: Duration) -> Next {
         let until = Instant::now() + pause;
@@ -395,6 +421,11 @@ impl Writer {
             }
         }
     }
+}
+
+/// The directory of this name; none if there is none.
+fn place(dir: &Path) -> Option<Place> {
+    std::fs::metadata(dir).ok().map(|meta| (meta.dev(), meta.ino()))
 }
 
 fn answer(acks: impl IntoIterator<Item = oneshot::Sender<Ack>>, ack: Ack) {

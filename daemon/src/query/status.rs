@@ -26,6 +26,9 @@ pub fn status(app: &Running) -> Status {
         StoreState::Failed(why) => (None, Some(why.clone())),
         StoreState::Opening => (None, Some("being opened".into())),
     };
+    // What opening and replaying found, or what has been found since, by reading.
+    let found = figures.as_ref().map_or(0, |s| s.damaged);
+    let damaged = app.shared.damaged.load(Ordering::Relaxed).max(found);
     let uptime_ns = app.clock.now_ns().saturating_sub(app.started_ns);
     Status {
         daemon: DaemonStatus {
@@ -60,7 +63,7 @@ pub fn status(app: &Running) -> Status {
             bytes: figures.as_ref().map_or(0, |s| s.journal_bytes + s.pack_bytes + s.index_bytes),
             records: counters.hooks + counters.exchanges + counters.unreadable,
             sessions: counters.sessions,
-            damaged: app.shared.damaged.load(Ordering::Relaxed) + counters.unreadable,
+            damaged: damaged + counters.unreadable,
             error,
         },
         capture: CaptureStatus {

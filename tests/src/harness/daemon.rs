@@ -1,10 +1,12 @@
 //! The daemon as a child of the test.
 
 use std::fs::File;
-use std::process::Stdio;
+use std::process::{Command, ExitStatus, Stdio};
 
+use ccd_proto::api::{Reply, Status};
 use rustix::process::Signal;
 
+use super::control::Control;
 use super::home::{TestHome, binary};
 use super::process::{self, Owned};
 use super::wait::eventually;
@@ -19,18 +21,41 @@ impl Daemon {
     #[track_caller]
     #[must_use]
     pub fn start(home: &TestHome) -> Self {
-        let log = home.layout().log_dir.join("stdio.log");
-        std::fs::create_dir_all(home.layout().log_dir).unwrap();
-        let log = File::options().create(true).append(true).open(log).unwrap();
-        let mut command = home.command(&binary("ccd"));
-        command.arg("run").stdin(Stdio::null()).stdout(log.try_clone().unwrap()).stderr(log);
-        let mut daemon = Daemon { child: Owned(command.spawn().unwrap()) };
+        Self::start_as(home, home.command(&binary("ccd")))
+    }
+
+    /// [`Self::start`] of a command that becomes `ccd`, without its arguments.
+    #[track_caller]
+    #[must_use]
+    pub fn start_as(home: &TestHome, command: Command) -> Self {
+        let mut daemon = Self::spawn(home, command);
+        let control = Control::of(home);
         eventually("the daemon answers", || {
-            let ended = daemon.child.0.try_wait().unwrap();
+            let ended = daemon.ended();
             assert!(ended.is_none(), "the daemon ended at its start: {ended:?}");
-            home.status().filter(|status| status.daemon.pid == daemon.pid())
+            let status: Option<Reply<Status>> = control.ask("/v0/status");
+            status.filter(|status| status.body.daemon.pid == daemon.pid())
         });
         daemon
+    }
+
+    /// [`Self::start_as`] that waits for nothing.
+    #[track_caller]
+    #[must_use]
+    pub fn spawn(home: &TestHome, mut command: Command) -> Self {
+        let dir = &home.layout().log_dir;
+        // Where no directory can be made, what it says goes nowhere.
+        let log = std::fs::create_dir_all(dir)
+            .and_then(|()| File::options().create(true).append(true).open(dir.join("stdio.log")));
+        let log =
+            || log.as_ref().ok().and_then(|file| file.try_clone().ok()).map_or_else(Stdio::null, Stdio::from);
+        command.arg("run").stdin(Stdio::null()).stdout(log()).stderr(log());
+        Daemon { child: Owned(command.spawn().unwrap()) }
+    }
+
+    /// How it ended, if it has.
+    pub fn ended(&mut self) -> Option<ExitStatus> {
+        self.child.0.try_wait().unwrap()
     }
 
     /// Its process.

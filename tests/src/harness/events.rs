@@ -91,11 +91,22 @@ impl HookSession {
 
 /// Hands one event to the daemon and waits for its word; an error: it gave none.
 pub fn deliver(socket: &Path, payload: &[u8]) -> std::io::Result<Status> {
-    let arrived = SystemTime::now().duration_since(UNIX_EPOCH).map_err(std::io::Error::other)?;
+    deliver_at(socket, now_ns(), payload)
+}
+
+/// The time of an event that happens now.
+#[must_use]
+pub fn now_ns() -> u64 {
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    u64::try_from(now.as_nanos()).unwrap_or_default()
+}
+
+/// [`deliver`] of an event that happened then: with the same time and payload, the same event.
+pub fn deliver_at(socket: &Path, arrived_ns: u64, payload: &[u8]) -> std::io::Result<Status> {
     let header = Header {
         kind: Kind::Event,
         body_len: u32::try_from(payload.len()).map_err(std::io::Error::other)?,
-        arrived_ns: u64::try_from(arrived.as_nanos()).map_err(std::io::Error::other)?,
+        arrived_ns,
     };
     let mut stream = UnixStream::connect(socket)?;
     stream.set_read_timeout(Some(Duration::from_secs(20)))?;

@@ -170,6 +170,16 @@ impl TestHome {
         base_url(&self.running().proxy.listen, token.trim())
     }
 
+    /// Deletes what the store can derive again: that costs time and nothing else. Where a kill came early, there is
+    /// none.
+    #[track_caller]
+    pub fn delete_index(&self) {
+        match std::fs::remove_dir_all(self.layout().store_dir().join("v1/index")) {
+            Err(error) if error.kind() != std::io::ErrorKind::NotFound => panic!("the index: {error}"),
+            _ => {}
+        }
+    }
+
     /// Files in the spool.
     #[must_use]
     pub fn spool(&self) -> Vec<PathBuf> {

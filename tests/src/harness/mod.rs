@@ -7,14 +7,21 @@
 //! - nobody sleeps and hopes: [`eventually`] waits for what must come true, and says what did not.
 
 mod client;
+mod control;
 mod daemon;
 pub mod events;
 mod home;
+#[cfg(target_os = "linux")]
+pub mod mount;
 mod process;
+pub mod soak;
+#[cfg(target_os = "linux")]
+pub mod strace;
 mod wait;
 pub mod wire;
 
 pub use client::{CLIENT_VERSION, ClientRun, DUMMY_KEY, RealClient};
+pub use control::Control;
 pub use daemon::Daemon;
 pub use home::{TestHome, bin_dir, binary, repo_root};
 pub use process::{Out, run, run_within, signal};

@@ -123,8 +123,13 @@ impl Wire {
     #[track_caller]
     #[must_use]
     pub fn connect(address: &str) -> Self {
+        Self::try_connect(address).unwrap()
+    }
+
+    /// [`Self::connect`] to where nobody may be.
+    pub fn try_connect(address: &str) -> std::io::Result<Self> {
         let address: SocketAddr = address.parse().unwrap();
-        Wire::new(TcpStream::connect(address).unwrap())
+        TcpStream::connect(address).map(Wire::new)
     }
 
     /// Writes bytes as they are.
@@ -161,12 +166,22 @@ impl Wire {
     /// [`Self::read_head`]; none if the connection ends instead.
     #[track_caller]
     pub fn next_head(&mut self) -> Option<Head> {
+        let head = self.try_head();
+        assert!(
+            head.is_some() || self.pending().is_empty(),
+            "the connection ended within a head: {:?}",
+            self.text()
+        );
+        head
+    }
+
+    /// [`Self::next_head`] from a peer that may be killed in the middle of it.
+    pub fn try_head(&mut self) -> Option<Head> {
         let end = loop {
             if let Some(at) = self.pending().windows(4).position(|w| w == b"\r\n\r\n") {
                 break at;
             }
             if self.fill() == 0 {
-                assert!(self.pending().is_empty(), "the connection ended within a head: {:?}", self.text());
                 return None;
             }
         };
