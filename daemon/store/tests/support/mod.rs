@@ -7,7 +7,7 @@ use ccd_store::{Mutation, NewRecord, Opened, Options, Record, RecordId, Report, 
 
 /// Small files, so that tests see many.
 pub fn options() -> Options {
-    Options { segment_bytes: 64 << 10, cache_bytes: 1 << 20, ..Options::default() }
+    Options { segment_bytes: 64 << 10, head_mutations: 150, ..Options::default() }
 }
 
 pub fn id(n: u64) -> RecordId {
