@@ -7,8 +7,13 @@
 //! v1/watermark              how far everything was durable at the last sync          watermark.rs
 //! v1/journal/00000001.log   segments: header, frames; a frame is a batch of records  segment.rs, frame.rs
 //! v1/packs/000001.pack      header, blocks; a block is some pieces, and a recipe     block.rs, recipe.rs
-//! v1/index/000001/          sled: places of records and pieces, the caller's views   index/
-//! v1/quarantine-1           an index that did not open, for whoever wants to know    recover.rs
+//! v1/manifest               what was let go of on purpose, and what is kept of it     manifest.rs, prune.rs
+//! v1/index/000001/          places of records and pieces, the caller's views         index/
+//!   current                 which of the following count                             index/generation.rs
+//!   head-1/                 sled: the recent rows                                    index/head.rs
+//!   runs/000002.run         the others, sorted                                       index/run.rs
+//! v1/index/000003.unfinished  a generation that is being built beside it             builder.rs
+//! v1/quarantine-1           what of an index did not open, for whoever wants to know recover.rs
 //! ```
 //!
 //! Directories are 0700 and files 0600. Numbers grow by one and are never used twice. Integers in files are

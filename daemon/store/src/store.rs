@@ -143,8 +143,9 @@ impl Store {
         self.indexer.apply(upto_seq, mutations, self.packs.position(), &self.unsynced)
     }
 
-    /// Opens the index again after it failed: sled fails for good once a write has failed (a full disk), even to read.
-    /// Meanwhile the journal and the packs go on. Afterwards the caller replays from [`Store::applied`] + 1, as after
+    /// Makes the index work again after it failed: sled fails for good once a write has failed (a full disk). If it is
+    /// enough to give it a new head, it goes on being read meanwhile; otherwise it is opened again. The journal and the
+    /// packs go on. Afterwards the caller replays from [`Store::applied`] + 1, as after
     /// [`Store::open`]. If this fails too (the disk is still full), try again later.
     pub fn reopen_index(&mut self) -> Result<IndexState, StoreError> {
         if self.shared.index().mend()? {

@@ -101,7 +101,7 @@ pub struct Options {
 
 impl Default for Options {
     fn default() -> Self {
-        Self { view_version: 1, segment_bytes: 64 << 20, cache_bytes: 1 << 20, head_mutations: 32_768 }
+        Self { view_version: 1, segment_bytes: 64 << 20, cache_bytes: 1 << 20, head_mutations: 16_384 }
     }
 }
 

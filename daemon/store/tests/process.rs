@@ -53,6 +53,30 @@ fn child_fills() {
 }
 
 #[test]
+fn an_index_is_not_set_aside_because_there_are_too_few_file_descriptors() {
+    let parent = tempfile::tempdir().unwrap();
+    let dir = parent.path().join("store");
+    assert!(run("true", "child_fills", &dir).success());
+    for files in 5..24 {
+        let setup = format!("ulimit -n {files}");
+        assert!(run(&setup, "child_opens", &dir).success(), "with {files} files");
+    }
+    let (store, report) = open(&dir);
+    assert_eq!(report.index, ccd_store::IndexState::Opened);
+    assert_eq!(views(&store).len(), 100);
+    assert!(!dir.join("v1/quarantine-1").exists());
+}
+
+#[test]
+fn child_opens() {
+    let Some(dir) = dir() else { return };
+    match ccd_store::Store::open(&dir, support::options()) {
+        Ok(opened) => assert_eq!(opened.report.index, ccd_store::IndexState::Opened),
+        Err(error) => assert!(matches!(error, StoreError::Io { .. }), "{error}"),
+    }
+}
+
+#[test]
 fn writes_that_fail_half_way_leave_whole_frames_and_reading_goes_on() {
     let parent = tempfile::tempdir().unwrap();
     // Files may not grow over 8 MiB; a write over that is short first, then fails.
@@ -183,6 +207,9 @@ fn child_writes_until_killed() {
         let mutations = records.iter().flat_map(support::view).collect();
         if let Err(error) = store.apply(records.last().unwrap().seq, mutations) {
             eprintln!("apply {batch}: {error}");
+            // Meanwhile everything applied is still read.
+            let rows = store.reader().scan(b"r", b"s").map(Result::unwrap).count();
+            assert!(rows > 0 || batch == 0);
             assert!((0..100).any(|_| store.reopen_index().is_ok() && support::catch_up(&mut store).is_ok()));
         }
     }

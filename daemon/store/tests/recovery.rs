@@ -69,13 +69,20 @@ fn leftovers_of_a_crash_do_not_matter() {
 #[test]
 fn garbage_in_the_index_is_set_aside() {
     let filled = filled();
-    for round in 1..3 {
-        for file in std::fs::read_dir(head(filled.dir.path())).unwrap().map(|e| e.unwrap().path()) {
+    let index = || files(filled.dir.path(), "index").pop().unwrap();
+    let parts: [(&dyn Fn() -> PathBuf, bool); 3] =
+        [(&|| head(filled.dir.path()), true), (&|| index().join("runs"), false), (&index, false)];
+    for ((part, runs_remain), round) in parts.into_iter().zip(1..) {
+        for file in std::fs::read_dir(part()).unwrap().map(|e| e.unwrap().path()) {
             if file.is_file() {
                 std::fs::write(file, vec![0xA5; 70_000]).unwrap();
             }
         }
-        assert!(matches!(check(&filled), IndexState::Rebuilt { .. }));
+        match check(&filled) {
+            IndexState::Repaired { .. } => assert!(runs_remain),
+            IndexState::Rebuilt { .. } => assert!(!runs_remain),
+            other => panic!("{other:?}"),
+        }
         let kept: Vec<_> = files(filled.dir.path(), "")
             .into_iter()
             .filter(|p| p.to_string_lossy().contains("quarantine"))
@@ -180,12 +187,11 @@ fn damage_anywhere_is_survived() {
     for name in ["journal", "packs"] {
         victims.extend(files(filled.dir.path(), name));
     }
-    victims.extend(
-        std::fs::read_dir(head(filled.dir.path()))
-            .unwrap()
-            .map(|e| e.unwrap().path())
-            .filter(|p| p.is_file()),
-    );
+    let generation = files(filled.dir.path(), "index").pop().unwrap();
+    for dir in [&generation, &generation.join("runs"), &head(filled.dir.path())] {
+        let paths = std::fs::read_dir(dir).unwrap().map(|e| e.unwrap().path());
+        victims.extend(paths.filter(|path| path.is_file()));
+    }
     let mut seed = 0;
     for victim in victims {
         let path = victim.strip_prefix(filled.dir.path()).unwrap();

@@ -24,7 +24,7 @@ const FAN: usize = 4;
 /// More runs than this are merged even if their sizes differ.
 const MOST: usize = 10;
 /// The size of a small run.
-const UNIT: u64 = 1 << 20;
+const UNIT: u64 = 512 << 10;
 
 /// Which runs to merge, of all, the oldest first.
 pub(crate) fn plan(runs: &[Arc<Run>]) -> Option<Range<usize>> {
@@ -91,13 +91,17 @@ fn merge(inner: &Inner, old: &[Arc<Run>], oldest: bool) -> Result<()> {
         Ok(())
     })?;
     let is_old = |number: u32| old.iter().any(|run| run.number() == number);
-    inner.switch(|current, view| {
+    let switched = inner.switch(|current, view| {
         let at = current.runs.iter().position(|number| is_old(*number)).unwrap_or(0);
         current.runs.retain(|number| !is_old(*number));
         current.runs.insert(at, run.number());
         view.runs.retain(|run| !is_old(run.number()));
-        view.runs.insert(at, run);
-    })?;
+        view.runs.insert(at, Arc::clone(&run));
+    });
+    if let Err(error) = switched {
+        inner.give_up(&run);
+        return Err(error);
+    }
     for run in old {
         files::remove(run.path())?;
     }

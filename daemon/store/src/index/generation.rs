@@ -121,8 +121,8 @@ fn beside(dir: &Path) -> PathBuf {
     dir.join("current.new")
 }
 
-/// None if there is none.
-fn read(dir: &Path) -> Result<Option<CurrentV1>> {
+/// What counts on disk; none if there is no `current`.
+pub(crate) fn read(dir: &Path) -> Result<Option<CurrentV1>> {
     let path = dir.join(CURRENT);
     let bytes = match fs_err::read(&path) {
         Err(e) if e.kind() == std::io::ErrorKind::NotFound => return Ok(None),

@@ -101,16 +101,19 @@ impl LayeredIndex {
             None
         };
         let number = inner.number();
-        files::private_dir(&generation::head_dir(&inner.dir, number))?;
         let mut old = 0;
-        inner.switch(|current, view| {
-            old = std::mem::replace(&mut current.head, number);
-            view.mirror = Arc::default();
-            if let Some(run) = run {
-                current.runs.push(run.number());
-                view.runs.push(run);
-            }
-        })?;
+        let switched = files::private_dir(&generation::head_dir(&inner.dir, number)).and_then(|()| {
+            inner.switch(|current, view| {
+                old = std::mem::replace(&mut current.head, number);
+                view.mirror = Arc::default();
+                current.runs.extend(run.as_ref().map(|run| run.number()));
+                view.runs.extend(run.clone());
+            })
+        });
+        if let Err(error) = switched {
+            run.iter().for_each(|run| inner.give_up(run));
+            return Err(error);
+        }
         match writer.head.take() {
             Some(head) => head.discard(),
             None => head::remove(&generation::head_dir(&inner.dir, old)),
@@ -319,6 +322,16 @@ impl Inner {
             drop(files::remove(&path));
         }
         written.map(Arc::new)
+    }
+
+    /// Removes a run that could not be switched over to, unless it counts on disk all the same.
+    pub(crate) fn give_up(&self, run: &Run) {
+        if generation::read(&self.dir)
+            .is_ok_and(|on_disk| on_disk.is_some_and(|c| !c.runs.contains(&run.number())))
+            && let Err(error) = files::remove(run.path())
+        {
+            tracing::warn!(%error, "could not remove a run that is not used; the next start does");
+        }
     }
 
     /// Changes what counts: on disk, then for the readers.

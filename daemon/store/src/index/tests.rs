@@ -301,6 +301,28 @@ fn an_index_that_is_in_use_or_forbidden_is_not_set_aside() {
     assert_eq!(state(driven.index()), driven.batches.len());
 }
 
+#[test]
+fn a_fold_that_fails_leaves_nothing_and_is_tried_again() {
+    let mut driven = Driven::new(100);
+    let put = |n: u8| (0..60).map(|key| Mutation::Put(vec![0x20, n, key], vec![n])).collect();
+    driven.apply(put(0));
+    let generation = generation(driven.dir.path());
+    // What is to become `current` cannot be written.
+    std::fs::create_dir(generation.join("current.new")).unwrap();
+    for n in 1..4 {
+        driven.apply(put(n));
+        assert_eq!(driven.index().runs(), 0);
+        assert!(files::numbered(&generation.join("runs"), ".run").unwrap().is_empty());
+    }
+    assert_eq!(driven.index().scan(b"\x20", b"\x21").count(), 240);
+    std::fs::remove_dir(generation.join("current.new")).unwrap();
+    driven.apply(put(4));
+    assert_eq!(driven.index().runs(), 1);
+    driven.index = None;
+    driven.reopen();
+    assert_eq!(driven.index().scan(b"\x20", b"\x21").count(), 300);
+}
+
 /// Any byte flipped, any end cut off, any page zeroed, in any file: no panic, and no wrong row.
 #[test]
 fn damage_anywhere_gives_errors_or_a_new_index() {

@@ -9,7 +9,7 @@ use ccd_store::{
 
 /// Small files, so that tests see many.
 pub fn options() -> Options {
-    Options { segment_bytes: 64 << 10, cache_bytes: 1 << 20, ..Options::default() }
+    Options { segment_bytes: 64 << 10, head_mutations: 150, ..Options::default() }
 }
 
 pub fn id(n: u64) -> RecordId {
