@@ -12,7 +12,7 @@ use crate::catalogue::{Catalogue, Entry};
 use crate::error::{Result, StoreError};
 use crate::files::DataFile;
 use crate::frame::{self, Place};
-use crate::segment::{HEADER, SegmentHead, Segments, Step, step};
+use crate::segment::{HEADER, SegmentHead, Segments, Step, step_before};
 use crate::tail::Tail;
 use crate::types::{Locator, NewRecord, Record};
 use crate::vfs::OpenMode;
@@ -114,8 +114,8 @@ impl Journal {
         let mut ends = vec![(start, head.map_or(0, |head| head.first_seq.saturating_sub(1)))];
         let mut at = start;
         // Zeros at the end are space ahead; a frame may end with some of its own.
-        while at < content {
-            match step(&file, number, at, file_len)? {
+        loop {
+            match step_before(&file, number, at, content, file_len)? {
                 Step::Frame(batch, next) => {
                     tail.good(next, batch.durable);
                     ends.push((next, batch.last_seq()));
