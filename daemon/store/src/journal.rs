@@ -13,7 +13,7 @@ use crate::error::{Result, StoreError};
 use crate::files::DataFile;
 use crate::frame::{self, Place};
 use crate::manifest::ManifestV1;
-use crate::segment::{HEADER, SegmentHead, Segments, Step, step};
+use crate::segment::{HEADER, SegmentHead, Segments, Step, step_before};
 use crate::tail::Tail;
 use crate::types::{Locator, NewRecord, Record};
 use crate::vfs::OpenMode;
@@ -127,8 +127,8 @@ impl Journal {
         let mut newest_ns = if known > 0 { mark.newest_ns } else { 0 };
         let mut at = start;
         // Zeros at the end are space ahead; a frame may end with some of its own.
-        while at < content {
-            match step(&file, number, at, file_len)? {
+        loop {
+            match step_before(&file, number, at, content, file_len)? {
                 Step::Frame(batch, next) => {
                     newest_ns = newest_ns.max(batch.newest_ns());
                     tail.good(next, batch.durable);

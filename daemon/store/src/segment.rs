@@ -92,13 +92,18 @@ pub(crate) enum Step {
 
 /// Reads what stands at `at` in a segment of which `end` bytes count.
 pub(crate) fn step(file: &DataFile, number: u32, at: u64, end: u64) -> Result<Step> {
-    if at >= end {
+    step_before(file, number, at, end, end)
+}
+
+/// As [`step`], with nothing but zeros from `zeros` on: no frame begins there.
+pub(crate) fn step_before(file: &DataFile, number: u32, at: u64, zeros: u64, end: u64) -> Result<Step> {
+    if at >= zeros {
         return Ok(Step::End);
     }
     if let Some(batch) = frame_at(file, number, at, end)? {
         return Ok(Step::Frame(batch.0, batch.1));
     }
-    Ok(Step::Bad { resume: resync(file, number, at + 1, end)? })
+    Ok(Step::Bad { resume: resync(file, number, at + 1..zeros, end)? })
 }
 
 fn frame_at(file: &DataFile, number: u32, at: u64, end: u64) -> Result<Option<(Batch, u64)>> {
@@ -116,10 +121,10 @@ fn frame_at(file: &DataFile, number: u32, at: u64, end: u64) -> Result<Option<(B
     Ok(head.open(Place { number, offset }, &stored).map(|batch| (batch, next)))
 }
 
-fn resync(file: &DataFile, number: u32, from: u64, end: u64) -> Result<Option<u64>> {
-    let mut at = from;
-    while at + (frame::HEADER as u64) <= end {
-        let len = usize::try_from(end - at).unwrap_or(usize::MAX).min(WINDOW);
+fn resync(file: &DataFile, number: u32, range: Range<u64>, end: u64) -> Result<Option<u64>> {
+    let mut at = range.start;
+    while at + (frame::MAGIC.len() as u64) <= range.end {
+        let len = usize::try_from(range.end - at).unwrap_or(usize::MAX).min(WINDOW);
         let window = file.read(at, len)?;
         for found in window.windows(frame::MAGIC.len()).enumerate().filter(|(_, w)| *w == frame::MAGIC) {
             let candidate = at + found.0 as u64;

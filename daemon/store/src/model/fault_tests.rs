@@ -3,7 +3,7 @@
 use super::crash_tests::{come_up, crashed};
 use super::fs::{Call, Failure, Fault, Survival};
 use super::workload::{Caller, Machine};
-use super::{Random, context, seeds};
+use super::{Random, context, seeds, soak};
 
 const BATCHES: u64 = 6;
 /// How often a caller does again what failed, while nothing else fails.
@@ -58,6 +58,7 @@ fn calls(call: Call) -> u64 {
 fn every(call: Call, failures: &[Failure], step: u64) {
     let calls = calls(call);
     assert!(calls > 0, "{call:?} is never called");
+    let step = if soak() > 1 { 1 } else { step };
     let mut cases = 0;
     for seed in seeds(1) {
         for at in (0..calls.min(MOST)).step_by(usize::try_from(step).unwrap()) {

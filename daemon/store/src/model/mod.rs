@@ -15,10 +15,14 @@ mod fs;
 mod prune_tests;
 mod workload;
 
-/// How many seeds a test takes that usually takes `usual`.
+/// How many times as much is to be tried as usual.
+fn soak() -> u64 {
+    std::env::var("CCD_SOAK").ok().and_then(|n| n.parse().ok()).unwrap_or(1)
+}
+
+/// The seeds of a test that usually takes so many.
 fn seeds(usual: u64) -> std::ops::Range<u64> {
-    let factor = std::env::var("CCD_SOAK").ok().and_then(|n| n.parse().ok()).unwrap_or(1);
-    0..usual * factor
+    0..usual * soak()
 }
 
 /// Numbers that depend on nothing but the seed (splitmix64).
