@@ -10,6 +10,8 @@
 //! v1/index/000001/          sled: places of records and pieces, the caller's views   index/
 //! v1/quarantine-1           an index that did not open, for whoever wants to know    recover.rs
 //! v1/rebuild                present if the index must be rebuilt at the next start   store.rs
+//! restoring/                a backup being put back, and `restore`, which says that it takes over  restore.rs
+//! v1.before-restore-1/      what was there before                                   restore.rs
 //! ```
 //!
 //! Directories are 0700 and files 0600. Numbers grow by one and are never used twice. Integers in files are
@@ -28,10 +30,12 @@
 
 #![deny(missing_docs)]
 
+mod backup;
 mod blobs;
 mod block;
 mod catalogue;
 mod codec;
+mod copy;
 mod error;
 mod files;
 mod frame;
@@ -43,19 +47,24 @@ mod packs;
 mod reader;
 mod recipe;
 mod recover;
+mod restore;
 mod segment;
 mod shared;
 mod split;
 mod store;
 mod types;
+mod verify;
 mod watermark;
 mod zip;
 
+pub use self::backup::{Backup, BackupReport, Cut, End, Manifest};
 pub use self::error::StoreError;
 pub use self::open::Opened;
 pub use self::reader::Reader;
+pub use self::restore::{Staged, Swapped};
 pub use self::store::Store;
 pub use self::types::{
     BlobRef, Damage, FileKind, IndexState, Locator, Mutation, NewRecord, Options, Record, RecordId,
     ReplayReport, Report, Stats,
 };
+pub use self::verify::{Extent, InIndex, Lost};

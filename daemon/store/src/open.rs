@@ -42,6 +42,7 @@ impl Store {
             segment_bytes: options.segment_bytes.clamp(*SEGMENT_BYTES.start(), *SEGMENT_BYTES.end()),
             ..options
         };
+        crate::restore::recover(dir)?;
         let home = version_dir(dir)?;
         let lock = DataFile::open(&home.join("lock"), true)?;
         lock.lock()?;

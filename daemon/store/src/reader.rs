@@ -11,12 +11,12 @@ use crate::files;
 use crate::index::Row;
 use crate::packs::hash;
 use crate::shared::Shared;
-use crate::types::{BlobRef, Locator, Record, RecordId, ReplayReport, Stats};
+use crate::types::{BlobRef, Damage, Locator, Record, RecordId, ReplayReport, Stats};
 
 /// Reads a store. Cheap to clone; sees what is written at once, synced or not.
 #[derive(Clone)]
 pub struct Reader {
-    shared: Arc<Shared>,
+    pub(crate) shared: Arc<Shared>,
 }
 
 impl Reader {
@@ -87,6 +87,26 @@ impl Reader {
     ) -> Result<ReplayReport, StoreError> {
         let known = *lock(&self.shared.applied_at);
         self.shared.segments.replay(from_seq, known, f)
+    }
+
+    /// The last record that the index accounts for.
+    #[must_use]
+    pub fn applied(&self) -> u64 {
+        self.shared.applied.load(Ordering::Acquire)
+    }
+
+    /// The last record journalled.
+    #[must_use]
+    pub fn last_seq(&self) -> u64 {
+        self.shared.last_seq.load(Ordering::Acquire)
+    }
+
+    /// The damaged ranges known so far.
+    #[must_use]
+    pub fn damage(&self) -> Vec<Damage> {
+        let mut damage = self.shared.segments.files.damage();
+        damage.extend(self.shared.packs.files.damage());
+        damage
     }
 
     /// Sizes and health.

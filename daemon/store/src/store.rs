@@ -313,7 +313,7 @@ impl Store {
 }
 
 /// Drops an index on a thread of its own: sled writes when it is dropped, and may hang on a full disk.
-fn close(index: Arc<dyn Index>) -> Result<()> {
+pub(crate) fn close(index: Arc<dyn Index>) -> Result<()> {
     let (done, closed) = sync_channel(1);
     let path = index.dir().map(Path::to_owned).unwrap_or_default();
     std::thread::Builder::new()
