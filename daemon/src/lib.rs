@@ -26,6 +26,7 @@ pub mod clock;
 pub mod config;
 pub mod ingest;
 pub mod live;
+pub mod maintenance;
 pub mod project;
 pub mod query;
 pub mod source;

@@ -4,6 +4,7 @@
 //! the bytes are durable. The proxy never waits at all: a full door means that its copy is dropped and counted.
 
 pub mod apply;
+pub mod maintain;
 pub mod record;
 pub mod shared;
 pub mod writer;
@@ -61,6 +62,8 @@ pub enum Submission {
     Exchange(Box<CapturedExchange>),
     /// Work all views out again, because the prices changed.
     Rebuild,
+    /// Work on the store itself, between batches.
+    Maintain(maintain::Job),
     /// Write what came before, and end.
     Stop,
 }
@@ -153,5 +156,16 @@ impl Door {
     pub async fn rebuild(&self) {
         // A closed door means that the daemon stops: the next start looks at the prices anyway.
         let _ = self.tx.send(Submission::Rebuild).await;
+    }
+
+    /// Hands the writer work on the store itself. Waits for room at the door: not for the runtime's own threads.
+    pub fn maintain(&self, job: maintain::Job) {
+        // A closed door drops the job, which whoever waits for it sees.
+        let _ = self.tx.blocking_send(Submission::Maintain(job));
+    }
+
+    /// As [`Door::rebuild`], for threads of their own.
+    pub fn rebuild_blocking(&self) {
+        let _ = self.tx.blocking_send(Submission::Rebuild);
     }
 }

@@ -17,6 +17,7 @@ use tokio::sync::mpsc::error::TryRecvError;
 use tokio::sync::{mpsc, oneshot};
 
 use super::apply::Batch;
+use super::maintain::{self, Job};
 use super::record::{BodyV1, HookV1, INLINE_MAX, RecordError, Stored};
 use super::shared::{Shared, StoreState};
 use super::{Ack, CapturedExchange, Gauges, HookEvent, Submission};
@@ -101,20 +102,9 @@ impl Writer {
 
     /// Opens the store, brings its index up to the journal, and writes until it is told to end.
     pub fn run(mut self) {
-        let mut store = loop {
-            match guarded(|| self.open()) {
-                Ok(store) => break store,
-                Err(error) => {
-                    tracing::error!(%error, "the store cannot be used: requests are relayed without being captured");
-                    self.shared.state.send_replace(StoreState::Failed(error.to_string()));
-                    if self.refuse_for(REOPEN_PAUSE) == Next::End {
-                        return;
-                    }
-                }
-            }
-        };
-        self.shared.state.send_replace(StoreState::Ready(store.reader()));
-        while let Some(batch) = self.next_batch() {
+        let Some(mut store) = self.opened() else { return };
+        while let Some(mut batch) = self.next_batch() {
+            let jobs = maintain::take(&mut batch);
             let stop = batch.iter().any(|s| matches!(s, Submission::Stop));
             let written = guarded(|| {
                 if batch.iter().any(|s| matches!(s, Submission::Rebuild)) {
@@ -130,9 +120,67 @@ impl Writer {
             if stop {
                 break;
             }
+            for job in jobs {
+                let Some(after) = self.maintain(store, job) else { return };
+                store = after;
+            }
         }
         if let Err(error) = guarded(|| Ok(store.flush()?)) {
             tracing::error!(%error, "the store could not be flushed; its journal is whole, its index will be rebuilt");
+        }
+    }
+
+    /// Opens the store, and refuses what comes until that works. `None`: told to end.
+    fn opened(&mut self) -> Option<Store> {
+        loop {
+            match guarded(|| self.open()) {
+                Ok(store) => {
+                    self.shared.state.send_replace(StoreState::Ready(store.reader()));
+                    return Some(store);
+                }
+                Err(error) => {
+                    tracing::error!(%error, "the store cannot be used: requests are relayed without being captured");
+                    self.shared.state.send_replace(StoreState::Failed(error.to_string()));
+                    if self.refuse_for(REOPEN_PAUSE) == Next::End {
+                        return None;
+                    }
+                }
+            }
+        }
+    }
+
+    /// Work on the store itself. `None`: told to end.
+    fn maintain(&mut self, mut store: Store, job: Job) -> Option<Store> {
+        match job {
+            Job::Cut(done) => {
+                let cut = guarded(|| Ok(store.cut()?)).map_err(|e| e.to_string());
+                // Whoever asked may have given up waiting.
+                let _ = done.send(cut);
+                Some(store)
+            }
+            Job::Swap(staged, done) => {
+                // Questions wait, events and exchanges stay at the door.
+                self.shared.state.send_replace(StoreState::Opening);
+                self.shared.live.clear();
+                self.behind = None;
+                if let Err(error) = guarded(|| Ok(store.close()?)) {
+                    tracing::warn!(%error, "the store could not be closed well; its journal is whole");
+                }
+                let swapped = guarded(|| Ok(staged.swap()?)).map_err(|e| e.to_string());
+                match guarded(|| self.open()) {
+                    Ok(store) => {
+                        self.shared.set_error(None);
+                        self.shared.state.send_replace(StoreState::Ready(store.reader()));
+                        let _ = done.send(swapped);
+                        Some(store)
+                    }
+                    Err(error) => {
+                        let _ =
+                            done.send(swapped.and(Err(format!("the restored store does not open: {error}"))));
+                        self.opened()
+                    }
+                }
+            }
         }
     }
 
@@ -292,7 +340,7 @@ impl Writer {
                 Submission::Exchange(captured) => {
                     self.exchange_record(store, *captured).map_err(|e| (e, None))
                 }
-                Submission::Rebuild | Submission::Stop => continue,
+                Submission::Rebuild | Submission::Maintain(_) | Submission::Stop => continue,
             };
             match made {
                 Ok(made) => pending.push(made),
@@ -404,6 +452,15 @@ impl Writer {
                     self.gauges.dropped.fetch_add(1, Ordering::Relaxed);
                 }
                 Ok(Submission::Rebuild) => {}
+                Ok(Submission::Maintain(Job::Swap(staged, done))) => {
+                    // Questions wait for what takes the place of a store that did not open.
+                    self.shared.state.send_replace(StoreState::Opening);
+                    let _ = done.send(guarded(|| Ok(staged.swap()?)).map_err(|e| e.to_string()));
+                    return Next::GoOn;
+                }
+                Ok(Submission::Maintain(Job::Cut(done))) => {
+                    let _ = done.send(Err("the store cannot be used".into()));
+                }
                 Ok(Submission::Stop) | Err(TryRecvError::Disconnected) => return Next::End,
                 Err(TryRecvError::Empty) if Instant::now() >= until => return Next::GoOn,
                 Err(TryRecvError::Empty) => std::thread::sleep(LOOK),

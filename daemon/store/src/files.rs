@@ -169,6 +169,15 @@ pub(crate) fn disk_bytes(dir: &Path) -> Result<u64> {
     Ok(total)
 }
 
+/// How many files there are below `dir`.
+pub(crate) fn file_count(dir: &Path) -> Result<u64> {
+    let mut count = 0;
+    for (path, is_dir) in entries(dir)? {
+        count += if is_dir { file_count(&path)? } else { 1 };
+    }
+    Ok(count)
+}
+
 /// Makes the creation, renaming and removal of entries of `dir` durable.
 pub(crate) fn sync_dir(dir: &Path) -> Result<()> {
     File::open(dir).and_then(|d| d.sync_all()).map_err(|e| StoreError::io(dir, e))

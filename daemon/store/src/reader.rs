@@ -101,6 +101,11 @@ impl Reader {
         self.shared.last_seq.load(Ordering::Acquire)
     }
 
+    /// How many files the index has.
+    pub fn index_files(&self) -> Result<u64, StoreError> {
+        self.shared.index().dir().map_or(Ok(0), files::file_count)
+    }
+
     /// The damaged ranges known so far.
     #[must_use]
     pub fn damage(&self) -> Vec<Damage> {

@@ -114,6 +114,16 @@ impl Manifest {
     }
 }
 
+impl Store {
+    /// Makes everything durable and lets go of all files of the index, even while there are readers: they find it
+    /// closed.
+    pub fn close(mut self) -> Result<(), StoreError> {
+        let flushed = self.flush();
+        close(self.shared.set_index(std::sync::Arc::new(index::Closed)))?;
+        flushed
+    }
+}
+
 impl Staged {
     fn root(&self) -> PathBuf {
         self.store.join(RESTORING)
@@ -126,13 +136,11 @@ impl Staged {
         options: Options,
         watch: &mut dyn FnMut(u64) -> bool,
     ) -> Result<ReplayReport, StoreError> {
-        let Opened { mut store, .. } = Store::open(&self.root(), options)?;
+        let Opened { store, .. } = Store::open(&self.root(), options)?;
         let report = store.reader().replay(1, &mut |record| {
             if watch(record.seq) { Ok(()) } else { Err(StoreError::Stopped) }
         });
-        store.flush()?;
-        close(store.shared.set_index(std::sync::Arc::new(index::Closed)))?;
-        drop(store);
+        store.close()?;
         // Its views are the caller's business, and it begins with none.
         for derived in ["index", "rebuild"] {
             files::remove(&self.root().join(VERSION_DIR).join(derived))?;

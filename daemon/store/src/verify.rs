@@ -18,7 +18,7 @@ use crate::packs::{PACK_HEADER, Packs, pack_header};
 use crate::reader::Reader;
 use crate::recipe::BlockAt;
 use crate::segment::{HEADER, SegmentHead, Segments, Step, step};
-use crate::types::{BlobRef, Damage, Locator, Record, RecordId};
+use crate::types::{BlobRef, Damage, FileKind, Locator, Record, RecordId};
 use crate::zip;
 
 /// How many groups of blocks are held unpacked: about as many as the writer keeps growing at a time.
@@ -54,6 +54,17 @@ pub struct Lost {
     /// The records that are missing there: the gap between its good neighbours' sequence numbers, first and last.
     /// Several ranges in a row share one gap. `None` if the numbers go on without one.
     pub seqs: Option<(u64, u64)>,
+}
+
+impl Damage {
+    /// The file's name below the store's version directory.
+    #[must_use]
+    pub fn file_name(&self) -> String {
+        match self.file {
+            FileKind::Segment => format!("journal/{:08}.log", self.number),
+            FileKind::Pack => format!("packs/{:06}.pack", self.number),
+        }
+    }
 }
 
 /// Whether the index agrees with the journal about a record.

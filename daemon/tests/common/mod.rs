@@ -1,6 +1,7 @@
 //! The daemon in-process, in a home of its own, and small clients of its doors.
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on shall panic")]
+#![allow(dead_code, reason = "not every file of tests uses all of it")]
 
 use std::ffi::OsString;
 use std::net::SocketAddr;
@@ -107,6 +108,22 @@ impl Daemon {
         let (status, body) = self.api(&format!("GET {path}")).await;
         assert_eq!(status, 200, "{path}: {body}");
         body
+    }
+
+    /// Runs an operation on the store to its end; what its last line says: the result, or the error.
+    pub(crate) async fn operate(&self, path: &str) -> Result<Value, Value> {
+        let mut s = UnixStream::connect(self.app.layout.control_socket()).await.unwrap();
+        let text = format!("POST {path} HTTP/1.1\r\nHost: ccd\r\nConnection: close\r\n\r\n");
+        s.write_all(text.as_bytes()).await.unwrap();
+        let (_, body) = read_response(s).await;
+        let lines: Vec<Value> = body
+            .split(|byte| *byte == b'\n')
+            .filter(|line| !line.is_empty())
+            .map(|line| serde_json::from_slice(line).unwrap())
+            .collect();
+        let (last, before) = lines.split_last().unwrap();
+        assert!(before.iter().all(|line| line["progress"].is_object()), "{before:?}");
+        if last["result"].is_object() { Ok(last["result"].clone()) } else { Err(last["error"].clone()) }
     }
 
     /// Sends raw bytes to the proxy; the status and the body that came.
