@@ -15,4 +15,5 @@ mod proxy_raw;
 mod readme;
 mod real_client;
 mod scenario;
+mod store;
 mod tls;

@@ -94,8 +94,9 @@ mod tests {
         let (out, text, err) = Printer::captured(80);
         run(&home.env(), &mut out.answering("yes\n"), &args()).unwrap();
         assert_eq!(daemon.requests(), [format!("{ASKED}&dry_run=1"), ASKED.to_owned()]);
-        insta::assert_snapshot!(err.text(), @"");
-        insta::assert_snapshot!(text.text(), @"");
+        let would = "1.2k records from before 2026-10-21T21:30:00.000000Z: 3 segments and 1 pack, 4.0 KiB freed, 1.0 KiB written again.";
+        assert_eq!(err.text(), format!("Would remove {would} Go on? [y/N] "));
+        assert_eq!(text.text(), format!("Removed {would}\n"));
         let (out, _, _) = Printer::captured(80);
         assert_eq!(run(&home.env(), &mut out.answering("no\n"), &args()).unwrap_err().exit_code(), 1);
         let (mut out, _, _) = Printer::captured(80);

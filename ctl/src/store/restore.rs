@@ -84,7 +84,12 @@ mod tests {
 
         let (out, text, _) = Printer::captured(80);
         run(&home.env(), &mut out.answering("y\n"), &args(false)).unwrap();
-        insta::assert_snapshot!(text.text(), @"");
+        insta::assert_snapshot!(text.text(), @r"
+        restored 5 records, 4.0 KiB, from the backup of 2026-11-20T20:00:00.000000Z
+        damaged in the backup: 1 range; `ccctl store verify` names the records
+        what was there before is in /s/v1.before-restore-1
+        remove that directory when you do not need it any more
+        ");
         let (mut out, _, _) = Printer::captured(80);
         run(&home.env(), &mut out, &args(true)).unwrap();
         assert_eq!(daemon.requests(), ["POST /v0/store/restore?dir=%2Fb"; 2]);

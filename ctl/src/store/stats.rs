@@ -100,7 +100,14 @@ mod tests {
             free_bytes: Some(5 << 30),
             ..StoreStats::default()
         };
-        insta::assert_snapshot!(lines(&home.env(), &out, &stats).join("\n"), @"");
+        insta::assert_snapshot!(lines(&home.env(), &out, &stats).join("\n"), @r"
+        store    /x/store
+        size     1.1 MiB: journal 195.3 KiB in 1 file, packs 683.6 KiB in 2 files, index 293.0 KiB in 4 files
+        holds    12.3k records, 1 session, 20 Oct 08:00 to 21:00:00
+        damage   none known; `ccctl store verify` reads every byte
+        kept     everything
+        disk     5.0 GiB free
+        ");
         stats.damaged = vec![DamagedRange {
             file: "journal/00000001.log".into(),
             from: 40,
@@ -110,6 +117,13 @@ mod tests {
         stats.retention = Retention { days: Some(30), max_bytes: Some(5 << 30) };
         stats.running = Some(Operation { name: "verify".into(), since: "2026-11-20T21:29:00Z".into() });
         stats.applied_seq = 12_000;
-        insta::assert_snapshot!(lines(&home.env(), &out, &stats)[3..].join("\n"), @"");
+        insta::assert_snapshot!(lines(&home.env(), &out, &stats)[3..].join("\n"), @r"
+        index    345 records not in it yet
+        damage   1 range; `ccctl store verify` names the records
+                 journal/00000001.log, bytes 40..93
+        kept     30 days, at most 5.0 GiB
+        disk     5.0 GiB free
+        running  verify since 21:29:00
+        ");
     }
 }

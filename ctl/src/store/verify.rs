@@ -6,7 +6,7 @@ use super::operate;
 use crate::args::JsonArgs;
 use crate::env::Env;
 use crate::error::{CommandError, Result};
-use crate::human::{bytes, duration_ms, plural};
+use crate::human::{bytes, count, duration_ms, plural};
 use crate::printer::{Printer, Tone, visible};
 use crate::query::Target;
 use crate::time;
@@ -66,7 +66,7 @@ pub fn lines(env: &Env, out: &Printer, found: &Verified) -> Vec<String> {
     let mut lines: Vec<String> =
         damage.iter().take(SHOWN).map(|text| out.paint(Tone::Bad, &visible(text))).collect();
     if hidden > 0 {
-        lines.push(out.paint(Tone::Bad, &format!("and {} more: --json lists them", plural(hidden, "line"))));
+        lines.push(out.paint(Tone::Bad, &format!("and {} more: --json lists them", count(hidden))));
     }
     if found.index_missing > 0 {
         let rows = plural(found.index_missing, "row");
@@ -83,11 +83,7 @@ pub fn lines(env: &Env, out: &Printer, found: &Verified) -> Vec<String> {
     let read = format!(
         "{}, {}, {} read in {}",
         plural(found.records, "record"),
-        if found.bodies == 1 {
-            "1 body".to_owned()
-        } else {
-            format!("{} bodies", crate::human::count(found.bodies))
-        },
+        if found.bodies == 1 { "1 body".to_owned() } else { format!("{} bodies", count(found.bodies)) },
         bytes(found.bytes),
         duration_ms(
             std::time::Duration::try_from_secs_f64(found.seconds)
@@ -165,13 +161,21 @@ mod tests {
     #[test]
     fn damage_for_people() {
         let (out, _, _) = Printer::captured(100);
-        insta::assert_snapshot!(lines(&Home::new().env(), &out, &found()).join("\n"), @"");
+        insta::assert_snapshot!(lines(&Home::new().env(), &out, &found()).join("\n"), @r"
+        journal/00000001.log, bytes 40..93: records 9 to 12 are lost
+          lost: exchange 019a0000-0000-7000-8000-000000000001, session s-\u{1b}1, 20:15:09
+        packs/000001.pack, bytes 16..500
+        exchange 019a0000-0000-7000-8000-000000000002, 20:15:10: request: the block at offset 16 has a wrong checksum
+        index: 3 rows missing; `ccctl store rebuild`
+        journal: 1 record in it more than once
+        not whole: 1.2k records, 40 bodies, 1.1 MiB read in 1.3s
+        ");
         let whole = Verified { ok: true, records: 5, bodies: 1, bytes: 2048, ..Verified::default() };
-        insta::assert_snapshot!(lines(&Home::new().env(), &out, &whole).join("\n"), @"");
+        insta::assert_snapshot!(lines(&Home::new().env(), &out, &whole).join("\n"), @"whole: 5 records, 1 body, 2.0 KiB read in 0ms");
         let much =
             Verified { damaged_records: vec![DamagedRecord::default(); 60], more: 7, ..Verified::default() };
         let lines = lines(&Home::new().env(), &out, &much);
-        assert_eq!((lines.len(), lines[50].as_str()), (52, "and 17 lines more: --json lists them"));
+        assert_eq!((lines.len(), lines[50].as_str()), (52, "and 17 more: --json lists them"));
     }
 
     #[test]

@@ -74,7 +74,7 @@ impl Work {
 #[derive(Debug, Default)]
 pub struct Maintenance {
     running: Mutex<Option<Operation>>,
-    ending: AtomicBool,
+    ending: Arc<AtomicBool>,
 }
 
 impl Maintenance {
@@ -119,33 +119,43 @@ impl Maintenance {
 /// What an operation works with.
 pub struct Context {
     app: Arc<Running>,
+    talk: Talk,
+}
+
+/// How an operation is heard, and hears that it shall end.
+struct Talk {
     lines: mpsc::Sender<Bytes>,
     ends_with_its_reader: bool,
+    ending: Arc<AtomicBool>,
     phase: &'static str,
     told: Option<Instant>,
 }
 
-impl Context {
-    /// Tells how far it is, now and then. Says whether to go on.
+impl Talk {
+    fn new(lines: mpsc::Sender<Bytes>, work: &Work, ending: &Arc<AtomicBool>) -> Self {
+        let ends_with_its_reader = work.ends_with_its_reader();
+        Talk { lines, ends_with_its_reader, ending: Arc::clone(ending), phase: "", told: None }
+    }
+
     fn tell(&mut self, phase: &'static str, done: u64, total: u64, unit: &'static str) -> bool {
         let due = self.told.is_none_or(|told| told.elapsed() >= PACE) || self.phase != phase;
         if due {
             self.told = Some(Instant::now());
             self.phase = phase;
             let progress = Progress { phase: phase.into(), done, total, unit: unit.into() };
+            let line = Line { progress: Some(progress), result: None, error: None };
             // A reader that is slow misses some.
-            let _ = self.lines.try_send(to_line::<()>(&Line {
-                progress: Some(progress),
-                result: None,
-                error: None,
-            }));
+            let _ = self.lines.try_send(to_line::<()>(&line));
         }
-        self.goes_on()
-    }
-
-    fn goes_on(&self) -> bool {
         let unheard = self.ends_with_its_reader && self.lines.is_closed();
-        !unheard && !self.app.maintenance.ending()
+        !unheard && !self.ending.load(Ordering::Relaxed)
+    }
+}
+
+impl Context {
+    /// Tells how far it is, now and then. Says whether to go on.
+    fn tell(&mut self, phase: &'static str, done: u64, total: u64, unit: &'static str) -> bool {
+        self.talk.tell(phase, done, total, unit)
     }
 
     /// The store's reader.
@@ -182,23 +192,18 @@ pub fn start(app: &Arc<Running>, work: Work) -> Result<mpsc::Receiver<Bytes>, Qu
     let name = work.name();
     app.maintenance.begin(&work, app.clock.now_ns())?;
     let (lines, receiver) = mpsc::channel(QUEUE);
-    let mut context = Context {
-        app: Arc::clone(app),
-        lines,
-        ends_with_its_reader: work.ends_with_its_reader(),
-        phase: "",
-        told: None,
-    };
+    let talk = Talk::new(lines, &work, &app.maintenance.ending);
+    let mut context = Context { app: Arc::clone(app), talk };
     let thread = std::thread::Builder::new().name(format!("ccd-{name}")).spawn(move || {
         tracing::info!(operation = name, "begins");
         let last = guarded(name, || run(&mut context, work));
         tracing::info!(operation = name, "ended");
         // Before the last line: whoever has read it may ask for the next.
         context.app.maintenance.end();
-        let Context { app, lines, .. } = context;
+        let Context { app, talk } = context;
         drop(app);
         // Whoever asked may be gone.
-        let _ = lines.blocking_send(last);
+        let _ = talk.lines.blocking_send(last);
     });
     thread.map(|_| receiver).map_err(|error| {
         app.maintenance.end();
@@ -303,6 +308,36 @@ mod tests {
         maintenance.end();
         maintenance.begin(&Work::Rebuild, 1).unwrap();
         assert_eq!(maintenance.running().unwrap().name, "rebuild");
+    }
+
+    #[test]
+    fn without_a_reader_only_what_changes_something_goes_on() {
+        for (work, goes_on) in [
+            (Work::Verify, false),
+            (Work::Backup("/b".into()), false),
+            (Work::Restore("/b".into()), true),
+            (Work::Rebuild, true),
+            (Work::Prune(prune::Prune::default()), true),
+        ] {
+            let ending = Arc::default();
+            let (lines, reader) = mpsc::channel(QUEUE);
+            let mut talk = Talk::new(lines, &work, &ending);
+            assert!(talk.tell("x", 0, 1, "bytes"), "{work:?}");
+            drop(reader);
+            assert_eq!(talk.tell("x", 1, 1, "bytes"), goes_on, "{work:?}");
+            ending.store(true, Ordering::Relaxed);
+            assert!(!talk.tell("x", 1, 1, "bytes"), "the daemon's end ends all: {work:?}");
+        }
+    }
+
+    #[test]
+    fn progress_that_nobody_takes_is_left_out() {
+        let (lines, mut reader) = mpsc::channel(1);
+        let mut talk = Talk::new(lines, &Work::Verify, &Arc::default());
+        assert!(talk.tell("packs", 0, 9, "bytes") && talk.tell("journal", 3, 9, "bytes"));
+        let line: Line<()> = serde_json::from_slice(&reader.try_recv().unwrap()).unwrap();
+        assert_eq!(line.progress.unwrap().phase, "packs");
+        assert!(reader.try_recv().is_err());
     }
 
     #[test]
