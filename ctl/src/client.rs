@@ -10,7 +10,7 @@ use std::io;
 use std::time::Duration;
 
 use bytes::Bytes;
-use ccd_proto::api::ErrorReply;
+use ccd_proto::api::{ApiError, ErrorReply};
 use ccd_proto::{API_VERSION, VERSION};
 use http::{HeaderMap, Method, Request, StatusCode};
 use http_body_util::{BodyExt, Empty};
@@ -74,16 +74,40 @@ impl<'a> Client<'a> {
         target: &str,
         mut take: impl FnMut(&mut Printer, &[u8]) -> Result<()>,
     ) -> Result<()> {
+        self.runtime.block_on(self.pieces(out, Method::GET, target, &mut take))
+    }
+
+    /// Gives a command with POST and hands what the daemon tells of it over piece by piece. Ctrl-C ends the waiting,
+    /// with [`Kind::Interrupted`].
+    pub fn watch(
+        &self,
+        out: &mut Printer,
+        target: &str,
+        mut take: impl FnMut(&mut Printer, &[u8]) -> Result<()>,
+    ) -> Result<()> {
         self.runtime.block_on(async {
-            let (head, mut body) = self.ask(Method::GET, target).await?;
-            warn_of_other_version(out, &head);
-            while let Some(frame) = body.frame().await {
-                if let Some(data) = frame.map_err(|e| broken(&e))?.data_ref() {
-                    take(out, data)?;
-                }
+            tokio::select! {
+                done = self.pieces(out, Method::POST, target, &mut take) => done,
+                Ok(()) = tokio::signal::ctrl_c() => Err(CommandError::new(Kind::Interrupted, "interrupted")),
             }
-            Ok(())
         })
+    }
+
+    async fn pieces(
+        &self,
+        out: &mut Printer,
+        method: Method,
+        target: &str,
+        take: &mut impl FnMut(&mut Printer, &[u8]) -> Result<()>,
+    ) -> Result<()> {
+        let (head, mut body) = self.ask(method, target).await?;
+        warn_of_other_version(out, &head);
+        while let Some(frame) = body.frame().await {
+            if let Some(data) = frame.map_err(|e| broken(&e))?.data_ref() {
+                take(out, data)?;
+            }
+        }
+        Ok(())
     }
 
     fn whole(&self, method: Method, target: &str) -> Result<(Head, Bytes)> {
@@ -185,6 +209,12 @@ fn refused(head: &Head, body: &[u8]) -> CommandError {
     let Ok(ErrorReply { error }) = serde_json::from_slice(body) else {
         return CommandError::failed(format!("the daemon answered HTTP {}", head.status));
     };
+    told(error)
+}
+
+/// The daemon's own words.
+#[must_use]
+pub fn told(error: ApiError) -> CommandError {
     let failure = match error.code.as_str() {
         "bad_request" => CommandError::usage(error.message),
         _ => CommandError::failed(error.message),

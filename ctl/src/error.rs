@@ -22,6 +22,8 @@ pub enum Kind {
     OutputClosed,
     /// The connection to the daemon broke in the middle of an answer.
     Disconnected,
+    /// Somebody pressed Ctrl-C while the daemon was at work.
+    Interrupted,
     /// A file changed while we were about to replace it; the caller looks again.
     Changed,
 }
@@ -78,7 +80,7 @@ impl CommandError {
     pub fn exit_code(&self) -> u8 {
         match self.kind {
             Kind::OutputClosed => 0,
-            Kind::Failed | Kind::Changed | Kind::Disconnected => 1,
+            Kind::Failed | Kind::Changed | Kind::Disconnected | Kind::Interrupted => 1,
             Kind::Usage => 2,
             Kind::NotRunning => 3,
         }

@@ -35,6 +35,7 @@ pub mod show;
 pub mod start;
 pub mod status;
 pub mod stop;
+pub mod store;
 pub mod table;
 pub mod time;
 pub mod traces;
@@ -71,6 +72,7 @@ pub fn dispatch(env: &Env, out: &mut Printer, cli: &Cli) -> Result<()> {
         Command::Exchange(args) => exchange::run(env, out, args),
         Command::Show(args) => show::run(env, out, args),
         Command::Usage(args) => usage::run(env, out, args),
+        Command::Store(args) => store::run(env, out, args),
         Command::Completions(args) => completions::run(out, args),
     }
 }

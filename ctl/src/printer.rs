@@ -11,9 +11,10 @@
 
 use std::collections::BTreeSet;
 use std::fmt::Write as _;
-use std::io::{self, Write};
+use std::io::{self, BufRead, Write};
 use std::sync::{Arc, Mutex, PoisonError};
 
+use indicatif::{ProgressBar, ProgressDrawTarget};
 use owo_colors::{OwoColorize, Style};
 use serde::Serialize;
 
@@ -48,6 +49,8 @@ pub struct Printer {
     colour: bool,
     err_colour: bool,
     err_is_terminal: bool,
+    /// Somebody to ask.
+    input: Option<Box<dyn BufRead>>,
     warned: BTreeSet<String>,
 }
 
@@ -66,6 +69,8 @@ impl Printer {
             colour: wanted && out.is_terminal(),
             err_colour: wanted && err_is_terminal,
             err_is_terminal,
+            input: (err_is_terminal && io::stdin().is_terminal())
+                .then(|| Box::new(io::BufReader::new(io::stdin())) as Box<dyn BufRead>),
             warned: BTreeSet::new(),
             out: Box::new(io::BufWriter::new(out)),
             err: Box::new(err),
@@ -83,9 +88,36 @@ impl Printer {
             colour: false,
             err_colour: false,
             err_is_terminal: false,
+            input: None,
             warned: BTreeSet::new(),
         };
         (printer, out, err)
+    }
+
+    /// With somebody who types this.
+    #[must_use]
+    pub fn answering(mut self, typed: &'static str) -> Self {
+        self.input = Some(Box::new(typed.as_bytes()));
+        self
+    }
+
+    /// Asks a question that is answered with yes or no; `None` where there is nobody to ask.
+    pub fn ask(&mut self, question: &str) -> Option<bool> {
+        self.input.as_ref()?;
+        let _ = self.flush();
+        let _ = write!(self.err, "{} [y/N] ", visible(question));
+        let _ = self.err.flush();
+        let mut answer = String::new();
+        self.input.as_mut()?.read_line(&mut answer).ok()?;
+        Some(matches!(answer.trim().to_ascii_lowercase().as_str(), "y" | "yes"))
+    }
+
+    /// A bar of progress on stderr, which shows only where somebody watches.
+    #[must_use]
+    pub fn bar(&self) -> ProgressBar {
+        let target =
+            if self.err_is_terminal { ProgressDrawTarget::stderr() } else { ProgressDrawTarget::hidden() };
+        ProgressBar::with_draw_target(Some(0), target)
     }
 
     /// Columns that a line may take.

@@ -72,6 +72,21 @@ fn ago(text: &str) -> Option<Span> {
     }
 }
 
+/// `30d`, `12h`, `90m`, `2w` in nanoseconds; a day is 24 hours.
+#[must_use]
+pub fn age_ns(text: &str) -> Option<u64> {
+    let (digits, unit) = text.split_at_checked(text.len().checked_sub(1)?)?;
+    let seconds = match unit {
+        "m" => 60,
+        "h" => 3_600,
+        "d" => 86_400,
+        "w" => 604_800,
+        _ => return None,
+    };
+    let n = digits.parse::<u32>().ok().filter(|_| digits.bytes().all(|b| b.is_ascii_digit()))?;
+    u64::from(n).checked_mul(seconds)?.checked_mul(1_000_000_000)
+}
+
 /// A daemon's time in short form: the time of day for today, with the date otherwise.
 #[must_use]
 pub fn short(rfc3339: &str, now: Timestamp, tz: &TimeZone) -> String {
@@ -128,6 +143,16 @@ mod tests {
         assert_eq!(at("today", Edge::Until), "2026-11-20T23:00:00Z");
         assert_eq!(at("yesterday", Edge::Until), "2026-11-19T23:00:00Z");
         assert_eq!(at("1h", Edge::Until), "2026-11-20T20:30:00Z");
+    }
+
+    #[test]
+    fn ages_are_read() {
+        assert_eq!(age_ns("30d"), Some(2_592_000_000_000_000));
+        assert_eq!((age_ns("2w"), age_ns("14d").is_some()), (age_ns("14d"), true));
+        assert_eq!(age_ns("90m"), Some(5_400_000_000_000));
+        for text in ["", "d", "30", "30x", "+3d", "-3d", "1.5d", "9999999999d", "30ü"] {
+            assert_eq!(age_ns(text), None, "{text}");
+        }
     }
 
     #[test]

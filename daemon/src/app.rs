@@ -21,7 +21,7 @@ use crate::config::{Config, ConfigError, Retention};
 use crate::ingest::shared::Shared;
 use crate::ingest::writer::Writer;
 use crate::ingest::{Door, rebuild};
-use crate::maintenance::retention;
+use crate::maintenance::{Maintenance, retention};
 use crate::project::price::Prices;
 use crate::source::proxy::server::{Proxy, Settings};
 use crate::source::proxy::upstream::{self, Target};
@@ -101,6 +101,8 @@ pub struct Running {
     drain: Mutex<Option<Duration>>,
     /// Questions answered at a time.
     pub questions: Semaphore,
+    /// The long operation on the store.
+    pub maintenance: Maintenance,
 }
 
 fn locked<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
@@ -257,6 +259,7 @@ pub async fn run(parts: Parts, ready: impl FnOnce(&Arc<Running>)) -> Result<(), 
     ending.cancel();
     // Done at once: it only lets go of the port.
     let _ = proxy.await;
+    app.maintenance.stop().await;
     let written = async {
         app.door.stop().await;
         tokio::task::spawn_blocking(move || writer.join()).await
@@ -329,6 +332,7 @@ fn wire(parts: Parts) -> Result<(Arc<Running>, Listeners, JoinHandle<()>), Start
         stop: Notify::new(),
         drain: Mutex::new(None),
         questions: Semaphore::new(QUESTIONS),
+        maintenance: Maintenance::default(),
     });
     Ok((app, listeners, writer))
 }

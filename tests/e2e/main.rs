@@ -16,4 +16,5 @@ mod proxy_raw;
 mod readme;
 mod real_client;
 mod scenario;
+mod store;
 mod tls;

@@ -8,8 +8,9 @@ use http::{Method, Request, Response, StatusCode};
 use hyper::body::Incoming;
 
 use super::body::ApiBody;
-use super::{follow, json, with_type};
+use super::{follow, json, store, with_type};
 use crate::app::{RETIRE_IDLE, Running};
+use crate::maintenance::stats;
 use crate::query::exchanges::Side;
 use crate::query::filter::Filter;
 use crate::query::{Ask, QueryError, exchanges, sessions, show, spans, status, turns, usage};
@@ -29,6 +30,8 @@ enum Route<'a> {
     Stop,
     Retire,
     LogLevel,
+    StoreStats,
+    Operate(&'a str),
 }
 
 /// `Err(true)`: the path exists, with another method.
@@ -49,6 +52,10 @@ fn find<'a>(method: &Method, path: &'a str) -> Result<Route<'a>, bool> {
         ["v0", "stop"] => (true, Route::Stop),
         ["v0", "retire"] => (true, Route::Retire),
         ["v0", "log-level"] => (true, Route::LogLevel),
+        ["v0", "store", "stats"] => (false, Route::StoreStats),
+        ["v0", "store", name @ ("verify" | "backup" | "restore" | "rebuild" | "prune")] => {
+            (true, Route::Operate(name))
+        }
         _ => return Err(false),
     };
     let fits = if write { *method == Method::POST } else { matches!(*method, Method::GET | Method::HEAD) };
@@ -94,6 +101,8 @@ pub(super) async fn route(
             app.set_log(&level).map_err(QueryError::bad)?;
             json(Done { ok: true })
         }
+        Route::StoreStats => json(blocking(move || stats::stats(&app)).await?),
+        Route::Operate(name) => store::operate(&app, store::work(name, query)?).await,
         Route::Follow => {
             let filter = Filter::parse(query)?;
             let lines = follow::follow(&app, filter).await?;
@@ -147,7 +156,7 @@ pub(super) async fn blocking<T: Send + 'static>(
     })
 }
 
-fn parameter(query: &str, name: &str) -> Option<String> {
+pub(super) fn parameter(query: &str, name: &str) -> Option<String> {
     form_urlencoded::parse(query.as_bytes())
         .find(|(key, value)| key == name && !value.is_empty())
         .map(|(_, value)| value.into_owned())
@@ -169,6 +178,8 @@ mod tests {
         assert_eq!(find(&Method::GET, "/v0/status"), Ok(Route::Status));
         assert_eq!(find(&Method::GET, "/v0/exchanges/x/response"), Ok(Route::Body("x", Side::Response)));
         assert_eq!(find(&Method::GET, "/v0/stop"), Err(true));
+        assert_eq!(find(&Method::GET, "/v0/store/verify"), Err(true));
+        assert_eq!(find(&Method::POST, "/v0/store/verify"), Ok(Route::Operate("verify")));
         assert_eq!(find(&Method::POST, "/v0/nothing"), Err(false));
     }
 

@@ -17,7 +17,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use bytes::Bytes;
-use ccd_store::Store;
+use ccd_store::{Staged, Store, Swapped};
 use tokio::sync::{mpsc, oneshot};
 
 use rebuild::RebuildError;
@@ -69,6 +69,8 @@ pub enum Submission {
     Exchange(Box<CapturedExchange>),
     /// Something to be done with the store, between two batches.
     Task(Task),
+    /// Let a restored copy take the store's place.
+    Swap(Box<Swap>),
     /// Write what came before, and end.
     Stop,
 }
@@ -80,6 +82,13 @@ impl fmt::Debug for Task {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("Task")
     }
+}
+
+/// A restored copy, and who waits for it to take the store's place.
+#[derive(Debug)]
+pub struct Swap {
+    staged: Staged,
+    done: std::sync::mpsc::SyncSender<Result<Swapped, String>>,
 }
 
 /// What could not be captured, and what waits to be.
@@ -203,5 +212,14 @@ impl Door {
 
     fn downgrade(&self) -> WeakDoor {
         WeakDoor { tx: self.tx.downgrade(), gauges: Arc::clone(&self.gauges) }
+    }
+
+    /// Lets a restored copy take the store's place, and waits for it. Possible too while the store cannot be opened.
+    pub fn swap(&self, staged: Staged) -> Result<Swapped, RebuildError> {
+        let (done, rx) = std::sync::mpsc::sync_channel(1);
+        self.tx
+            .blocking_send(Submission::Swap(Box::new(Swap { staged, done })))
+            .map_err(|_| RebuildError::Closed)?;
+        rx.recv().map_err(|_| RebuildError::Closed)?.map_err(RebuildError::Write)
     }
 }

@@ -22,7 +22,7 @@ use super::rebuild::{self, view_version};
 use super::record::{BodyV1, HookV1, INLINE_MAX, RecordError, Stored};
 use super::shared::{Shared, StoreState};
 use super::views::{CaughtUp, catch_up};
-use super::{Ack, CapturedExchange, Door, Gauges, HookEvent, Submission, Task, WeakDoor};
+use super::{Ack, CapturedExchange, Door, Gauges, HookEvent, Submission, Swap, Task, WeakDoor};
 use crate::live::{LiveError, exchange_fact};
 use crate::project::hook;
 use crate::project::rows;
@@ -117,39 +117,42 @@ impl Writer {
 
     /// Opens the store, brings its index up to the journal, and writes until it is told to end.
     pub fn run(mut self) {
-        let mut store = loop {
-            match guarded(|| self.open()) {
-                Ok(store) => break store,
-                Err(error) => {
-                    tracing::error!(%error, "the store cannot be used: requests are relayed without being captured");
-                    self.shared.state.send_replace(StoreState::Failed(error.to_string()));
-                    if self.refuse_for(REOPEN_PAUSE) == Next::End {
-                        return;
-                    }
-                }
-            }
-        };
-        self.place = place(&self.dir);
+        let Some(mut store) = self.opened() else { return };
         while let Some(mut batch) = self.next_batch() {
             let stop = batch.iter().any(|s| matches!(s, Submission::Stop));
-            let tasks: Vec<_> = batch.extract_if(.., |s| matches!(s, Submission::Task(_))).collect();
+            let is_special = |s: &mut Submission| matches!(s, Submission::Task(_) | Submission::Swap(_));
+            let special: Vec<_> = batch.extract_if(.., is_special).collect();
             let written = guarded(|| {
-                if place(&self.dir) != self.place {
+                if place(&self.dir) == self.place {
+                    self.write(&mut store, batch);
+                } else {
                     // Files that were deleted can still be written to, and are lost all the same.
                     self.turn_away(batch);
-                    return Ok(());
-                }
-                self.write(&mut store, batch);
-                for task in tasks {
-                    if let Submission::Task(Task(work)) = task {
-                        work(&mut self, &mut store);
-                    }
                 }
                 Ok(())
             });
             if let Err(error) = written {
                 tracing::error!(%error, "a batch could not be taken in");
                 self.fall_behind(&error);
+            }
+            for submission in special {
+                match submission {
+                    Submission::Task(Task(work)) => {
+                        let worked = guarded(|| {
+                            work(&mut self, &mut store);
+                            Ok(())
+                        });
+                        if let Err(error) = worked {
+                            tracing::error!(%error, "work on the store failed");
+                            self.fall_behind(&error);
+                        }
+                    }
+                    Submission::Swap(swap) => match self.swap(store, *swap) {
+                        Some(after) => store = after,
+                        None => return,
+                    },
+                    _ => {}
+                }
             }
             if stop {
                 break;
@@ -158,6 +161,39 @@ impl Writer {
         if let Err(error) = guarded(|| Ok(store.flush()?)) {
             tracing::error!(%error, "the store could not be flushed; its journal is whole, its index will be rebuilt");
         }
+    }
+
+    /// Opens the store, and refuses what comes until that works. `None`: told to end.
+    fn opened(&mut self) -> Option<Store> {
+        loop {
+            match guarded(|| self.open()) {
+                Ok(store) => return Some(store),
+                Err(error) => {
+                    tracing::error!(%error, "the store cannot be used: requests are relayed without being captured");
+                    self.shared.state.send_replace(StoreState::Failed(error.to_string()));
+                    if self.refuse_for(REOPEN_PAUSE) == Next::End {
+                        return None;
+                    }
+                }
+            }
+        }
+    }
+
+    /// Closes the store, lets a copy take its place, and opens that. `None`: told to end.
+    fn swap(&mut self, store: Store, Swap { staged, done }: Swap) -> Option<Store> {
+        // Questions wait, events and exchanges stay at the door.
+        self.shared.state.send_replace(StoreState::Opening);
+        self.shared.live.clear();
+        self.behind = Behind::No;
+        if let Err(error) = guarded(|| Ok(store.close()?)) {
+            tracing::warn!(%error, "the store could not be closed well; its journal is whole");
+        }
+        let swapped = guarded(|| Ok(staged.swap()?)).map_err(|e| e.to_string());
+        let opened = guarded(|| self.open());
+        // Whoever asked may have given up waiting.
+        let failed = |e: &WriteError| Err(format!("the restored store does not open: {e}"));
+        let _ = done.send(swapped.and_then(|swapped| opened.as_ref().map_or_else(failed, |_| Ok(swapped))));
+        opened.ok().or_else(|| self.opened())
     }
 
     /// What waits at the door, as soon as something does. While the index is behind, nothing may come too: it is
@@ -192,6 +228,7 @@ impl Writer {
         let version = view_version(&self.shared.live.prices());
         let opened = Store::open(&self.dir, Options { view_version: version, ..Options::default() })?;
         let mut store = opened.store;
+        self.place = place(&self.dir);
         tracing::info!(report = ?opened.report, "store opened");
         self.shared.damaged.store(opened.report.damaged, Ordering::Relaxed);
         self.bring_up(&mut store)?;
@@ -290,7 +327,7 @@ impl Writer {
                 Submission::Exchange(captured) => {
                     self.exchange_record(store, *captured).map_err(|e| (e, None))
                 }
-                Submission::Task(_) | Submission::Stop => continue,
+                Submission::Task(_) | Submission::Swap(_) | Submission::Stop => continue,
             };
             match made {
                 Ok(made) => pending.push(made),
@@ -398,7 +435,7 @@ impl Writer {
             let ack = match submission {
                 Submission::Hook(_, ack) => ack,
                 Submission::Exchange(_) => None,
-                Submission::Task(_) | Submission::Stop => continue,
+                Submission::Task(_) | Submission::Swap(_) | Submission::Stop => continue,
             };
             self.refuse(&WriteError::Gone(self.dir.clone()), ack);
         }
@@ -415,6 +452,13 @@ impl Writer {
                 }
                 // Whoever waits for it is told by its end.
                 Ok(Submission::Task(_)) => {}
+                Ok(Submission::Swap(swap)) => {
+                    // Questions wait for what takes the place of a store that did not open.
+                    self.shared.state.send_replace(StoreState::Opening);
+                    let Swap { staged, done } = *swap;
+                    let _ = done.send(guarded(|| Ok(staged.swap()?)).map_err(|e| e.to_string()));
+                    return Next::GoOn;
+                }
                 Ok(Submission::Stop) | Err(TryRecvError::Disconnected) => return Next::End,
                 Err(TryRecvError::Empty) if Instant::now() >= until => return Next::GoOn,
                 Err(TryRecvError::Empty) => std::thread::sleep(LOOK),

@@ -15,6 +15,8 @@ use crate::app::Running;
 use crate::config::Retention;
 use crate::ingest::prune::{self, Limits, Plan};
 use crate::ingest::rebuild::RebuildError;
+use crate::maintenance::Work;
+use crate::maintenance::prune::Prune;
 
 /// How often it is looked whether something is to be let go of.
 pub const EVERY: Duration = Duration::from_secs(3600);
@@ -64,9 +66,17 @@ pub async fn run(app: Arc<Running>) {
         let this = Arc::clone(&app);
         let done = tokio::task::spawn_blocking(move || {
             let (limits, plan) = look(&this, passed)?;
-            match plan {
-                Some(_) => prune::prune(&this.door, &this.shared, &limits, &mut |_| ()).map(drop),
-                None => Ok(()),
+            if plan.is_none() {
+                return Ok(());
+            }
+            match this.maintenance.begin(&Work::Prune(Prune::default()), this.clock.now_ns()) {
+                Ok(()) => {
+                    let done = prune::prune(&this.door, &this.shared, &limits, &mut |_| ());
+                    this.maintenance.end();
+                    done.map(drop)
+                }
+                // Something else is under way: the next look is in an hour.
+                Err(_) => Ok(()),
             }
         });
         match done.await {

@@ -147,6 +147,24 @@ pub fn session_records(key: [u8; 16]) -> (Vec<u8>, Vec<u8>) {
     (session_record(key, 0), to)
 }
 
+/// The range of all sessions' records.
+#[must_use]
+pub fn all_session_records() -> (Vec<u8>, Vec<u8>) {
+    (vec![SESSION_RECORD], vec![SESSION_RECORD + 1])
+}
+
+/// The key of the session that a row of [`all_session_records`] belongs to.
+#[must_use]
+pub fn session_of_record(key: &[u8]) -> Option<[u8; 16]> {
+    key.get(1..17)?.try_into().ok()
+}
+
+/// When the exchange of this row began, and its id.
+#[must_use]
+pub fn exchange_of_key(key: &[u8]) -> Option<(u64, [u8; 16])> {
+    Some((u64::from_be_bytes(key.get(1..9)?.try_into().ok()?), key.get(9..25)?.try_into().ok()?))
+}
+
 /// An exchange's row.
 #[must_use]
 pub fn exchange(started_ns: u64, id: [u8; 16]) -> Vec<u8> {

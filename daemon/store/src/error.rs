@@ -54,6 +54,17 @@ pub enum StoreError {
         /// The most that fits.
         limit: u64,
     },
+    /// A directory that is no backup, or one that cannot be used as asked.
+    #[error("{}: {why}", path.display())]
+    Backup {
+        /// The directory or file.
+        path: PathBuf,
+        /// What is wrong with it.
+        why: String,
+    },
+    /// Whoever watched a long operation wanted it to end.
+    #[error("stopped")]
+    Stopped,
     /// The caller broke the rules of the interface.
     #[error("misuse of the store: {0}")]
     Misuse(&'static str),

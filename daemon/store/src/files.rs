@@ -36,6 +36,12 @@ pub(crate) struct DataFile {
     path: PathBuf,
 }
 
+impl std::fmt::Debug for DataFile {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_tuple("DataFile").field(&self.path).finish()
+    }
+}
+
 impl DataFile {
     pub(crate) fn open(vfs: &dyn Vfs, path: &Path, mode: OpenMode) -> Result<Self> {
         let file = at(path, || vfs.open(path, mode))?;
@@ -269,6 +275,15 @@ pub(crate) fn disk_bytes(dir: &Path) -> Result<u64> {
         total += if is_dir { disk_bytes(&path)? } else { fs_err::metadata(&path).map_or(0, |m| m.len()) };
     }
     Ok(total)
+}
+
+/// How many files there are below `dir`.
+pub(crate) fn file_count(dir: &Path) -> Result<u64> {
+    let mut count = 0;
+    for (path, is_dir) in entries(dir)? {
+        count += if is_dir { file_count(&path)? } else { 1 };
+    }
+    Ok(count)
 }
 
 /// Removes a file or a whole directory of the index; it is fine if there is none.

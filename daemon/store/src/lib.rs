@@ -14,6 +14,9 @@
 //!   runs/000002.run         the others, sorted                                       index/run.rs
 //! v1/index/000003.unfinished  a generation that is being built beside it             builder.rs
 //! v1/quarantine-1           what of an index did not open, for whoever wants to know recover.rs
+//! restoring/                a backup being put back                                  restore.rs
+//! restore                   says that it takes over                                  restore.rs
+//! v1.before-restore-1/      what was there before                                    restore.rs
 //! ```
 //!
 //! Directories are 0700 and files 0600. Numbers grow by one and are never used twice. Integers in files are
@@ -32,11 +35,13 @@
 
 #![deny(missing_docs)]
 
+mod backup;
 mod blobs;
 mod block;
 mod builder;
 mod catalogue;
 mod codec;
+mod copy;
 mod engine;
 mod error;
 mod files;
@@ -55,23 +60,28 @@ mod prune;
 mod reader;
 mod recipe;
 mod recover;
+mod restore;
 mod segment;
 mod shared;
 mod split;
 mod store;
 mod tail;
 mod types;
+mod verify;
 mod vfs;
 mod watermark;
 mod zip;
 
+pub use self::backup::{Backup, BackupReport, Cut, End, Manifest};
 pub use self::builder::{Builder, ViewWriter};
 pub use self::error::StoreError;
 pub use self::open::Opened;
 pub use self::prune::{Dropped, Moves, PackShare, PackUse};
 pub use self::reader::Reader;
+pub use self::restore::{Staged, Swapped};
 pub use self::store::Store;
 pub use self::types::{
     BlobRef, Damage, FileKind, IndexState, Locator, Mutation, NewRecord, Options, Progress, Record, RecordId,
     ReplayReport, Report, SegmentInfo, Stats,
 };
+pub use self::verify::{Extent, InIndex, Lost};

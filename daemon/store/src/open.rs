@@ -43,6 +43,8 @@ impl Store {
     /// [`Store::applied`] + 1, calling [`Store::reindex`] and [`Store::apply`]; only then is
     /// [`crate::Reader::contains`] complete.
     pub fn open(dir: &Path, options: Options) -> Result<Opened, StoreError> {
+        // A restore that was cut short is finished first.
+        crate::restore::recover(dir)?;
         let engine = |home: &Path| Box::new(IndexDir::new(home)) as Box<dyn Engine>;
         Self::open_on(&(Arc::new(RealFs) as Arc<dyn Vfs>), engine, dir, options)
     }

@@ -87,6 +87,13 @@ impl Group {
         &self.raw
     }
 
+    /// The bytes of the group up to and with one of its blocks.
+    pub(crate) fn raw_upto(&self, offset: u32) -> &[u8] {
+        let found = self.blocks.binary_search_by_key(&offset, |span| span.offset).ok();
+        let end = found.and_then(|at| self.blocks.get(at)?.bounds.last().copied()).unwrap_or(0);
+        self.raw.get(..end).unwrap_or_default()
+    }
+
     /// A piece of one of its blocks.
     pub(crate) fn piece(&self, at: PieceAt) -> Option<&[u8]> {
         let bounds = &self.find(at.block)?.bounds;

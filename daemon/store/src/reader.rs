@@ -8,10 +8,11 @@ use std::sync::atomic::Ordering::Acquire;
 
 use crate::catalogue::{Entry, lock};
 use crate::error::{Result, StoreError};
+use crate::files;
 use crate::index::Row;
 use crate::packs::hash;
 use crate::shared::Shared;
-use crate::types::{BlobRef, Locator, Record, RecordId, ReplayReport, SegmentInfo, Stats};
+use crate::types::{BlobRef, Damage, Locator, Record, RecordId, ReplayReport, SegmentInfo, Stats};
 
 /// Reads a store. Cheap to clone; sees what is written at once, synced or not.
 #[derive(Clone)]
@@ -106,6 +107,31 @@ impl Reader {
             pack_bytes: end.saturating_sub(until(entry.pack)),
         };
         list.iter().zip(ends).map(info).collect()
+    }
+
+    /// The last record that the index accounts for.
+    #[must_use]
+    pub fn applied(&self) -> u64 {
+        self.shared.applied.load(Acquire)
+    }
+
+    /// The last record journalled.
+    #[must_use]
+    pub fn last_seq(&self) -> u64 {
+        self.shared.last_seq.load(Acquire)
+    }
+
+    /// How many files the index has.
+    pub fn index_files(&self) -> Result<u64, StoreError> {
+        self.shared.index().dir().map_or(Ok(0), files::file_count)
+    }
+
+    /// The damaged ranges known so far.
+    #[must_use]
+    pub fn damage(&self) -> Vec<Damage> {
+        let mut damage = self.shared.segments.files.damage();
+        damage.extend(self.shared.packs.files.damage());
+        damage
     }
 
     /// Sizes and health.

@@ -91,6 +91,11 @@ impl Shared {
         self.packs.files.get(at.pack).is_some() && !read(&self.leaving).contains(&at.pack)
     }
 
+    /// Whether the index, or what will go into it, knows where a body is.
+    pub(crate) fn has_place(&self, blob: &BlobRef) -> Result<bool> {
+        Ok(blob.len == 0 || self.locate_recipe(&blob.id)?.is_some() || self.locate_piece(&blob.id)?.is_some())
+    }
+
     /// The bytes of a body, not yet compared with its name.
     pub(crate) fn body(&self, blob: &BlobRef) -> Result<Option<Vec<u8>>> {
         if blob.len == 0 {

@@ -157,12 +157,7 @@ pub struct Damage {
 
 impl fmt::Display for Damage {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { file, number, from, to } = self;
-        match file {
-            FileKind::Segment => write!(f, "journal/{number:08}.log, bytes {from}..{to}"),
-            FileKind::Pack => write!(f, "packs/{number:06}.pack, bytes {from}..{to}"),
-            FileKind::Manifest => write!(f, "manifest, bytes {from}..{to}"),
-        }
+        write!(f, "{}, bytes {}..{}", self.file_name(), self.from, self.to)
     }
 }
 

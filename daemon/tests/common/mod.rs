@@ -115,6 +115,22 @@ impl Daemon {
         body
     }
 
+    /// Runs an operation on the store to its end; what its last line says: the result, or the error.
+    pub(crate) async fn operate(&self, path: &str) -> Result<Value, Value> {
+        let mut s = UnixStream::connect(self.app.layout.control_socket()).await.unwrap();
+        let text = format!("POST {path} HTTP/1.1\r\nHost: ccd\r\nConnection: close\r\n\r\n");
+        s.write_all(text.as_bytes()).await.unwrap();
+        let (_, body) = read_response(s).await;
+        let lines: Vec<Value> = body
+            .split(|byte| *byte == b'\n')
+            .filter(|line| !line.is_empty())
+            .map(|line| serde_json::from_slice(line).unwrap())
+            .collect();
+        let (last, before) = lines.split_last().unwrap();
+        assert!(before.iter().all(|line| line["progress"].is_object()), "{before:?}");
+        if last["result"].is_object() { Ok(last["result"].clone()) } else { Err(last["error"].clone()) }
+    }
+
     /// Sends raw bytes to the proxy; the status and the body that came.
     pub(crate) async fn proxy(&self, raw: &str) -> (u16, Vec<u8>) {
         let mut s = TcpStream::connect(self.app.proxy_listen).await.unwrap();

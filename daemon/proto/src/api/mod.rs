@@ -15,6 +15,16 @@
 //! | `POST /v0/stop` | [`Done`]; the daemon drains its streams and exits. `?now=1`: without draining |
 //! | `POST /v0/retire` | [`Done`]; the daemon goes on answering and exits once nobody uses it |
 //! | `POST /v0/log-level?level=debug` | [`Done`] |
+//! | `GET /v0/store/stats` | [`StoreStats`] |
+//! | `POST /v0/store/verify` | lines, at the end [`Verified`] |
+//! | `POST /v0/store/backup?dir=DIR` | lines, at the end [`BackedUp`] |
+//! | `POST /v0/store/restore?dir=DIR` | lines, at the end [`Restored`] |
+//! | `POST /v0/store/rebuild` | lines, at the end [`Rebuilt`] |
+//! | `POST /v0/store/prune?older_than_ns=N&max_bytes=N&dry_run=1` | lines, at the end [`Pruned`] |
+//!
+//! Operations on the store answer as JSON lines ([`Line`]): progress, ten times a second at most, then exactly one
+//! result or error. One runs at a time; a second one is refused with HTTP 409 and the code `busy`. A verification or
+//! backup ends when its reader goes away, the others go on.
 //!
 //! Query parameters, where they make sense: `since`, `until` (RFC 3339), `limit`, `session` (a prefix is
 //! enough), `project`, `tool`, `kind`, `status`, `turn`, `content=1` (a span's input and output),
@@ -26,6 +36,7 @@
 
 mod exchanges;
 mod status;
+mod store;
 mod usage;
 
 use serde::{Deserialize, Serialize};
@@ -33,6 +44,10 @@ use serde::{Deserialize, Serialize};
 pub use self::exchanges::{Exchange, ExchangeDetail, Exchanges, StreamEvent};
 pub use self::status::{
     CaptureStatus, DaemonStatus, DetectionStatus, HookStatus, ProxyStatus, Status, StoreStatus, WebStatus,
+};
+pub use self::store::{
+    BackedUp, DamagedRange, DamagedRecord, FileStats, Line, LostRecord, Operation, Progress, Pruned, Rebuilt,
+    Restored, Retention, StoreStats, Verified,
 };
 pub use self::usage::{Usage, UsageRow};
 

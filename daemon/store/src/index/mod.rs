@@ -165,6 +165,17 @@ pub(crate) fn record(index: &dyn Index, id: &RecordId) -> Result<Option<Locator>
     Ok(Some(Locator::from_bytes(bytes)))
 }
 
+/// All records' rows.
+pub(crate) fn records(index: &dyn Index) -> impl Iterator<Item = Result<(RecordId, Locator)>> {
+    index.scan(&[RECORD], &[RECORD + 1]).filter_map(|row| match row {
+        Ok((key, value)) => {
+            let id = key.get(1..)?.try_into().ok()?;
+            Some(Ok((id, Locator::from_bytes(value.try_into().ok()?))))
+        }
+        Err(error) => Some(Err(error)),
+    })
+}
+
 pub(crate) fn piece(index: &dyn Index, hash: &Hash) -> Result<Option<PieceAt>> {
     decoded(index, &key(PIECE, hash))
 }
