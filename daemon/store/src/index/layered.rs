@@ -111,7 +111,9 @@ impl LayeredIndex {
             })
         });
         if let Err(error) = switched {
-            run.iter().for_each(|run| inner.give_up(run));
+            if let Some(run) = run {
+                inner.give_up(&run);
+            }
             return Err(error);
         }
         match writer.head.take() {
