@@ -180,26 +180,25 @@ impl Store {
         batch.extend(self.unapplied.iter().take(records).map(|(_, id, at)| index::put_record(id, *at)));
         {
             let pending = read(&self.shared.pending);
-            for (hash, at) in pending.pieces.iter().filter(|(hash, _)| !self.unsynced.pieces.contains(*hash))
-            {
+            for (hash, at) in pending.pieces.iter().filter(|(_, at)| is_before(at.block, pack)) {
                 batch.push(index::put_piece(hash, *at)?);
             }
-            for (id, at) in pending.recipes.iter().filter(|(id, _)| !self.unsynced.recipes.contains(*id)) {
+            for (id, at) in pending.recipes.iter().filter(|(_, at)| is_before(**at, pack)) {
                 batch.push(index::put_recipe(id, *at)?);
             }
         }
-        let (pack, pack_len) = pack;
         let last = records.checked_sub(1).and_then(|last| self.unapplied.get(last));
         let applied_at = last.map(|(seq, _, at)| (*seq, *at)).or(*lock(&self.shared.applied_at));
-        let state = StateV1 { view_version: self.options.view_version, applied, applied_at, pack, pack_len };
+        let view_version = self.options.view_version;
+        let state = StateV1 { view_version, applied, applied_at, pack: pack.0, pack_len: pack.1 };
         batch.push(index::put_state(&state)?);
         self.shared.index().apply(batch)?;
         let mut pending = write(&self.shared.pending);
         for (_, id, _) in self.unapplied.drain(..records) {
             pending.records.remove(&id);
         }
-        pending.pieces.retain(|hash, _| self.unsynced.pieces.contains(hash));
-        pending.recipes.retain(|id, _| self.unsynced.recipes.contains(id));
+        pending.pieces.retain(|_, at| !is_before(at.block, pack));
+        pending.recipes.retain(|_, at| !is_before(*at, pack));
         drop(pending);
         *lock(&self.shared.applied_at) = applied_at;
         self.shared.applied.store(applied, Ordering::Release);
@@ -307,6 +306,11 @@ impl Store {
         let pending = read(&self.shared.pending);
         pending.pieces.len() + pending.recipes.len()
     }
+}
+
+/// Whether a block is before an end of the packs: such a state of the index has to have its rows.
+fn is_before(block: BlockAt, end: (u32, u64)) -> bool {
+    (block.pack, u64::from(block.offset)) < end
 }
 
 /// Drops an index on a thread of its own: sled writes when it is dropped, and may hang on a full disk.

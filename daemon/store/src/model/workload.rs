@@ -154,6 +154,10 @@ impl Caller {
                 records.push(record);
             }
         }
+        // As the store does by itself when many pieces wait for the index: none of these are durable.
+        if batch % 2 == 0 {
+            store.apply(store.applied(), Vec::new())?;
+        }
         store.sync()?;
         for record in batch * RECORDS..(batch + 1) * RECORDS {
             let seq = reader.record_by_id(&id(record))?.expect("it was just synced").seq;
