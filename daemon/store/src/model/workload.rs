@@ -155,7 +155,7 @@ impl Caller {
             }
         }
         // As the store does by itself when many pieces wait for the index: none of these are durable.
-        if batch % 2 == 0 {
+        if batch.is_multiple_of(2) {
             store.apply(store.applied(), Vec::new())?;
         }
         store.sync()?;
