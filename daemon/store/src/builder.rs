@@ -8,7 +8,6 @@
 
 use std::sync::Arc;
 
-use crate::blobs::Unsynced;
 use crate::error::{Result, StoreError};
 use crate::indexer::Indexer;
 use crate::reader::Reader;
@@ -35,7 +34,7 @@ impl Builder {
     /// Brings the packs in. To be done first, and again by [`crate::Store::adopt`] for what came since.
     pub fn index_packs(&mut self, progress: &mut dyn FnMut(Progress)) -> Result<(), StoreError> {
         self.pack = self.indexer.index_packs(self.pack, progress)?;
-        self.indexer.apply(self.indexer.applied(), Vec::new(), self.pack, &Unsynced::default())
+        self.indexer.apply(self.indexer.applied(), Vec::new(), self.pack)
     }
 
     /// Makes what is built durable.
@@ -70,6 +69,6 @@ impl ViewWriter for Builder {
     }
 
     fn apply(&mut self, upto_seq: u64, mutations: Vec<Mutation>) -> Result<(), StoreError> {
-        self.indexer.apply(upto_seq, mutations, self.pack, &Unsynced::default())
+        self.indexer.apply(upto_seq, mutations, self.pack)
     }
 }

@@ -9,7 +9,6 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
-use crate::blobs::Unsynced;
 use crate::block::BlockMetaV1;
 use crate::catalogue::{lock, read, write};
 use crate::error::{Result, StoreError};
@@ -51,15 +50,9 @@ impl Indexer {
         }
     }
 
-    /// One atomic batch: the caller's mutations, what is queued up to `upto_seq`, and the new state. What is not durable
-    /// stays queued.
-    pub(crate) fn apply(
-        &mut self,
-        upto_seq: u64,
-        mutations: Vec<Mutation>,
-        (pack, pack_len): (u32, u64),
-        unsynced: &Unsynced,
-    ) -> Result<()> {
+    /// One atomic batch: the caller's mutations, what is queued up to `upto_seq` and up to this end of the packs, and
+    /// the new state, which says so.
+    pub(crate) fn apply(&mut self, upto_seq: u64, mutations: Vec<Mutation>, pack: (u32, u64)) -> Result<()> {
         if upto_seq > self.shared.last_seq.load(Ordering::Acquire) {
             return Err(StoreError::Misuse("applied a record that was never journalled"));
         }
@@ -73,13 +66,13 @@ impl Indexer {
         batch.extend(self.unapplied.iter().take(records).map(|(_, id, at)| index::put_record(id, *at)));
         {
             let pending = read(&self.shared.pending);
-            for (hash, at) in pending.pieces.iter().filter(|(hash, _)| !unsynced.pieces.contains(*hash)) {
+            for (hash, at) in pending.pieces.iter().filter(|(_, at)| is_before(at.block, pack)) {
                 batch.push(index::put_piece(hash, *at)?);
             }
-            for (id, at) in pending.recipes.iter().filter(|(id, _)| !unsynced.recipes.contains(*id)) {
+            for (id, at) in pending.recipes.iter().filter(|(_, at)| is_before(**at, pack)) {
                 batch.push(index::put_recipe(id, *at)?);
             }
-            for (from, to) in &pending.moved {
+            for (from, to) in pending.moved.iter().filter(|(_, to)| is_before(**to, pack)) {
                 batch.push(index::put_moved(*from, *to)?);
             }
         }
@@ -90,17 +83,17 @@ impl Indexer {
             oldest: self.oldest,
             applied,
             applied_at,
-            pack,
-            pack_len,
+            pack: pack.0,
+            pack_len: pack.1,
         })?);
         self.shared.index().apply(batch)?;
         let mut pending = write(&self.shared.pending);
         for (_, id, _) in self.unapplied.drain(..records) {
             pending.records.remove(&id);
         }
-        pending.pieces.retain(|hash, _| unsynced.pieces.contains(hash));
-        pending.recipes.retain(|id, _| unsynced.recipes.contains(id));
-        pending.moved.clear();
+        pending.pieces.retain(|_, at| !is_before(at.block, pack));
+        pending.recipes.retain(|_, at| !is_before(*at, pack));
+        pending.moved.retain(|_, to| !is_before(*to, pack));
         drop(pending);
         *lock(&self.shared.applied_at) = applied_at;
         self.shared.applied.store(applied, Ordering::Release);
@@ -128,7 +121,7 @@ impl Indexer {
                 let Ok(offset) = u32::try_from(found) else { break };
                 self.index_block(&packs, BlockAt { pack: number, offset }, meta)?;
                 if self.pending_pieces() > PENDING_PIECES {
-                    self.apply(self.applied(), Vec::new(), (number, at), &Unsynced::default())?;
+                    self.apply(self.applied(), Vec::new(), (number, at))?;
                     progress(Progress { phase: "packs", done: done + at, total, unit: "bytes" });
                 }
             }
@@ -166,4 +159,9 @@ impl Indexer {
         let pending = read(&self.shared.pending);
         pending.pieces.len() + pending.recipes.len() + pending.moved.len()
     }
+}
+
+/// Whether a block is before an end of the packs: such a state of the index has to have its rows.
+fn is_before(block: BlockAt, end: (u32, u64)) -> bool {
+    (block.pack, u64::from(block.offset)) < end
 }

@@ -4,6 +4,9 @@
 //! written since the last good fsync is in doubt once one fails, and is then given up for good by the next segment's
 //! header, so that it cannot come back after its events were journalled again.
 //!
+//! The segment being written is given space ahead, zeros that count for nothing, so that a sync need not write a new
+//! length; a sealed one is cut to its length.
+//!
 //! Must never treat a segment as clean after a failed fsync, nor write to it again.
 
 use std::sync::Arc;

@@ -31,7 +31,8 @@
 //!
 //! What survives: after `sync`, everything, whatever happens to the process or the power. Without it, what the system
 //! had written; a half-written end is cut at the next opening. Damage is found, named ([`Damage`]) and skipped; no
-//! wrong byte is ever handed out. The index is never asked to be durable, nor believed if it is ahead of the files.
+//! wrong byte is ever handed out. The index is never asked to be durable, is told only of what is, and
+//! is not believed if it is ahead of the files.
 
 #![deny(missing_docs)]
 

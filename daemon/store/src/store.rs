@@ -1,7 +1,7 @@
 //! The writer: ties the journal, the packs, the index and the watermark together.
 //!
 //! Order of things: a body's pieces, the record that names it, `sync` (packs before the journal), and only then the
-//! acknowledgement. The index follows whenever the caller applies; it may be behind the journal, never ahead of it.
+//! acknowledgement. The index follows whenever the caller applies; it may be behind what is durable, never ahead of it.
 //!
 //! Must never return `Ok` from `sync` unless everything before it is durable.
 
@@ -93,6 +93,7 @@ impl Store {
     }
 
     /// Journals records as one frame: all of them or, after an error, none. Durable after the next [`Store::sync`].
+    /// The bodies put before are made durable first; if that fails, it is as if [`Store::sync`] had failed.
     pub fn append(&mut self, records: Vec<NewRecord>) -> Result<Vec<Record>, StoreError> {
         if records.is_empty() {
             return Ok(Vec::new());
@@ -133,14 +134,15 @@ impl Store {
     }
 
     /// Changes the index by one atomic batch: the caller's mutations, the rows of all records up to `upto_seq`, the
-    /// places of new pieces, and `upto_seq` itself as [`Store::applied`].
+    /// places of new pieces, and `upto_seq` itself as [`Store::applied`]. Only what is durable: records that were not
+    /// synced yet are [`StoreError::Misuse`], pieces wait for a later batch.
     pub fn apply(&mut self, upto_seq: u64, mutations: Vec<Mutation>) -> Result<(), StoreError> {
         // What is in the index must not be lost by the files, or it would be taken for known: only what is durable
         // gets into it.
         if upto_seq > self.journal.synced_seq() {
             return Err(StoreError::Misuse("applied a record that is not durable"));
         }
-        self.indexer.apply(upto_seq, mutations, self.packs.position(), &self.unsynced)
+        self.indexer.apply(upto_seq, mutations, self.packs.position())
     }
 
     /// Makes the index work again after it failed: sled fails for good once a write has failed (a full disk). If it is

@@ -35,7 +35,6 @@ fn what_was_given_up_is_gone_for_good_and_can_be_stored_again() {
     assert!(reader.contains(&[1; 16]).unwrap());
     assert!(!reader.contains(&[2; 16]).unwrap() && !reader.contains(&[3; 16]).unwrap());
     assert!(matches!(reader.record(last.locator), Err(StoreError::Damaged { .. })));
-    assert!(reader.blob(&doubtful).is_err(), "its place is not in the index");
     assert_eq!(ids(&store), [1]);
 
     let again = store.put_blob(b"f", &body(2)).unwrap();

@@ -175,6 +175,7 @@ impl VfsFile for ModelFile {
                 apply(&mut inode.durable, &change);
             }
         }
+        state.down = entered.is_err() && state.fault.is_some_and(|fault| fault.dies);
         entered.map(drop)
     }
 

@@ -32,19 +32,24 @@ fn run(fault: Fault, seed: u64) {
     drop(store);
 
     let mut random = Random(seed);
-    // The process starts again, and then the power goes: what was found is safe.
-    let killed = Machine { fs: machine.fs.killed(), index: machine.index.clone() };
-    let mut all = caller.clone();
-    let store = come_up(&killed, &mut all);
-    all.acknowledge_found(&store);
-    drop(store);
-    drop(come_up(&crashed(&killed, Survival::None, &mut random), &mut all));
+    what_is_found_is_safe(&machine, caller.clone(), &mut random);
 
     let survival = Survival::ALL[random.below(Survival::ALL.len())];
     let machine = crashed(&machine, survival, &mut random);
     let mut store = come_up(&machine, &mut caller);
     caller.run(&mut store, BATCHES + 2, 1).unwrap();
     caller.check(&store);
+}
+
+/// The process starts again and goes on, and then the power goes: what was found is there still.
+fn what_is_found_is_safe(machine: &Machine, mut caller: Caller, random: &mut Random) {
+    let killed = Machine { fs: machine.fs.killed(), index: machine.index.clone() };
+    let mut store = come_up(&killed, &mut caller);
+    caller.acknowledge_found(&store);
+    // What is put again counts as stored already.
+    caller.run(&mut store, BATCHES, 1).unwrap();
+    drop(store);
+    drop(come_up(&crashed(&killed, Survival::None, random), &mut caller));
 }
 
 /// How many calls of this kind a run makes in which nothing fails.
@@ -64,7 +69,7 @@ fn every(call: Call, failures: &[Failure], step: u64) {
         for at in (0..calls.min(MOST)).step_by(usize::try_from(step).unwrap()) {
             for &failure in failures {
                 for stays in [false, true] {
-                    let fault = Fault { call, at, failure, stays };
+                    let fault = Fault { call, at, failure, stays, dies: false };
                     context(&format!("seed {seed}, {fault:?} of {calls}"), || run(fault, seed << 32 | at));
                     cases += 1;
                 }
@@ -84,6 +89,23 @@ fn any_write_may_fail() {
 #[test]
 fn any_sync_may_fail() {
     every(Call::Sync, &[Eio, Enospc, Eintr], 1);
+}
+
+/// The system takes what a failed sync did not write for written, and goes on showing it to the next process.
+#[test]
+fn a_process_may_die_of_a_failed_sync() {
+    for seed in seeds(4) {
+        for at in 0..calls(Call::Sync) {
+            let (machine, mut caller) = (Machine::new(seed << 32 | at), Caller::default());
+            machine.fs.inject(Some(Fault { call: Call::Sync, at, failure: Eio, stays: false, dies: true }));
+            let done = machine.open().and_then(|(mut store, _)| caller.run(&mut store, BATCHES, 1));
+            assert!(done.is_err());
+            let mut random = Random(at);
+            context(&format!("seed {seed}, sync {at}"), || {
+                what_is_found_is_safe(&machine, caller, &mut random);
+            });
+        }
+    }
 }
 
 #[test]

@@ -69,6 +69,8 @@ pub(super) struct Fault {
     pub(super) failure: Failure,
     /// All from then on, not just the one.
     pub(super) stays: bool,
+    /// The process dies of it: of a sync only.
+    pub(super) dies: bool,
 }
 
 /// What a crash leaves of what was not synced.
@@ -316,7 +318,7 @@ impl ModelFs {
     pub(super) fn killed(&self) -> Self {
         let mut state = self.state().clone();
         state.inodes.iter_mut().for_each(|inode| (inode.locked, inode.doubtful) = (false, false));
-        (state.down, state.crash_at) = (false, None);
+        (state.down, state.crash_at, state.fault) = (false, None, None);
         Self(Arc::new(Mutex::new(state)))
     }
 

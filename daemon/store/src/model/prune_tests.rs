@@ -107,7 +107,7 @@ fn any_call_may_fail_while_the_past_is_let_go_of() {
             for nth in 0..200 {
                 let (machine, mut caller, mut store) = filled(7);
                 let (segment, first) = cut(&store);
-                machine.fs.inject(Some(Fault { call, at: nth, failure, stays: false }));
+                machine.fs.inject(Some(Fault { call, at: nth, failure, stays: false, dies: false }));
                 let done = prune(&mut store, segment);
                 if machine.fs.failed() == 0 {
                     break;

@@ -148,6 +148,10 @@ impl Caller {
                 records.push(record);
             }
         }
+        // As the store does by itself when many pieces wait for the index: none of these are durable.
+        if batch.is_multiple_of(2) {
+            store.apply(store.applied(), Vec::new())?;
+        }
         store.sync()?;
         for record in batch * RECORDS..(batch + 1) * RECORDS {
             let seq = reader.record_by_id(&id(record))?.expect("it was just synced").seq;
