@@ -27,7 +27,9 @@ const EXCHANGES: usize = 2_000;
 
 pub(crate) fn run(rounds: Option<usize>) {
     session();
-    events(rounds.map_or(EVENTS, |rounds| rounds * CONNECTIONS));
+    let count = rounds.map_or(EVENTS, |rounds| rounds * CONNECTIONS);
+    events(count, 1);
+    events(count / 10, CONNECTIONS);
     exchanges(rounds.map_or(EXCHANGES, |rounds| rounds * 16));
 }
 
@@ -243,13 +245,13 @@ fn rate(count: usize, took: Duration) -> f64 {
     count as f64 / took.as_secs_f64()
 }
 
-fn events(count: usize) {
+fn events(count: usize, sessions: usize) {
     let home = TestHome::new("http://127.0.0.1:9");
     let daemon = Daemon::start(&home);
     let text = corpus();
-    let sessions: Vec<HookSession> = (0..CONNECTIONS).map(|_| HookSession::new()).collect();
+    let sessions: Vec<HookSession> = (0..sessions).map(|_| HookSession::new()).collect();
     let event =
-        |n: usize| sessions[n % CONNECTIONS].before_tool(&format!("toolu_{n}"), slice(&text, n, 1_500));
+        |n: usize| sessions[n % sessions.len()].before_tool(&format!("toolu_{n}"), slice(&text, n, 1_500));
     let nowhere = home.work().join("nowhere.sock");
     let listener = UnixListener::bind(&nowhere).unwrap();
     thread::spawn(move || forget(&listener));
@@ -259,7 +261,8 @@ fn events(count: usize) {
     eventually("all are recorded", || (home.running().hooks.events == count as u64).then_some(()));
     let cpu = cpu(daemon.pid()).saturating_sub(before);
     println!(
-        "store: {count} hook events of 2 KB over {CONNECTIONS} connections, each acknowledged when durable"
+        "store: {count} hook events of 2 KB in {} session(s) over {CONNECTIONS} connections, acknowledged when durable",
+        sessions.len()
     );
     println!(
         "  read and forgotten {:.0}/s; ccd {:.0}/s (×{}), answer after {:.1} ms (median), {:.1} ms (p99), {:.0} µs CPU each\n",
