@@ -224,3 +224,43 @@ async fn a_rebuild_gives_the_same_views() {
     assert_eq!(daemon.api("POST /v0/store/prune?max_bytes=x").await.0, 400);
     daemon.stop().await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_arrives_during_a_restore_is_recorded_before_or_after_it_or_refused() {
+    let (home, kept) = (home(), home());
+    let daemon = recorded(home.path()).await;
+    let dir = kept.path().join("backup");
+    daemon.operate(&format!("/v0/store/backup?dir={}", dir.display())).await.unwrap();
+    let restore = format!("/v0/store/restore?dir={}", dir.display());
+    let (mut acknowledged, mut n) = (Vec::new(), 1_000);
+    let mut restoring = Box::pin(daemon.operate(&restore));
+    let previous = loop {
+        let body = event("s-9", "UserPromptSubmit", n);
+        tokio::select! {
+            restored = &mut restoring => break restored.unwrap()["previous"].as_str().unwrap().to_owned(),
+            status = daemon.hook(n, &body) => {
+                if status == Status::Durable {
+                    acknowledged.push(ccd::ingest::record::HookV1::record_id(n, body.to_string().as_bytes()));
+                }
+            }
+        }
+        n += 1;
+    };
+    drop(restoring);
+    assert!(!acknowledged.is_empty());
+    let store = daemon.app.layout.store_dir();
+    daemon.stop().await;
+    let before = home.path().join("before");
+    std::fs::create_dir(&before).unwrap();
+    std::fs::rename(previous, before.join("v1")).unwrap();
+    let mut recorded = std::collections::HashSet::new();
+    for dir in [before, store] {
+        let store = ccd_store::Store::open(&dir, ccd_store::Options::default()).unwrap().store;
+        let mut keep = |record: ccd_store::Record| {
+            recorded.insert(record.id);
+            Ok(())
+        };
+        store.reader().replay(1, &mut keep).unwrap();
+    }
+    assert!(acknowledged.iter().all(|id| recorded.contains(id)), "acknowledged is recorded");
+}

@@ -112,8 +112,8 @@ impl Watching {
             self.phase.clone_from(&progress.phase);
             let template = match (progress.total, progress.unit.as_str()) {
                 (0, _) => "{spinner} {msg}",
-                (_, "bytes") => "{msg:8} {bar:30} {bytes} of {total_bytes}, {bytes_per_sec}, {eta} left",
-                _ => "{msg:8} {bar:30} {human_pos} of {human_len}, {per_sec}, {eta} left",
+                (_, "bytes") => "{msg:8} {wide_bar} {bytes} of {total_bytes}, {bytes_per_sec}, {eta} left",
+                _ => "{msg:8} {wide_bar} {human_pos} of {human_len}, {eta} left",
             };
             self.bar.reset();
             if let Ok(style) = ProgressStyle::with_template(template) {

@@ -5,7 +5,7 @@
 use std::collections::{HashMap, HashSet};
 
 use ccd_proto::api::{DamagedRange, DamagedRecord, LostRecord, Session, Verified};
-use ccd_store::{BlobRef, Damage, InIndex, Locator, Lost, Reader, Record, RecordId};
+use ccd_store::{BlobRef, Damage, Extent, InIndex, Locator, Lost, Reader, Record, RecordId};
 
 use super::{Context, stats, store_error};
 use crate::clock::rfc3339;
@@ -28,7 +28,7 @@ pub(super) fn run(context: &mut Context) -> Result<Verified, QueryError> {
     let packs = reader
         .verify_packs(&extent, &mut |done| context.tell("packs", done, pack_bytes, "bytes"))
         .map_err(store_error)?;
-    let mut check = Check::new(&reader);
+    let mut check = Check::new(&reader, &extent);
     let lost = reader
         .verify_journal(
             &extent,
@@ -63,6 +63,7 @@ pub(super) fn run(context: &mut Context) -> Result<Verified, QueryError> {
 /// What is found record by record.
 struct Check<'a> {
     reader: &'a Reader,
+    extent: &'a Extent,
     verified: Verified,
     good: HashSet<[u8; 32]>,
     without_row: HashMap<RecordId, Locator>,
@@ -76,9 +77,10 @@ struct Found {
 }
 
 impl<'a> Check<'a> {
-    fn new(reader: &'a Reader) -> Self {
+    fn new(reader: &'a Reader, extent: &'a Extent) -> Self {
         Check {
             reader,
+            extent,
             verified: Verified::default(),
             good: HashSet::new(),
             without_row: HashMap::new(),
@@ -125,7 +127,7 @@ impl<'a> Check<'a> {
         if self.good.contains(&blob.id) {
             return Ok(());
         }
-        self.reader.verify_blob(blob)?;
+        self.reader.verify_blob(self.extent, blob)?;
         if self.good.len() >= REMEMBERED {
             self.good.clear();
         }

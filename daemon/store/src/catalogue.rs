@@ -59,6 +59,11 @@ impl Catalogue {
         Self { vfs, kind, dir, files: RwLock::default(), open: Mutex::default(), damage: Mutex::default() }
     }
 
+    /// Another catalogue of the same directory, with nothing in it yet.
+    pub(crate) fn empty(&self) -> Self {
+        Self::new(Arc::clone(&self.vfs), self.kind, self.dir.clone())
+    }
+
     pub(crate) fn dir(&self) -> &Path {
         &self.dir
     }

@@ -171,7 +171,11 @@ impl Segments {
         let Some(entry) = self.files.get(number) else {
             return Err(StoreError::damaged(format!("{} is missing", path.display())));
         };
-        let Some((batch, _)) = frame_at(&*self.files.file(number)?, number, offset, entry.len)? else {
+        let file = self.files.file(number)?;
+        let Some((batch, _)) = frame_at(&file, number, offset, entry.len)? else {
+            // Only what is damaged is read here at all: the index names good frames.
+            let next = resync(&file, number, offset + 1..entry.len, entry.len)?.unwrap_or(entry.len);
+            self.files.report(number, offset, next);
             return Err(StoreError::damaged(format!(
                 "{} has no good frame at offset {offset}",
                 path.display()

@@ -91,21 +91,21 @@ impl Shared {
         self.packs.files.get(at.pack).is_some() && !read(&self.leaving).contains(&at.pack)
     }
 
-    /// Whether the index, or what will go into it, knows where a body is.
-    pub(crate) fn has_place(&self, blob: &BlobRef) -> Result<bool> {
-        Ok(blob.len == 0 || self.locate_recipe(&blob.id)?.is_some() || self.locate_piece(&blob.id)?.is_some())
+    /// The bytes of a body, not yet compared with its name. None if nothing knows a place for it.
+    pub(crate) fn body(&self, blob: &BlobRef) -> Result<Option<Vec<u8>>> {
+        self.body_in(&self.packs, blob)
     }
 
-    /// The bytes of a body, not yet compared with its name.
-    pub(crate) fn body(&self, blob: &BlobRef) -> Result<Option<Vec<u8>>> {
+    /// As [`Shared::body`], read through a view of the packs of its own.
+    pub(crate) fn body_in(&self, packs: &Packs, blob: &BlobRef) -> Result<Option<Vec<u8>>> {
         if blob.len == 0 {
             return Ok(Some(Vec::new()));
         }
         if let Some(recipe) = self.locate_recipe(&blob.id)? {
-            return self.packs.body(blob, recipe, &|block| self.home(block)).map(Some);
+            return packs.body(blob, recipe, &|block| self.home(block)).map(Some);
         }
         let Some(at) = self.locate_piece(&blob.id)? else { return Ok(None) };
-        self.packs.piece(PieceAt { block: self.home(at.block)?, ..at }).map(Some)
+        packs.piece(PieceAt { block: self.home(at.block)?, ..at }).map(Some)
     }
 
     /// Marks the blocks that a body needs, where they are now. A body that is nowhere needs none.

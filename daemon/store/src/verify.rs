@@ -5,16 +5,15 @@
 //!
 //! Must never write to the store's files, wait for the writer, nor look past a published length.
 
-use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use crate::block::{BlockHead, BlockMetaV1, HEADER as BLOCK_HEADER};
-use crate::catalogue::{Catalogue, read};
+use crate::catalogue::{Catalogue, Entry, read};
 use crate::error::{Result, StoreError};
 use crate::files::DataFile;
 use crate::frame::Place;
 use crate::index;
-use crate::packs::{PACK_HEADER, PackHead, Packs};
+use crate::packs::{PACK_HEADER, PackHead, Packs, hash};
 use crate::reader::Reader;
 use crate::recipe::BlockAt;
 use crate::segment::{HEADER, SegmentHead, Segments, Step, step};
@@ -26,11 +25,12 @@ use crate::zip;
 const GROUPS: usize = 32;
 
 /// What a verification looks at: everything that was published when it began.
-#[derive(Clone, Debug)]
 pub struct Extent {
     last_seq: u64,
     segments: Vec<(u32, u64)>,
     packs: Vec<(u32, u64)>,
+    /// The packs once more, with a cache of its own: the writer needs what the other one holds.
+    view: Packs,
 }
 
 impl Extent {
@@ -87,11 +87,12 @@ impl Reader {
         // First: every record up to it is within the lengths that are read afterwards.
         let last_seq = self.shared.last_seq.load(Ordering::Acquire);
         let lens = |files: &Catalogue| files.list().into_iter().map(|(number, e)| (number, e.len)).collect();
-        Extent {
-            last_seq,
-            segments: lens(&self.shared.segments.files),
-            packs: lens(&self.shared.packs.files),
+        let (segments, packs) = (lens(&self.shared.segments.files), lens(&self.shared.packs.files));
+        let files = self.shared.packs.files.empty();
+        for &(number, len) in &packs {
+            files.publish(number, Entry { len, ..Entry::default() });
         }
+        Extent { last_seq, segments, packs, view: Packs::new(files) }
     }
 
     /// Reads every frame of the journal, hands over every good record in order, and names what is damaged.
@@ -131,7 +132,8 @@ impl Reader {
             packs.files.damage().into_iter().partition(|damage| damage.file == FileKind::Pack);
         let (mut found, mut done) = (others, 0);
         for (number, len) in with_missing(&extent.packs, &known) {
-            verify_pack(packs, number, len, &known, &mut found, &mut |at| watch(done + at))?;
+            let range = (number, len);
+            verify_pack(packs, &extent.view, range, &known, &mut found, &mut |at| watch(done + at))?;
             done += len;
         }
         found.sort_unstable();
@@ -140,12 +142,18 @@ impl Reader {
     }
 
     /// Reads a body and compares it with its BLAKE3; why it cannot be had, if it cannot.
-    pub fn verify_blob(&self, blob: &BlobRef) -> Result<(), String> {
-        if !self.shared.has_place(blob).map_err(|e| e.to_string())? {
-            let why = "the index knows no place for it; `ccctl store rebuild` looks for it in the packs";
-            return Err(why.into());
+    pub fn verify_blob(&self, extent: &Extent, blob: &BlobRef) -> Result<(), String> {
+        let text = |e: StoreError| e.to_string();
+        match self.shared.body_in(&extent.view, blob).map_err(text) {
+            Ok(None) => {
+                let why = "the index knows no place for it; `ccctl store rebuild` looks for it in the packs";
+                return Err(why.into());
+            }
+            Ok(Some(body)) if body.len() as u64 == blob.len && hash(&body) == blob.id => return Ok(()),
+            _ => {}
         }
-        self.blob(blob).map(drop).map_err(|e| e.to_string())
+        // It may have been written again since, behind what this verification looks at.
+        self.blob(blob).map(drop).map_err(text)
     }
 
     /// Whether the index finds this record where it is.
@@ -166,10 +174,7 @@ impl Reader {
         let pending = read(&self.shared.pending).records.clone();
         let mut found: Vec<_> = pending.into_iter().filter(|(_, at)| lies_in(at)).collect();
         for row in index::records(&*self.shared.index()) {
-            let (id, at) = row?;
-            if lies_in(&at) {
-                found.push((id, at));
-            }
+            found.extend(Some(row?).filter(|(_, at)| lies_in(at)));
         }
         found.sort_unstable_by_key(|(_, at)| *at);
         found.dedup();
@@ -274,9 +279,9 @@ struct Unpacked {
 }
 
 fn verify_pack(
-    packs: &Arc<Packs>,
-    number: u32,
-    len: u64,
+    packs: &Packs,
+    view: &Packs,
+    (number, len): (u32, u64),
     known: &[Damage],
     found: &mut Vec<Damage>,
     watch: &mut dyn FnMut(u64) -> bool,
@@ -304,12 +309,12 @@ fn verify_pack(
             return Err(StoreError::Stopped);
         }
         let Some((place, head, data)) = block_at(&file, number, at, end)? else {
-            let next = packs.next_block(number, at + 1, end)?.map_or(end, |(found, _)| found);
+            let next = view.next_block(number, at + 1, end)?.map_or(end, |(found, _)| found);
             found.push(files.report(number, at, next));
             at = next;
             continue;
         };
-        if !unpacks(packs, &mut groups, place, head, &data)? {
+        if !unpacks(view, &mut groups, place, head, &data)? {
             found.push(files.report(number, at, at + head.len()));
         }
         at += head.len();

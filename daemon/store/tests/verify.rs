@@ -64,7 +64,7 @@ fn a_whole_store_is_whole_while_it_grows() {
     );
     assert_eq!((lost.unwrap(), seen), (vec![], records), "what came later is not looked at");
     assert_eq!(reader.verify_packs(&extent, &mut |_| true).unwrap(), []);
-    assert!(blobs.iter().all(|blob| reader.verify_blob(blob).is_ok()));
+    assert!(blobs.iter().all(|blob| reader.verify_blob(&extent, blob).is_ok()));
     let stopped = reader.verify_journal(&extent, &mut |_| false, &mut |_| Ok(()));
     assert!(matches!(stopped, Err(StoreError::Stopped)));
 }
@@ -141,9 +141,10 @@ fn a_damaged_block_is_named_and_the_bodies_that_need_it_too() {
         assert!((named[0].from..named[0].to).contains(&(at as u64)), "byte {at}: {named:?}");
         flip(&pack, at);
     }
-    assert!(blobs.iter().all(|blob| reader.verify_blob(blob).is_ok()));
+    let extent = reader.extent();
+    assert!(blobs.iter().all(|blob| reader.verify_blob(&extent, blob).is_ok()));
     let unknown = BlobRef { id: [7; 32], len: 9 };
-    assert!(reader.verify_blob(&unknown).unwrap_err().contains("store rebuild"));
+    assert!(reader.verify_blob(&extent, &unknown).unwrap_err().contains("store rebuild"));
     std::fs::remove_file(&pack).unwrap();
     assert_eq!(verify(&store).packs[0].to, len as u64);
 }
