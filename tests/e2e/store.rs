@@ -1,6 +1,5 @@
 //! `ccctl store`: what was recorded is checked, copied while more is recorded, and put back elsewhere.
 
-use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 
@@ -75,9 +74,12 @@ fn store(home: &TestHome, args: &[&str]) -> Value {
     home.ccctl(&[&["store"], args, &["--json"]].concat()).ok().json()
 }
 
-fn flip_last(path: &Path) {
-    let mut bytes = std::fs::read(path).unwrap();
-    *bytes.last_mut().unwrap() ^= 0x55;
+/// Damages the last byte that counts: the file is longer, it has space ahead.
+fn flip_last(home: &TestHome) {
+    let end = store(home, &["stats"])["journal"]["bytes"].as_u64().unwrap();
+    let path = home.layout().store_dir().join("v1/journal/00000001.log");
+    let mut bytes = std::fs::read(&path).unwrap();
+    bytes[usize::try_from(end).unwrap() - 1] ^= 0x55;
     std::fs::write(path, bytes).unwrap();
 }
 
@@ -96,7 +98,7 @@ fn a_flipped_byte_is_named_with_its_record_and_the_rest_is_served() {
     let before = everything(&home);
     let newest =
         check::exchanges(&home).into_iter().max_by(|a, b| a.exchange_id.cmp(&b.exchange_id)).unwrap();
-    flip_last(&home.layout().store_dir().join("v1/journal/00000001.log"));
+    flip_last(&home);
     let out = home.ccctl(&["store", "verify"]);
     assert_eq!(out.code, Some(1), "{out}");
     let lost = format!("lost: exchange {}, session {}", newest.exchange_id, newest.session_id.unwrap());

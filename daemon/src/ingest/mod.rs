@@ -76,7 +76,9 @@ pub enum Submission {
 }
 
 /// Something to be done on the writer's thread.
-pub struct Task(Box<dyn FnOnce(&mut Writer, &mut Store) + Send>);
+pub struct Task(Work);
+
+type Work = Box<dyn FnOnce(&mut Writer, &mut Store) + Send>;
 
 impl fmt::Debug for Task {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

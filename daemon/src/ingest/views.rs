@@ -34,14 +34,13 @@ pub(super) fn catch_up(
 ) -> Result<CaughtUp, WriteError> {
     let reader = views.reader();
     let mut found = CaughtUp::default();
-    match reader.get(rows::COUNTERS)? {
-        Some(bytes) => found.counters = rows::decode(&bytes)?,
-        None => {
-            let mut mutations = carry::mutations(&kept()?)?;
-            // So that it is never taken for new again.
-            mutations.push(ccd_store::Mutation::Put(rows::COUNTERS.to_vec(), rows::encode(&found.counters)?));
-            views.apply(views.applied(), mutations)?;
-        }
+    if let Some(bytes) = reader.get(rows::COUNTERS)? {
+        found.counters = rows::decode(&bytes)?;
+    } else {
+        let mut mutations = carry::mutations(&kept()?)?;
+        // So that it is never taken for new again.
+        mutations.push(ccd_store::Mutation::Put(rows::COUNTERS.to_vec(), rows::encode(&found.counters)?));
+        views.apply(views.applied(), mutations)?;
     }
     let from = views.applied() + 1;
     let upto = upto.unwrap_or(u64::MAX);

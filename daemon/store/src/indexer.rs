@@ -9,7 +9,6 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
-use crate::block::BlockMetaV1;
 use crate::catalogue::{lock, read, write};
 use crate::error::{Result, StoreError};
 use crate::index::{self, FIRST_CALLER_BYTE, StateV1};
@@ -17,6 +16,7 @@ use crate::packs::{PACK_HEADER, Packs, hash};
 use crate::recipe::{BlockAt, PieceAt};
 use crate::shared::Shared;
 use crate::types::{Locator, Mutation, Progress, Record, RecordId};
+use crate::unpack::{Block, Unpacked, Unpacker, block_at};
 
 /// How many rows of pieces wait for the caller's next batch before they get one of their own.
 pub(crate) const PENDING_PIECES: usize = 8_192;
@@ -113,13 +113,17 @@ impl Indexer {
         let (mut done, mut end) = (0, (pack, pack_len));
         for (number, entry) in list {
             let mut at = if number == pack { pack_len.max(PACK_HEADER as u64) } else { PACK_HEADER as u64 };
-            while let Some((found, (head, meta))) = packs.next_block(number, at, entry.len)? {
-                if found > at {
+            let file = packs.files.file(number)?;
+            let mut unpacker = Unpacker::default();
+            loop {
+                let Some(block) = block_at(&file, number, at, entry.len)? else {
+                    let Some((found, _)) = packs.next_block(number, at, entry.len)? else { break };
                     packs.files.report(number, at, found);
-                }
-                at = found + head.len();
-                let Ok(offset) = u32::try_from(found) else { break };
-                self.index_block(&packs, BlockAt { pack: number, offset }, meta)?;
+                    at = found;
+                    continue;
+                };
+                at += block.head.len();
+                self.index_block(&packs, &mut unpacker, block)?;
                 if self.pending_pieces() > PENDING_PIECES {
                     self.apply(self.applied(), Vec::new(), (number, at))?;
                     progress(Progress { phase: "packs", done: done + at, total, unit: "bytes" });
@@ -134,18 +138,19 @@ impl Indexer {
         Ok(end)
     }
 
-    fn index_block(&self, packs: &Packs, at: BlockAt, meta: BlockMetaV1) -> Result<()> {
-        let group = match packs.group(at) {
-            Ok(group) => group,
-            Err(error @ StoreError::Damaged { .. }) => {
-                tracing::warn!(%error, "a block cannot be read; its pieces are lost");
-                return Ok(());
-            }
-            // It may be readable the next time: a generation without it would be wrong for good.
-            Err(error) => return Err(error),
+    /// A block whose data cannot be read is lost; but a disk that fails to read it now is an error, since it may be
+    /// readable the next time, and a generation without it would be wrong for good.
+    fn index_block(&self, packs: &Packs, unpacker: &mut Unpacker, block: Block) -> Result<()> {
+        let Block { at, head, meta, data } = block;
+        let Unpacked::Raw(raw) = unpacker.unpack(packs, at, &head, &data)? else {
+            packs.files.report(at.pack, u64::from(at.offset), u64::from(at.offset) + head.len());
+            return Ok(());
         };
         let mut pending = write(&self.shared.pending);
-        for (bytes, entry) in group.pieces(at).zip(0..) {
+        let mut rest = raw;
+        for (len, entry) in meta.pieces.iter().zip(0..) {
+            let (bytes, after) = rest.split_at((*len as usize).min(rest.len()));
+            rest = after;
             pending.pieces.insert(hash(bytes), PieceAt { block: at, entry });
         }
         if let Some(recipe) = meta.recipe {

@@ -294,6 +294,17 @@ impl Journal {
         Ok(())
     }
 
+    /// Gives the space ahead back. For the end: the next append takes some again.
+    pub(crate) fn trim(&mut self) {
+        let Some(active) = self.active.as_mut().filter(|active| active.allocated > active.len) else {
+            return;
+        };
+        match active.file.cut(active.len) {
+            Ok(()) => active.allocated = active.len,
+            Err(error) => tracing::debug!(%error, "the journal keeps the space it was given ahead"),
+        }
+    }
+
     /// Gives up what was appended since the last good sync: the segment ends there, and a new one begins.
     pub(crate) fn give_up(&mut self) {
         let Some(active) = self.active.take() else { return };

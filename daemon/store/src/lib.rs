@@ -68,6 +68,7 @@ mod split;
 mod store;
 mod tail;
 mod types;
+mod unpack;
 mod verify;
 mod vfs;
 mod watermark;

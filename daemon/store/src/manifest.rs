@@ -74,16 +74,16 @@ pub(crate) struct Manifest {
 
 impl Manifest {
     /// Reads the file, if there is one.
-    pub(crate) fn open(vfs: Arc<dyn Vfs>, path: &Path) -> Result<Self> {
+    pub(crate) fn open(vfs: &Arc<dyn Vfs>, path: &Path) -> Result<Self> {
         let empty = Self {
-            vfs: Arc::clone(&vfs),
+            vfs: Arc::clone(vfs),
             path: path.to_owned(),
             state: ManifestV1::default(),
             carry: Vec::new(),
             carry_raw: 0,
             damaged: None,
         };
-        let file = match DataFile::open(&*vfs, path, OpenMode::Read) {
+        let file = match DataFile::open(&**vfs, path, OpenMode::Read) {
             Err(StoreError::Io { source, .. }) if source.kind() == std::io::ErrorKind::NotFound => {
                 return Ok(empty);
             }
@@ -180,16 +180,18 @@ mod tests {
     fn what_is_written_comes_back_and_damage_is_noticed() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("manifest");
-        let open = || Manifest::open(Arc::new(RealFs), &path).unwrap();
+        let fs: Arc<dyn Vfs> = Arc::new(RealFs);
+        let open = || Manifest::open(&fs, &path).unwrap();
+        let carry = vec![5; 100_000];
         let mut manifest = open();
         assert_eq!((manifest.carry().unwrap(), manifest.damaged), (Vec::new(), None));
         let state =
             ManifestV1 { oldest_segment: 7, oldest_seq: 1 << 40, dropped_packs: vec![(1, 3), (9, 9)] };
-        manifest.replace(state.clone(), Some(&[5; 100_000])).unwrap();
+        manifest.replace(state.clone(), Some(&carry)).unwrap();
         manifest.replace(ManifestV1 { oldest_segment: 8, ..state.clone() }, None).unwrap();
         let again = open();
         assert_eq!(again.state, ManifestV1 { oldest_segment: 8, ..state });
-        assert_eq!(again.carry().unwrap(), [5; 100_000]);
+        assert_eq!(again.carry().unwrap(), carry);
         let whole = std::fs::read(&path).unwrap();
         for at in 0..whole.len() {
             let mut bytes = whole.clone();
@@ -211,7 +213,9 @@ mod tests {
         #[test]
         fn dropped_packs_are_a_set(packs in prop::collection::vec(1_u32..30, 0..40)) {
             let mut state = ManifestV1::default();
-            packs.iter().for_each(|pack| state.drop_pack(*pack));
+            for pack in &packs {
+                state.drop_pack(*pack);
+            }
             prop_assert!((0..32).all(|pack| state.dropped(pack) == packs.contains(&pack)));
             prop_assert!(state.dropped_packs.windows(2).all(|pair| pair[0].1 + 1 < pair[1].0));
         }

@@ -70,7 +70,7 @@ impl Store {
         };
         let segments = Arc::new(Segments::new(catalogue(FileKind::Segment, "journal")?));
         let packs = Arc::new(Packs::new(catalogue(FileKind::Pack, "packs")?));
-        let manifest = Manifest::open(Arc::clone(&vfs), &home.join("manifest"))?;
+        let manifest = Manifest::open(vfs, &home.join("manifest"))?;
         if let Some(len) = manifest.damaged {
             packs.files.report_as(FileKind::Manifest, 0, 0, len);
         }

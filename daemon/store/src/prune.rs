@@ -164,6 +164,7 @@ impl Store {
         if builder.given_up != self.given_up {
             return Err(StoreError::Index("records were given up while it was built".into()));
         }
+        builder.flush()?;
         let oldest = builder.indexer.oldest;
         if oldest > self.manifest.state.oldest_segment {
             let state = ManifestV1 {
@@ -255,13 +256,13 @@ impl Store {
             let at = self.packs.next_place()?;
             let mut former = meta.former.clone();
             former.push(from);
-            let moved = BlockMetaV1 { former: former.clone(), ..meta };
-            let tail = self.packs.write(at, &moved, &raw, moves.group)?;
+            let new_meta = BlockMetaV1 { former: former.clone(), ..meta };
+            let tail = self.packs.write(at, &new_meta, &raw, moves.group)?;
             moves.group = tail.or(moves.group);
             for (bytes, entry) in group.pieces(from).zip(0..) {
                 pending.pieces.insert(hash(bytes), PieceAt { block: at, entry });
             }
-            pending.recipes.extend(moved.recipe.map(|recipe| (recipe.id, at)));
+            pending.recipes.extend(new_meta.recipe.map(|recipe| (recipe.id, at)));
             pending.moved.extend(former.into_iter().map(|former| (former, at)));
             written += head.len();
             moves.blocks.pop();

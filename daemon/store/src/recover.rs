@@ -114,7 +114,7 @@ impl IndexDir {
     pub(crate) fn begin(&self, options: &Options) -> Result<(u32, LayeredIndex)> {
         let number = self.next()?;
         drop(files::create(&self.root.join(format!("{number:06}{UNFINISHED}")))?);
-        Ok((number, self.create(number, options)?))
+        Ok((number, self.create(number, options)?.in_bulk()))
     }
 
     /// Makes a generation count, above all others.

@@ -180,6 +180,7 @@ impl Store {
     /// Makes everything durable, the index too. For shutdown.
     pub fn flush(&mut self) -> Result<(), StoreError> {
         self.sync()?;
+        self.journal.trim();
         if self.indexer.pending_pieces() > 0 {
             self.apply(self.applied(), Vec::new())?;
         }

@@ -7,22 +7,16 @@
 
 use std::sync::atomic::Ordering;
 
-use crate::block::{BlockHead, BlockMetaV1, HEADER as BLOCK_HEADER};
 use crate::catalogue::{Catalogue, Entry, read};
 use crate::error::{Result, StoreError};
 use crate::files::DataFile;
-use crate::frame::Place;
 use crate::index;
 use crate::packs::{PACK_HEADER, PackHead, Packs, hash};
 use crate::reader::Reader;
-use crate::recipe::BlockAt;
 use crate::segment::{HEADER, SegmentHead, Segments, Step, step};
 use crate::types::{BlobRef, Damage, FileKind, Locator, Record, RecordId};
+use crate::unpack::{Unpacked, Unpacker, block_at};
 use crate::vfs::OpenMode;
-use crate::zip;
-
-/// How many groups of blocks are held unpacked: about as many as the writer keeps growing at a time.
-const GROUPS: usize = 32;
 
 /// What a verification looks at: everything that was published when it began.
 pub struct Extent {
@@ -271,13 +265,6 @@ fn open(files: &Catalogue, number: u32) -> Result<Option<DataFile>> {
     }
 }
 
-/// A group as far as it is unpacked.
-struct Unpacked {
-    first: u32,
-    last: u32,
-    raw: Vec<u8>,
-}
-
 fn verify_pack(
     packs: &Packs,
     view: &Packs,
@@ -298,7 +285,7 @@ fn verify_pack(
     if head.is_ok_and(|good| !good) {
         found.push(files.report(number, 0, PACK_HEADER as u64));
     }
-    let mut groups: Vec<Unpacked> = Vec::new();
+    let mut unpacker = Unpacker::default();
     let mut at = PACK_HEADER as u64;
     loop {
         let end = there.min(published(files, number));
@@ -308,73 +295,21 @@ fn verify_pack(
         if !watch(at) {
             return Err(StoreError::Stopped);
         }
-        let Some((place, head, data)) = block_at(&file, number, at, end)? else {
+        let Some(block) = block_at(&file, number, at, end)? else {
             let next = view.next_block(number, at + 1, end)?.map_or(end, |(found, _)| found);
             found.push(files.report(number, at, next));
             at = next;
             continue;
         };
-        if !unpacks(view, &mut groups, place, head, &data)? {
-            found.push(files.report(number, at, at + head.len()));
+        let len = block.head.len();
+        // One that continues a damaged block is good as far as can be said.
+        if matches!(unpacker.unpack(view, block.at, &block.head, &block.data)?, Unpacked::Bad) {
+            found.push(files.report(number, at, at + len));
         }
-        at += head.len();
+        at += len;
     }
     if there < len && len <= published(files, number) {
         found.push(files.report(number, there, len));
     }
     Ok(())
-}
-
-/// The block whose header is good, with its data, which need not be.
-fn block_at(file: &DataFile, pack: u32, at: u64, end: u64) -> Result<Option<(BlockAt, BlockHead, Vec<u8>)>> {
-    let Ok(offset) = u32::try_from(at) else { return Ok(None) };
-    if at + BLOCK_HEADER as u64 > end {
-        return Ok(None);
-    }
-    let Some(head) = BlockHead::parse(&file.read(at, BLOCK_HEADER)?).filter(|head| at + head.len() <= end)
-    else {
-        return Ok(None);
-    };
-    let bytes = file.read(at, usize::try_from(head.len()).unwrap_or(usize::MAX))?;
-    let (front, data) = bytes.split_at(BLOCK_HEADER + head.meta as usize);
-    let meta: Option<BlockMetaV1> = head.open(Place { number: pack, offset }, front);
-    Ok(meta.map(|_| (BlockAt { pack, offset }, head, data.to_vec())))
-}
-
-/// Whether a block's data are good and unpack; adds them to its group.
-fn unpacks(
-    packs: &Packs,
-    groups: &mut Vec<Unpacked>,
-    at: BlockAt,
-    head: BlockHead,
-    data: &[u8],
-) -> Result<bool> {
-    let kept = groups.iter().position(|g| g.first == head.first).map(|i| groups.remove(i));
-    if crc32fast::hash(data) != head.data_crc {
-        return Ok(false);
-    }
-    let mut group = match kept.filter(|g| g.last == head.prev) {
-        Some(group) => group,
-        None if head.prev == 0 => Unpacked { first: head.first, last: 0, raw: Vec::new() },
-        None => match packs.group(BlockAt { pack: at.pack, offset: head.prev }) {
-            Ok(group) => {
-                Unpacked { first: head.first, last: head.prev, raw: group.raw_upto(head.prev).to_vec() }
-            }
-            // The block before it is damaged, and named already; this one is good as far as can be said.
-            Err(StoreError::Damaged { .. }) => return Ok(true),
-            Err(other) => return Err(other),
-        },
-    };
-    let raw_len = head.raw as usize;
-    let Some(skip) = group.raw.len().checked_sub(head.prefix as usize) else { return Ok(false) };
-    if data.len() == raw_len {
-        group.raw.extend_from_slice(data);
-    } else {
-        let Some(raw) = zip::decompress_after(&group.raw[skip..], data, raw_len) else { return Ok(false) };
-        group.raw.extend_from_slice(&raw);
-    }
-    group.last = at.offset;
-    groups.insert(0, group);
-    groups.truncate(GROUPS);
-    Ok(true)
 }

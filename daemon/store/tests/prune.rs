@@ -22,7 +22,7 @@ fn body(n: u64) -> Vec<u8> {
 }
 
 fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+    bytes.iter().fold(String::new(), |hex, byte| hex + &format!("{byte:02x}"))
 }
 
 /// The record of the n-th body names it.
@@ -80,7 +80,9 @@ fn drop_before(store: &mut Store, segment: u32) -> Dropped {
 fn marked(store: &Store) -> PackUse {
     let reader = store.reader();
     let mut used = PackUse::default();
-    replayed(store).iter().for_each(|r| used.mark(&reader, &named(&r.body)).unwrap());
+    for record in replayed(store) {
+        used.mark(&reader, &named(&record.body)).unwrap();
+    }
     used
 }
 
@@ -91,15 +93,15 @@ fn compact(store: &mut Store) -> (u64, u64) {
     let shares = used.shares(&reader).unwrap();
     let leaving: Vec<u32> = shares.iter().filter(|s| s.needed + 16 < s.bytes).map(|s| s.number).collect();
     store.leave(&leaving);
-    let (mut moved, mut freed) = (0, 0);
+    let (mut rewritten, mut freed) = (0, 0);
     for pack in leaving {
         let mut moves = used.needed(&reader, pack).unwrap();
         while !moves.is_empty() {
-            moved += store.move_blocks(&mut moves, 10_000).unwrap();
+            rewritten += store.move_blocks(&mut moves, 10_000).unwrap();
         }
         freed += store.drop_pack(pack).unwrap();
     }
-    (moved, freed)
+    (rewritten, freed)
 }
 
 fn first_of(dir: &Path, store: &Store, at: usize) -> (u32, u64) {

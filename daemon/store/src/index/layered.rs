@@ -65,6 +65,8 @@ struct Writer {
     not_before: usize,
     /// sled fails for good once a write has failed.
     broken: bool,
+    /// Filled for the first time: what a crash takes is thrown away with the rest, so the head need not have it.
+    bulk: bool,
 }
 
 /// An index on disk.
@@ -78,8 +80,13 @@ pub(crate) struct LayeredIndex {
 impl LayeredIndex {
     pub(crate) fn new(generation: Generation, head: Head, mirror: Mirror, options: &Options) -> Self {
         let Generation { dir, current, next, runs, cache } = generation;
-        let writer =
-            Mutex::new(Writer { head: Some(head), taken: mirror.rows(), not_before: 0, broken: false });
+        let writer = Mutex::new(Writer {
+            head: Some(head),
+            taken: mirror.rows(),
+            not_before: 0,
+            broken: false,
+            bulk: false,
+        });
         let inner = Inner {
             dir,
             cache,
@@ -89,6 +96,13 @@ impl LayeredIndex {
             damaged: AtomicBool::new(false),
         };
         Self { inner: Arc::new(inner), writer, merging: Mutex::new(None), options: *options }
+    }
+
+    /// Until it is flushed, nothing is kept in the head: for an index that is thrown away if its filling is not
+    /// finished.
+    pub(crate) fn in_bulk(self) -> Self {
+        lock(&self.writer).bulk = true;
+        self
     }
 
     /// Makes the head's rows a run, and goes on with an empty head, which is opened later.
@@ -203,7 +217,9 @@ impl Index for LayeredIndex {
 
     fn apply(&self, batch: Vec<Mutation>) -> Result<()> {
         let mut writer = lock(&self.writer);
-        if let Err(error) = self.head(&mut writer)?.apply(&batch) {
+        if !writer.bulk
+            && let Err(error) = self.head(&mut writer)?.apply(&batch)
+        {
             writer.broken = true;
             return Err(error);
         }
@@ -245,6 +261,10 @@ impl Index for LayeredIndex {
 
     fn flush(&self) -> Result<()> {
         let mut writer = lock(&self.writer);
+        if writer.bulk {
+            self.fold(&mut writer)?;
+            writer.bulk = false;
+        }
         if writer.head.is_none() && !writer.broken { Ok(()) } else { self.head(&mut writer)?.flush() }
     }
 
