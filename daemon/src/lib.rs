@@ -27,6 +27,7 @@ pub mod config;
 pub mod ingest;
 pub mod live;
 pub mod maintenance;
+pub mod memory;
 pub mod project;
 pub mod query;
 pub mod size;

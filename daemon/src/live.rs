@@ -14,12 +14,14 @@ use crate::project::session::{Fact, SessionState};
 use crate::project::text::text_hash;
 use crate::project::{exchange, hook, ids, rows};
 
-/// Facts held over all sessions.
-const MAX_WEIGHT: usize = 10_000;
+/// Facts held over all sessions: while they change, and at rest.
+const MAX_WEIGHT: usize = 40_000;
+const REST_WEIGHT: usize = 4_000;
 /// Ids remembered as written.
 const MAX_IDS: usize = 50_000;
-/// Sessions held.
-const MAX_SESSIONS: usize = 32;
+/// Sessions held, likewise. One that is not held is read back from the journal for its next event.
+const MAX_SESSIONS: usize = 2_048;
+const REST_SESSIONS: usize = 32;
 
 /// The recent sessions' states.
 pub struct Live {
@@ -127,7 +129,14 @@ impl Live {
 
     /// Lets go of what is too much. For the writer, once the index has what the states have.
     pub fn trim(&self) {
-        self.lock().shrink();
+        self.lock().shrink(MAX_WEIGHT, MAX_SESSIONS);
+    }
+
+    /// Lets go of what a daemon at rest need not hold.
+    pub fn rest(&self) {
+        self.lock().shrink(REST_WEIGHT, REST_SESSIONS);
+        let mut ids = self.ids.lock().unwrap_or_else(PoisonError::into_inner);
+        *ids = HashSet::new();
     }
 
     fn load(&self, reader: &Reader, session_id: &str) -> Result<SessionState, LiveError> {
@@ -150,16 +159,22 @@ impl Live {
 }
 
 impl States {
-    fn shrink(&mut self) {
-        loop {
-            let weight: usize = self.by_key.values().map(|(_, s)| s.weight()).sum();
-            if self.by_key.len() <= 1 || (weight <= MAX_WEIGHT && self.by_key.len() <= MAX_SESSIONS) {
-                return;
-            }
-            let oldest = self.by_key.iter().min_by_key(|(_, (used, _))| *used).map(|(key, _)| *key);
-            let Some(oldest) = oldest else { return };
-            self.by_key.remove(&oldest);
+    fn shrink(&mut self, max_weight: usize, max_sessions: usize) {
+        let mut weight: usize = self.by_key.values().map(|(_, s)| s.weight()).sum();
+        if weight <= max_weight && self.by_key.len() <= max_sessions {
+            return;
         }
+        let mut oldest: Vec<_> = self.by_key.iter().map(|(key, (used, _))| (*used, *key)).collect();
+        oldest.sort_unstable();
+        for (_, key) in oldest {
+            // A little further than needed, so that it is not done with every event.
+            let fits = weight <= max_weight / 4 * 3 && self.by_key.len() <= max_sessions / 4 * 3;
+            if fits || self.by_key.len() <= 1 {
+                break;
+            }
+            weight -= self.by_key.remove(&key).map_or(0, |(_, state)| state.weight());
+        }
+        self.by_key.shrink_to_fit();
     }
 }
 

@@ -40,6 +40,7 @@ enum Command {
 }
 
 fn main() -> ExitCode {
+    ccd::memory::tune();
     let cli = Cli::parse();
     let done = match cli.command {
         Command::Run => foreground(),

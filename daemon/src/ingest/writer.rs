@@ -16,6 +16,7 @@ use bytes::Bytes;
 use ccd_store::{Options, Record, Store, StoreError};
 use tokio::sync::mpsc::error::TryRecvError;
 use tokio::sync::{mpsc, oneshot};
+use tokio::time::timeout;
 
 use super::apply::Batch;
 use super::rebuild::{self, view_version};
@@ -24,6 +25,7 @@ use super::shared::{Shared, StoreState};
 use super::views::{CaughtUp, catch_up};
 use super::{Ack, CapturedExchange, Door, Gauges, HookEvent, Submission, Swap, Task, WeakDoor};
 use crate::live::{LiveError, exchange_fact};
+use crate::memory;
 use crate::project::hook;
 use crate::project::rows;
 use crate::project::session::Fact;
@@ -32,6 +34,8 @@ use crate::project::session::Fact;
 const BATCH: usize = 256;
 /// How long to wait before a store that cannot be opened is tried again.
 const REOPEN_PAUSE: Duration = Duration::from_secs(5);
+/// How long nothing has to come before the daemon is at rest.
+const REST: Duration = Duration::from_secs(3);
 /// How often to look for submissions while something is to be tried again.
 const LOOK: Duration = Duration::from_millis(20);
 /// How long to wait before a failed index is tried again.
@@ -48,6 +52,9 @@ pub struct Writer {
     /// For the threads that work views out beside the writer.
     door: WeakDoor,
     behind: Behind,
+    /// Tells when nothing came for a while. Without it the writer never rests, which is no harm.
+    timer: Option<tokio::runtime::Runtime>,
+    resting: bool,
     /// Which directory the open store is in.
     place: Option<Place>,
 }
@@ -112,7 +119,9 @@ impl Writer {
     #[must_use]
     pub fn new(dir: PathBuf, rx: mpsc::Receiver<Submission>, shared: Arc<Shared>, door: &Door) -> Self {
         let gauges = Arc::clone(door.gauges());
-        Writer { dir, rx, shared, gauges, door: door.downgrade(), behind: Behind::No, place: None }
+        let timer = tokio::runtime::Builder::new_current_thread().enable_time().build().ok();
+        let (door, behind) = (door.downgrade(), Behind::No);
+        Writer { dir, rx, shared, gauges, door, behind, timer, resting: false, place: None }
     }
 
     /// Opens the store, brings its index up to the journal, and writes until it is told to end.
@@ -201,7 +210,8 @@ impl Writer {
     fn next_batch(&mut self) -> Option<Vec<Submission>> {
         let mut batch = Vec::with_capacity(BATCH);
         if !matches!(self.behind, Behind::Since(_)) {
-            return (self.rx.blocking_recv_many(&mut batch, BATCH) > 0).then_some(batch);
+            let took = self.wait(&mut batch);
+            return (took > 0).then_some(batch);
         }
         let until = Instant::now() + RECOVER_PAUSE;
         loop {
@@ -215,6 +225,27 @@ impl Writer {
                 return Some(batch);
             }
         }
+    }
+
+    /// Waits for something at the door, and takes it; 0 if the door is closed. After a while in which nothing came, lets
+    /// go of what a daemon at rest need not hold, once.
+    fn wait(&mut self, batch: &mut Vec<Submission>) -> usize {
+        if let Some(timer) = self.timer.as_ref().filter(|_| !self.resting) {
+            let rx = &mut self.rx;
+            let come = timer.block_on(async { timeout(REST, rx.recv_many(batch, BATCH)).await });
+            if let Ok(took) = come {
+                return took;
+            }
+            self.resting = true;
+            self.shared.live.rest();
+            if let StoreState::Ready(reader) = &*self.shared.state.borrow() {
+                reader.rest();
+            }
+            memory::trim();
+        }
+        let took = self.rx.blocking_recv_many(batch, BATCH);
+        self.resting = false;
+        took
     }
 
     /// Nothing held of the views can be trusted; the journal is.

@@ -13,6 +13,7 @@ use crate::index::Row;
 use crate::packs::hash;
 use crate::shared::Shared;
 use crate::types::{BlobRef, Damage, Locator, Record, RecordId, ReplayReport, SegmentInfo, Stats};
+use crate::zip;
 
 /// Reads a store. Cheap to clone; sees what is written at once, synced or not.
 #[derive(Clone)]
@@ -132,6 +133,13 @@ impl Reader {
         let mut damage = self.shared.segments.files.damage();
         damage.extend(self.shared.packs.files.damage());
         damage
+    }
+
+    /// Lets go of what is held ready for the next reads and writes: for a moment at which none are near.
+    pub fn rest(&self) {
+        self.shared.packs.forget();
+        self.shared.segments.forget();
+        zip::rest();
     }
 
     /// Sizes and health.

@@ -2,7 +2,11 @@
 //!
 //! Must never allocate more than the caller's limit for what a damaged header claims.
 
-use zstd::zstd_safe::{CCtx, CParameter, DCtx, compress_bound};
+use std::sync::Mutex;
+
+use zstd::zstd_safe::{CCtx, CParameter, DCtx, ResetDirective, compress_bound};
+
+use crate::catalogue::lock;
 
 /// The level of journal frames.
 const LEVEL: i32 = 3;
@@ -34,9 +38,35 @@ impl Compressor {
     }
 }
 
+/// Contexts held ready: making one costs more than most of what is done with it. Those in here refer to nothing.
+static COMPRESSORS: Mutex<Vec<CCtx<'static>>> = Mutex::new(Vec::new());
+static DECOMPRESSORS: Mutex<Vec<DCtx<'static>>> = Mutex::new(Vec::new());
+/// How many of each are held.
+const HELD: usize = 2;
+
+fn take<T>(pool: &Mutex<Vec<T>>) -> Option<T> {
+    lock(pool).pop()
+}
+
+fn give_back<T>(pool: &Mutex<Vec<T>>, context: T) {
+    let mut pool = lock(pool);
+    if pool.len() < HELD {
+        pool.push(context);
+    }
+}
+
+/// Lets go of what is held ready: a megabyte or two.
+pub(crate) fn rest() {
+    *lock(&COMPRESSORS) = Vec::new();
+    *lock(&DECOMPRESSORS) = Vec::new();
+}
+
 /// Compresses `raw` as the continuation of `prefix`. None if that does not make it smaller.
 pub(crate) fn compress_after(prefix: &[u8], raw: &[u8]) -> Option<Vec<u8>> {
-    let mut context = CCtx::try_create()?;
+    let mut context: CCtx<'_> = match take(&COMPRESSORS) {
+        Some(context) => context,
+        None => CCtx::try_create()?,
+    };
     context.set_parameter(CParameter::CompressionLevel(BLOCK_LEVEL)).ok()?;
     context.set_parameter(CParameter::WindowLog(PREFIX_WINDOW_LOG)).ok()?;
     if !prefix.is_empty() {
@@ -44,17 +74,31 @@ pub(crate) fn compress_after(prefix: &[u8], raw: &[u8]) -> Option<Vec<u8>> {
     }
     let mut stored = Vec::with_capacity(compress_bound(raw.len()));
     context.compress2(&mut stored, raw).ok()?;
+    context.reset(ResetDirective::SessionAndParameters).ok()?;
+    #[allow(unsafe_code, reason = "the lifetime stands for the prefix, which is not referred to any more")]
+    // SAFETY: a prefix is for one frame only. It is whole (else we had returned, and dropped the context), and the reset
+    // makes the context as good as new: nothing in it points to `prefix`.
+    let context = unsafe { std::mem::transmute::<CCtx<'_>, CCtx<'static>>(context) };
+    give_back(&COMPRESSORS, context);
     (stored.len() < raw.len()).then_some(stored)
 }
 
 /// The opposite of [`compress_after`]. None unless it gives exactly `raw_len` bytes.
 pub(crate) fn decompress_after(prefix: &[u8], stored: &[u8], raw_len: usize) -> Option<Vec<u8>> {
-    let mut context = DCtx::try_create()?;
+    let mut context: DCtx<'_> = match take(&DECOMPRESSORS) {
+        Some(context) => context,
+        None => DCtx::try_create()?,
+    };
     if !prefix.is_empty() {
         context.ref_prefix(prefix).ok()?;
     }
     let mut raw = Vec::with_capacity(raw_len);
     context.decompress(&mut raw, stored).ok()?;
+    context.reset(ResetDirective::SessionAndParameters).ok()?;
+    #[allow(unsafe_code, reason = "the lifetime stands for the prefix, which is not referred to any more")]
+    // SAFETY: as above; resetting the parameters clears the dictionary that a prefix is kept as.
+    let context = unsafe { std::mem::transmute::<DCtx<'_>, DCtx<'static>>(context) };
+    give_back(&DECOMPRESSORS, context);
     (raw.len() == raw_len).then_some(raw)
 }
 
