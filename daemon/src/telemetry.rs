@@ -6,11 +6,13 @@
 
 use std::path::Path;
 
-use tracing_appender::non_blocking::WorkerGuard;
+use tracing_appender::non_blocking::{NonBlocking, NonBlockingBuilder, WorkerGuard};
 use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::util::SubscriberInitExt;
 use tracing_subscriber::{EnvFilter, Registry, fmt, reload};
 
+/// Lines that may wait to be written; more are dropped. Room for all of them is taken at once.
+const LINES: usize = 4_096;
 /// Days of log files kept.
 const KEEP_FILES: usize = 7;
 
@@ -49,14 +51,18 @@ pub fn init(filter: &str, dir: &Path, to_stderr: bool) -> anyhow::Result<(LogHan
         .latest_symlink("ccd.log")
         .max_log_files(KEEP_FILES)
         .build(dir)?;
-    let (writer, guard) = tracing_appender::non_blocking(files);
+    let (writer, guard) = queue(files);
     let mut guards = vec![guard];
     let file_layer = fmt::layer().with_ansi(false).with_writer(writer);
     let stderr_layer = to_stderr.then(|| {
-        let (writer, guard) = tracing_appender::non_blocking(std::io::stderr());
+        let (writer, guard) = queue(std::io::stderr());
         guards.push(guard);
         fmt::layer().with_ansi(false).with_writer(writer)
     });
     tracing_subscriber::registry().with(filter).with(file_layer).with(stderr_layer).try_init()?;
     Ok((LogHandle { reload: Some(handle) }, guards))
+}
+
+fn queue<T: std::io::Write + Send + 'static>(to: T) -> (NonBlocking, WorkerGuard) {
+    NonBlockingBuilder::default().buffered_lines_limit(LINES).finish(to)
 }

@@ -166,11 +166,13 @@ fn session() {
     }
     daemon.stop(&home);
     let (all, index) = bytes_on_disk(&home.layout().store_dir());
+    let (journal, _) = bytes_on_disk(&home.layout().store_dir().join("v1/journal"));
     let best = compressed(&together) as u64;
     println!("store: a session of {TURNS} turns that sends its history again, through the proxy");
     println!("  {:<44} {:>12}  {:>8}", "", "bytes", "ratio");
     for (what, bytes) in [
         ("zstd -3 of its unique bytes", best),
+        ("ccd: journal", journal),
         ("ccd: journal and packs", all - index),
         ("ccd: with its index", all),
         ("its unique bytes", together.len() as u64),

@@ -1,9 +1,11 @@
 //! The journal's frame: one batch of records, compressed once, with a checksum bound to its place.
 //!
 //! ```text
-//! frame   = magic u32 | len u32 | crc32 u32 | raw_len u32 | durable u32 | zstd(payload), len bytes  (little-endian)
+//! frame   = magic u32 | len u32 | crc32 u32 | raw u32 | durable u32 | zstd(payload), len bytes  (little-endian)
 //! payload = first_seq u64 | count u32 | count × (RecordHeadV1 in bincode | body)
 //! ```
+//!
+//! `raw` is the payload's length, and in its upper three bits which dictionary it was compressed with.
 //!
 //! `durable` is how much of the segment was known to be durable when the frame was written: a gap before that is damage,
 //! a gap after it may be what a power cut left of writes that nobody waited for.
@@ -18,6 +20,7 @@ use std::ops::Range;
 use serde::{Deserialize, Serialize};
 
 use crate::codec;
+use crate::dictionary;
 use crate::error::{Result, StoreError};
 use crate::types::{Locator, NewRecord, Record, RecordId};
 use crate::zip;
@@ -31,6 +34,9 @@ pub(crate) const MAX_RAW: usize = (256 << 20) + (16 << 20);
 /// What zstd may add to bytes that it cannot shrink.
 const MAX_STORED: usize = MAX_RAW + MAX_RAW / 128;
 const PAYLOAD_HEADER: usize = 12;
+const RAW_BITS: u32 = 29;
+const RAW_MASK: u32 = (1 << RAW_BITS) - 1;
+const _: () = assert!(MAX_RAW <= RAW_MASK as usize);
 
 /// Where a frame is: part of its checksum.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -58,6 +64,8 @@ pub(crate) struct FrameHead {
     /// The length of what follows the header.
     pub(crate) len: usize,
     raw_len: usize,
+    /// Which dictionary it was compressed with; 0: none.
+    taught: u8,
     crc: u32,
     durable: u32,
 }
@@ -68,24 +76,36 @@ impl FrameHead {
         if bytes.len() < HEADER || bytes[..4] != MAGIC {
             return None;
         }
-        let (len, raw_len) = (u32_at(bytes, 4) as usize, u32_at(bytes, 12) as usize);
+        let (len, raw) = (u32_at(bytes, 4) as usize, u32_at(bytes, 12));
+        let (raw_len, taught) = ((raw & RAW_MASK) as usize, (raw >> RAW_BITS) as u8);
         let (crc, durable) = (u32_at(bytes, 8), u32_at(bytes, 16));
-        (len <= MAX_STORED && raw_len <= MAX_RAW).then_some(Self { len, raw_len, crc, durable })
+        (len <= MAX_STORED && raw_len <= MAX_RAW).then_some(Self { len, raw_len, taught, crc, durable })
     }
 
     /// Checks and unpacks what follows the header.
     pub(crate) fn open(&self, place: Place, stored: &[u8]) -> Option<Batch> {
-        let good =
-            stored.len() == self.len && checksum(place, self.raw_len, self.durable, stored) == self.crc;
-        let raw = good.then(|| zip::decompress(stored, self.raw_len)).flatten()?;
+        let raw = raw_word(self.raw_len, self.taught)?;
+        if stored.len() != self.len || checksum(place, raw, self.durable, stored) != self.crc {
+            return None;
+        }
+        let raw = match self.taught {
+            0 => zip::decompress(stored, self.raw_len),
+            number => zip::decompress_taught(number, stored, self.raw_len),
+        }?;
         Batch::parse(place, self.durable, raw)
     }
 }
 
-fn checksum(place: Place, raw_len: usize, durable: u32, stored: &[u8]) -> u32 {
+/// The payload's length, and in the upper bits the dictionary's number.
+fn raw_word(raw_len: usize, taught: u8) -> Option<u32> {
+    let len = u32::try_from(raw_len).ok().filter(|len| *len <= RAW_MASK)?;
+    Some(len | u32::from(taught) << RAW_BITS)
+}
+
+fn checksum(place: Place, raw: u32, durable: u32, stored: &[u8]) -> u32 {
     let mut crc = place_crc(place);
     crc.update(&(stored.len() as u64).to_le_bytes());
-    crc.update(&(raw_len as u64).to_le_bytes());
+    crc.update(&raw.to_le_bytes());
     crc.update(&durable.to_le_bytes());
     crc.update(stored);
     crc.finalize()
@@ -93,7 +113,7 @@ fn checksum(place: Place, raw_len: usize, durable: u32, stored: &[u8]) -> u32 {
 
 /// Writes the header into the first [`HEADER`] bytes of `frame`, whose rest is the compressed payload. Everything in
 /// the segment before `durable` was known to be durable by then.
-pub(crate) fn seal(place: Place, raw_len: usize, durable: u32, frame: &mut [u8]) -> Result<()> {
+pub(crate) fn seal(place: Place, raw_len: usize, taught: bool, durable: u32, frame: &mut [u8]) -> Result<()> {
     let (header, stored) = frame.split_at_mut(HEADER);
     let limit = MAX_RAW as u64;
     let too_large =
@@ -102,10 +122,11 @@ pub(crate) fn seal(place: Place, raw_len: usize, durable: u32, frame: &mut [u8])
         return Err(too_large(raw_len));
     }
     let len = u32::try_from(stored.len()).map_err(|_| too_large(stored.len()))?;
-    let raw = u32::try_from(raw_len).map_err(|_| too_large(raw_len))?;
+    let number = if taught { dictionary::NEWEST } else { 0 };
+    let raw = raw_word(raw_len, number).ok_or_else(|| too_large(raw_len))?;
     header[..4].copy_from_slice(&MAGIC);
     header[4..8].copy_from_slice(&len.to_le_bytes());
-    header[8..12].copy_from_slice(&checksum(place, raw_len, durable, stored).to_le_bytes());
+    header[8..12].copy_from_slice(&checksum(place, raw, durable, stored).to_le_bytes());
     header[12..16].copy_from_slice(&raw.to_le_bytes());
     header[16..].copy_from_slice(&durable.to_le_bytes());
     Ok(())
@@ -221,8 +242,9 @@ mod tests {
     const PLACE: Place = Place { number: 1, offset: 40 };
 
     fn framed(payload: &[u8]) -> Vec<u8> {
-        let mut frame = zip::Compressor::new().compress(payload, HEADER).unwrap();
-        seal(PLACE, payload.len(), 40, &mut frame).unwrap();
+        let taught = payload.len() % 2 == 0;
+        let mut frame = zip::Compressor::new().compress(payload, HEADER, taught).unwrap();
+        seal(PLACE, payload.len(), taught, 40, &mut frame).unwrap();
         frame
     }
 

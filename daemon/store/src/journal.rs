@@ -12,6 +12,7 @@
 use std::sync::Arc;
 
 use crate::catalogue::{Catalogue, Entry};
+use crate::dictionary;
 use crate::error::{Result, StoreError};
 use crate::files::DataFile;
 use crate::frame::{self, Place};
@@ -77,6 +78,7 @@ pub(crate) struct Journal {
 pub(crate) struct Prepared {
     bytes: Vec<u8>,
     raw_len: usize,
+    taught: bool,
     first_ns: u64,
     newest_ns: u64,
 }
@@ -208,12 +210,14 @@ impl Journal {
     /// Lays out and compresses the next frame.
     pub(crate) fn prepare(&mut self, records: &[NewRecord]) -> Result<Prepared> {
         let payload = frame::payload(self.last_seq + 1, records)?;
-        let compressed = self.zip.compress(&payload, frame::HEADER);
+        let taught = payload.len() <= dictionary::LONGEST;
+        let compressed = self.zip.compress(&payload, frame::HEADER, taught);
         let bytes = compressed.map_err(|e| StoreError::io(self.segments.files.dir(), e))?;
         let times = || records.iter().map(|record| record.at_ns);
         Ok(Prepared {
             bytes,
             raw_len: payload.len(),
+            taught,
             first_ns: times().next().unwrap_or(0),
             newest_ns: times().max().unwrap_or(0),
         })
@@ -246,12 +250,12 @@ impl Journal {
             self.active = Some(self.start_segment(frame.first_ns, packs_end)?);
         }
         let Some(active) = &mut self.active else { return Err(StoreError::Misuse("no segment")) };
-        let Prepared { mut bytes, raw_len, newest_ns, .. } = frame;
+        let Prepared { mut bytes, raw_len, taught, newest_ns, .. } = frame;
         let offset =
             u32::try_from(active.len).map_err(|_| StoreError::Misuse("segment_bytes is over 4 GiB"))?;
         let place = Place { number: active.number, offset };
         let durable = u32::try_from(active.synced).unwrap_or_default();
-        frame::seal(place, raw_len, durable, &mut bytes)?;
+        frame::seal(place, raw_len, taught, durable, &mut bytes)?;
         let end = active.len + bytes.len() as u64;
         active.allocate(end, self.segment_bytes);
         if let Err(error) = active.file.write(&bytes, active.len) {

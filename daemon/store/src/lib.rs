@@ -43,6 +43,7 @@ mod builder;
 mod catalogue;
 mod codec;
 mod copy;
+mod dictionary;
 mod engine;
 mod error;
 mod files;

@@ -117,8 +117,9 @@ impl Manifest {
                 return Err(StoreError::TooLarge { what: "what is to be kept", bytes, limit });
             }
             Some(raw) => {
-                let packed =
-                    zip::Compressor::new().compress(raw, 0).map_err(|e| StoreError::io(&self.path, e))?;
+                let packed = zip::Compressor::new()
+                    .compress(raw, 0, false)
+                    .map_err(|e| StoreError::io(&self.path, e))?;
                 (packed, raw.len())
             }
             None => (self.carry.clone(), self.carry_raw),

@@ -181,6 +181,7 @@ impl Store {
     pub fn flush(&mut self) -> Result<(), StoreError> {
         self.sync()?;
         self.journal.trim();
+        self.write_watermark();
         if self.indexer.pending_pieces() > 0 {
             self.apply(self.applied(), Vec::new())?;
         }

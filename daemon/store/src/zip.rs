@@ -7,6 +7,7 @@ use std::sync::Mutex;
 use zstd::zstd_safe::{CCtx, CParameter, DCtx, ResetDirective, compress_bound};
 
 use crate::catalogue::lock;
+use crate::dictionary;
 
 /// The level of journal frames.
 const LEVEL: i32 = 3;
@@ -16,19 +17,25 @@ const BLOCK_LEVEL: i32 = 5;
 /// Reaches over a whole prefix and block (`1 << 20` bytes).
 const PREFIX_WINDOW_LOG: u32 = 20;
 
-/// A reused compression context.
-pub(crate) struct Compressor(Option<zstd::bulk::Compressor<'static>>);
+/// Reused compression contexts: without a dictionary, and with the newest.
+pub(crate) struct Compressor {
+    plain: Option<zstd::bulk::Compressor<'static>>,
+    taught: Option<zstd::bulk::Compressor<'static>>,
+}
 
 impl Compressor {
     pub(crate) fn new() -> Self {
-        Self(None)
+        Self { plain: None, taught: None }
     }
 
-    /// Compresses `raw`, leaving `room` zero bytes in front for a header.
-    pub(crate) fn compress(&mut self, raw: &[u8], room: usize) -> std::io::Result<Vec<u8>> {
-        let context = match &mut self.0 {
-            Some(context) => context,
-            none => none.insert(zstd::bulk::Compressor::new(LEVEL)?),
+    /// Compresses `raw`, with [`dictionary::NEWEST`] if asked to, leaving `room` zero bytes in front for a header.
+    pub(crate) fn compress(&mut self, raw: &[u8], room: usize, taught: bool) -> std::io::Result<Vec<u8>> {
+        let context = match (taught, &mut self.plain, &mut self.taught) {
+            (false, Some(context), _) | (true, _, Some(context)) => context,
+            (false, none, _) => none.insert(zstd::bulk::Compressor::new(LEVEL)?),
+            (true, _, none) => {
+                none.insert(zstd::bulk::Compressor::with_prepared_dictionary(dictionary::encoder())?)
+            }
         };
         let stored = context.compress(raw)?;
         let mut out = Vec::with_capacity(room + stored.len());
@@ -98,6 +105,21 @@ pub(crate) fn decompress_after(prefix: &[u8], stored: &[u8], raw_len: usize) -> 
     #[allow(unsafe_code, reason = "the lifetime stands for the prefix, which is not referred to any more")]
     // SAFETY: as above; resetting the parameters clears the dictionary that a prefix is kept as.
     let context = unsafe { std::mem::transmute::<DCtx<'_>, DCtx<'static>>(context) };
+    give_back(&DECOMPRESSORS, context);
+    (raw.len() == raw_len).then_some(raw)
+}
+
+/// Decompresses what was written with a dictionary to exactly `raw_len` bytes, or None.
+pub(crate) fn decompress_taught(number: u8, stored: &[u8], raw_len: usize) -> Option<Vec<u8>> {
+    let taught = dictionary::decoder(number)?;
+    let mut context = match take(&DECOMPRESSORS) {
+        Some(context) => context,
+        None => DCtx::try_create()?,
+    };
+    context.ref_ddict(taught.as_ddict()).ok()?;
+    let mut raw = Vec::with_capacity(raw_len);
+    context.decompress(&mut raw, stored).ok()?;
+    context.reset(ResetDirective::SessionAndParameters).ok()?;
     give_back(&DECOMPRESSORS, context);
     (raw.len() == raw_len).then_some(raw)
 }
