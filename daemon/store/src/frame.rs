@@ -242,7 +242,7 @@ mod tests {
     const PLACE: Place = Place { number: 1, offset: 40 };
 
     fn framed(payload: &[u8]) -> Vec<u8> {
-        let taught = payload.len() % 2 == 0;
+        let taught = payload.len().is_multiple_of(2);
         let mut frame = zip::Compressor::new().compress(payload, HEADER, taught).unwrap();
         seal(PLACE, payload.len(), taught, 40, &mut frame).unwrap();
         frame
