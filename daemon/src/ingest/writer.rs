@@ -33,7 +33,7 @@ use crate::project::session::Fact;
 /// Submissions taken as one batch.
 const BATCH: usize = 256;
 /// How long to wait before a store that cannot be opened is tried again.
-const REOPEN_PAUSE: Duration = Duration::from_secs(5);
+const REOPEN_PAUSE: Duration = Duration::from_secs(2);
 /// How long nothing has to come before the daemon is at rest.
 const REST: Duration = Duration::from_secs(3);
 /// How often to look for submissions while something is to be tried again.
@@ -41,7 +41,7 @@ const LOOK: Duration = Duration::from_millis(20);
 /// How long to wait before a failed index is tried again.
 const RECOVER_PAUSE: Duration = Duration::from_secs(2);
 /// So many records are brought into the index before anything else, at a start.
-const AT_ONCE: u64 = 5_000;
+const AT_ONCE: u64 = 500;
 
 /// The writer's thread.
 pub struct Writer {

@@ -99,7 +99,7 @@ fn f02_a_kill_during_the_very_first_start_leaves_nothing_that_stops_the_next() {
 #[test]
 fn f02_a_kill_during_a_rebuild_of_the_index_loses_nothing() {
     let mut random = Random::seeded("F02 rebuild");
-    let (kills, records) = (count(8, 100), count(400, 4_000));
+    let (kills, records) = (count(8, 100), count(1_200, 8_000));
     let home = TestHome::new(NO_UPSTREAM);
     let (events, session) = (Events::of(&home), HookSession::new());
     let daemon = Daemon::start(&home);

@@ -15,6 +15,7 @@ mod gone;
 mod kills;
 mod load;
 mod many;
+mod prune;
 
 use ccd_proto::api::Status;
 use ccd_tests::harness::soak::Random;
