@@ -56,6 +56,18 @@ impl Shared {
         })
     }
 
+    /// What a store that cannot be asked yet is doing.
+    #[must_use]
+    pub fn opening(&self) -> String {
+        match *self.progress.lock().unwrap_or_else(PoisonError::into_inner) {
+            Some(Progress { phase, done, total, .. }) if total > 0 => {
+                let percent = done.saturating_mul(100) / total;
+                format!("its index is being worked out again: {phase}, {percent} %")
+            }
+            _ => "being opened".into(),
+        }
+    }
+
     /// The store's counters.
     #[must_use]
     pub fn counters(&self) -> Counters {

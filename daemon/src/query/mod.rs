@@ -76,6 +76,11 @@ impl From<LiveError> for QueryError {
     }
 }
 
+fn opening(shared: &Shared) -> QueryError {
+    let message = format!("the store cannot be asked yet: {}", shared.opening());
+    QueryError::new(StatusCode::SERVICE_UNAVAILABLE, "unavailable", message).hint("try again in a moment")
+}
+
 /// How long a question waits for a store that is being opened.
 const OPENING: Duration = Duration::from_secs(10);
 
@@ -105,9 +110,9 @@ impl Ask {
                 }
                 StoreState::Failed(why) => Err(unavailable(format!("the store cannot be used: {why}"))
                     .hint("requests are relayed all the same; see `ccctl logs`")),
-                StoreState::Opening => Err(unavailable("the store is being opened".into())),
+                StoreState::Opening => Err(opening(shared)),
             },
-            _ => Err(unavailable("the store is being opened".into()).hint("try again in a moment")),
+            _ => Err(opening(shared)),
         }
     }
 }

@@ -24,7 +24,7 @@ pub fn status(app: &Running) -> Status {
             Err(e) => (None, Some(e.to_string())),
         },
         StoreState::Failed(why) => (None, Some(why.clone())),
-        StoreState::Opening => (None, Some("being opened".into())),
+        StoreState::Opening => (None, Some(app.shared.opening())),
     };
     // What opening and replaying found, or what has been found since, by reading.
     let found = figures.as_ref().map_or(0, |s| s.damaged);
