@@ -217,9 +217,14 @@ impl Running {
             self.shared.live.set_prices(Prices::new(&new.prices));
             // Not waited for: a stop must be heard meanwhile.
             let (door, shared) = (self.door.clone(), Arc::clone(&self.shared));
-            tokio::task::spawn_blocking(move || match rebuild::rebuild(&door, &shared, None, &mut |_| ()) {
-                Ok(done) => tracing::info!(?done, "costs are worked out again"),
-                Err(error) => tracing::error!(%error, "costs could not be worked out again"),
+            tokio::task::spawn_blocking(move || {
+                for pause in [0, 2, 10, 60] {
+                    std::thread::sleep(Duration::from_secs(pause));
+                    match rebuild::rebuild(&door, &shared, None, &mut |_| ()) {
+                        Ok(done) => return tracing::info!(?done, "costs are worked out again"),
+                        Err(error) => tracing::error!(%error, "costs could not be worked out again"),
+                    }
+                }
             });
         }
     }

@@ -11,6 +11,7 @@ use ccd::clock::Clock;
 use ccd::ingest::prune::{self, Limits, Pruned};
 use ccd::ingest::rebuild;
 use ccd::maintenance::retention;
+use ccd_proto::frame::Status;
 use common::{Daemon, home, upstream};
 use serde_json::{Value, json};
 
@@ -200,5 +201,57 @@ async fn views_are_worked_out_again_beside_those_in_use() {
     let last = seen.iter().rfind(|p| p.done > 0).unwrap();
     assert_eq!((last.phase, last.done, last.total, last.unit), ("journal", 16, 16, "records"));
     assert_eq!((usage(&daemon).await, daemon.get("/v0/spans?content=1").await), before);
+    daemon.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_damaged_manifest_costs_nothing() {
+    let home = home();
+    let api = upstream(vec![REPLY], Duration::ZERO).await;
+    let clock = Arc::new(Set(AtomicU64::new(BEGIN)));
+    let daemon = Daemon::start_at(home.path(), &format!("http://{api}"), clock.clone()).await;
+    recorded(&daemon, &clock).await;
+    pruned(&daemon, Limits { before_ns: Some(BEGIN + 45 * DAY), max_bytes: None }).await;
+    let (before, store) = (usage(&daemon).await, daemon.app.layout.store_dir());
+    daemon.stop().await;
+    // One copy, then both: the second time the index still knows what was kept.
+    for copies in [&["manifest"][..], &["manifest", "manifest.2"]] {
+        for name in copies {
+            let path = store.join("v1").join(name);
+            let mut bytes = std::fs::read(&path).unwrap();
+            bytes[30] ^= 1;
+            std::fs::write(&path, bytes).unwrap();
+        }
+        let daemon = Daemon::start_at(home.path(), &format!("http://{api}"), clock.clone()).await;
+        let event = json!({"session_id":"new","hook_event_name":"SessionStart","cwd":"/x"});
+        assert_eventually!(daemon.hook(clock.now_ns(), &event).await == Status::Durable, "it goes on");
+        assert_eq!(usage(&daemon).await, before, "{copies:?}");
+        let damaged = daemon.get("/v0/status").await["store"]["damaged"].as_u64().unwrap();
+        assert_eq!(damaged > 0, copies.len() == 2);
+        daemon.stop().await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_session_that_straddles_the_cut_keeps_its_project() {
+    let home = home();
+    let api = upstream(vec![REPLY], Duration::ZERO).await;
+    let clock = Arc::new(Set(AtomicU64::new(BEGIN)));
+    let daemon = Daemon::start_at(home.path(), &format!("http://{api}"), clock.clone()).await;
+    let start = json!({"session_id":"one","hook_event_name":"SessionStart","cwd":"/home/user/proj"});
+    daemon.hook(clock.now_ns(), &start).await;
+    for n in 0..3 {
+        clock.to_day(n * 30);
+        assert_eq!(
+            daemon.post("/v1/messages", "one", &request(1 + usize::try_from(n).unwrap())).await.0,
+            200
+        );
+        assert_eventually!(daemon.get("/v0/status").await["proxy"]["exchanges"] == n + 1, "captured");
+    }
+    let pages = ["/v0/usage?period=total&by=project", "/v0/usage?period=total&project=proj"];
+    let before = [daemon.get(pages[0]).await, daemon.get(pages[1]).await];
+    assert_eq!(before[1]["totals"]["exchanges"], 3);
+    pruned(&daemon, Limits { before_ns: Some(BEGIN + 15 * DAY), max_bytes: None }).await;
+    assert_eq!([daemon.get(pages[0]).await, daemon.get(pages[1]).await], before);
     daemon.stop().await;
 }

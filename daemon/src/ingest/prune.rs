@@ -7,15 +7,20 @@
 
 use std::sync::Arc;
 
-use ccd_store::{PackUse, Progress, Reader, SegmentInfo, StoreError};
+use ccd_store::{PackShare, PackUse, Progress, Reader, SegmentInfo, StoreError};
 
 use super::Door;
-use super::rebuild::{RebuildError, rebuild};
+use super::rebuild::{RebuildError, rebuild_alone};
 use super::record;
 use super::shared::Shared;
+use super::writer::Writer;
 
 /// Bytes of blocks moved while the writer waits.
 const STEP_BYTES: u64 = 1 << 20;
+
+/// Packs of which less than this is needed are rewritten, in percent: usually, and when space is short.
+const HALF: u64 = 50;
+const MOST_OF_IT: u64 = 90;
 
 /// Nothing was recorded before 2025: who says so has a clock that is not set.
 const PLAUSIBLE_NS: u64 = 1_735_689_600_000_000_000;
@@ -74,6 +79,8 @@ pub fn plan(segments: &[SegmentInfo], total_bytes: u64, limits: &Limits) -> Opti
         // Where its end was lost, or the clock was not set yet, what follows is surely not older.
         let known = segment.newest_ns >= PLAUSIBLE_NS;
         let newest_ns = if known { segment.newest_ns } else { next.first_ns.max(segment.newest_ns) };
+        // A record from the future does not keep all that came after it.
+        let newest_ns = if next.first_ns >= PLAUSIBLE_NS { newest_ns.min(next.first_ns) } else { newest_ns };
         let old = newest_ns > 0 && limits.before_ns.is_some_and(|before| newest_ns < before);
         if !old && excess == 0 {
             break;
@@ -107,42 +114,89 @@ pub fn prune(
     limits: &Limits,
     progress: &mut dyn FnMut(Progress),
 ) -> Result<Pruned, RebuildError> {
+    // A generation being built must not meet packs that go.
+    let _alone = shared.alone();
     let reader = door.with_store(|store| store.reader())?;
     let mut pruned = Pruned::default();
+    if limits.max_bytes.is_some_and(|max| total_bytes(&reader).is_ok_and(|total| total > max)) {
+        // What nothing refers to goes before what was recorded.
+        compact(door, &reader, MOST_OF_IT, &mut pruned, progress)?;
+    }
     if let Some(plan) = look(&reader, limits)? {
         tracing::info!(?plan, "letting go of old records");
-        let done = rebuild(door, shared, Some(plan.keep_from), progress)?;
+        let done = rebuild_alone(door, shared, Some(plan.keep_from), progress)?;
         pruned.segments = done.dropped.segments;
         pruned.freed_bytes = done.dropped.bytes;
         pruned.records = plan.records;
         pruned.until_ns = plan.until_ns;
     }
-    compact(door, &reader, &mut pruned, progress)?;
+    compact(door, &reader, HALF, &mut pruned, progress)?;
     tracing::info!(?pruned, "let go of old records");
     Ok(pruned)
 }
 
-/// Drops the packs of which less than half is needed, moving what is.
+/// Drops the packs of which less than so many percent are needed, moving what is.
 fn compact(
     door: &Door,
     reader: &Reader,
+    percent: u64,
     pruned: &mut Pruned,
     progress: &mut dyn FnMut(Progress),
 ) -> Result<(), RebuildError> {
     let mut used = PackUse::default();
+    // What is marked is marked by one index, which knows everything.
+    let index = reader.index_number();
+    let same =
+        move |writer: &mut Writer, reader: &Reader| writer.is_complete() && reader.index_number() == index;
     let marked = mark(reader, &mut used, 1, progress)?;
     let shares = used.shares(reader)?;
-    let leaving: Vec<u32> = shares.iter().filter(|s| s.needed * 2 < s.bytes).map(|s| s.number).collect();
+    let little = |s: &&PackShare| s.needed * 100 < s.bytes * percent;
+    let leaving: Vec<u32> = shares.iter().filter(little).map(|s| s.number).collect();
     if leaving.is_empty() {
         return Ok(());
     }
-    let packs = leaving.clone();
-    door.with_store(move |store| store.leave(&packs))?;
+    let (packs, theirs) = (leaving.clone(), reader.clone());
+    let left = door.with_writer(move |writer, store| {
+        let same = same(writer, &theirs);
+        if same {
+            store.leave(&packs);
+        }
+        same
+    })?;
+    if !left {
+        return Err(RebuildError::Write(
+            "the index changed meanwhile: no pack is let go of this time".into(),
+        ));
+    }
+    let done = move_all(door, reader, &mut used, marked, &leaving, same, pruned, progress);
+    // Those that are gone already are not there to stay.
+    door.with_store(move |store| leaving.iter().for_each(|pack| store.stay(*pack)))?;
+    done
+}
+
+/// Marks what was journalled until the packs began to leave, and moves all that is needed out of them.
+#[allow(clippy::too_many_arguments)] // the second half of one function
+fn move_all(
+    door: &Door,
+    reader: &Reader,
+    used: &mut PackUse,
+    marked: u64,
+    leaving: &[u32],
+    same: impl Fn(&mut Writer, &Reader) -> bool + Send + 'static,
+    pruned: &mut Pruned,
+    progress: &mut dyn FnMut(Progress),
+) -> Result<(), RebuildError> {
     // From here on nothing new refers to these packs: what was journalled before is all there is to mark.
-    mark(reader, &mut used, marked + 1, progress)?;
-    for (done, pack) in (0..).zip(&leaving) {
+    mark(reader, used, marked + 1, progress)?;
+    let theirs = reader.clone();
+    if !door.with_writer(move |writer, _| same(writer, &theirs))? {
+        return Err(RebuildError::Write(
+            "the index changed meanwhile: no pack is let go of this time".into(),
+        ));
+    }
+    for (done, pack) in (0..).zip(leaving) {
         progress(Progress { phase: "packs", done, total: leaving.len() as u64, unit: "packs" });
-        match move_out(door, reader, &used, *pack) {
+        match move_out(door, reader, used, *pack) {
             Ok((rewritten, freed)) => {
                 pruned.packs += 1;
                 pruned.rewritten_bytes += rewritten;
@@ -150,8 +204,6 @@ fn compact(
             }
             Err(error) => {
                 tracing::warn!(pack, %error, "a pack cannot be let go of, and stays");
-                let pack = *pack;
-                door.with_store(move |store| store.stay(pack))?;
             }
         }
     }
@@ -182,6 +234,7 @@ fn mark(
     let total = reader.stats()?.last_seq;
     let mut last = from.saturating_sub(1);
     let mut unknown = false;
+    let index = reader.index_number();
     reader.replay(from, &mut |found| {
         last = found.seq;
         if last.is_multiple_of(1024) {
@@ -192,9 +245,21 @@ fn mark(
             return Ok(());
         };
         for blob in blobs {
-            // A body that cannot be read has nothing to be kept for it.
-            if let Err(error) = used.mark(reader, &blob) {
-                tracing::debug!(seq = found.seq, %error, "a body is not all there");
+            match used.mark(reader, &blob) {
+                Ok(()) => {}
+                // What lies in damaged packs is lost: what is left of it is marked.
+                Err(error @ StoreError::Damaged { .. }) => {
+                    tracing::debug!(seq = found.seq, %error, "a body is not all there");
+                }
+                Err(StoreError::Index(_))
+                    if !reader.damage().is_empty()
+                        && reader.index_number() == index
+                        && !reader.has_place(&blob)? =>
+                {
+                    tracing::debug!(seq = found.seq, "a body is nowhere, and there is damage");
+                }
+                // Who cannot be asked has not said that nothing is needed.
+                Err(error) => return Err(error),
             }
         }
         Ok(())

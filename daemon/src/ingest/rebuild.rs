@@ -6,7 +6,7 @@
 //!
 //! Must never put a generation in place that lacks a record.
 
-use std::sync::{Arc, PoisonError};
+use std::sync::Arc;
 use std::time::Instant;
 
 use ccd_store::{Builder, Dropped, Progress, Store, StoreError, ViewWriter as _};
@@ -72,7 +72,17 @@ pub fn rebuild(
     from_segment: Option<u32>,
     progress: &mut dyn FnMut(Progress),
 ) -> Result<Rebuilt, RebuildError> {
-    let _one = shared.rebuilding.lock().unwrap_or_else(PoisonError::into_inner);
+    let _one = shared.alone();
+    rebuild_alone(door, shared, from_segment, progress)
+}
+
+/// As [`rebuild`], for who is alone already.
+pub(super) fn rebuild_alone(
+    door: &Door,
+    shared: &Arc<Shared>,
+    from_segment: Option<u32>,
+    progress: &mut dyn FnMut(Progress),
+) -> Result<Rebuilt, RebuildError> {
     let begun = Instant::now();
     let kept = match from_segment {
         Some(segment) => Some(keep(door, shared, segment, progress)?),
@@ -105,7 +115,15 @@ pub fn rebuild(
     let shared = Arc::clone(shared);
     let (found, dropped) = door.with_writer(move |writer, store| {
         let carry = kept.clone();
-        let rest = catch_up(&mut builder, &live, || Ok(kept.unwrap_or_default()), None, &mut |_| ())?;
+        let rest = match catch_up(&mut builder, &live, || Ok(kept.unwrap_or_default()), None, &mut |_| ()) {
+            Ok(rest) => rest,
+            Err(error) => {
+                if let Err(error) = store.discard(builder) {
+                    tracing::warn!(%error, "a generation of the index could not be removed");
+                }
+                return Err(error);
+            }
+        };
         let dropped = store.adopt(builder, carry.as_deref())?;
         let found = CaughtUp {
             records: found.records + rest.records,

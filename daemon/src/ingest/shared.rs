@@ -1,7 +1,7 @@
 //! What the writer shows to everybody else: whether the store can be asked, and what changed.
 
 use std::sync::atomic::AtomicU64;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use ccd_store::Progress;
 use tokio::sync::{broadcast, watch};
@@ -36,7 +36,7 @@ pub struct Shared {
     /// How far the views are that are being worked out, while the store cannot be asked.
     pub progress: Mutex<Option<Progress>>,
     /// Held while views are worked out again: one at a time.
-    pub(super) rebuilding: Mutex<()>,
+    rebuilding: Mutex<()>,
     counters: Mutex<Counters>,
 }
 
@@ -54,6 +54,12 @@ impl Shared {
             rebuilding: Mutex::new(()),
             counters: Mutex::default(),
         })
+    }
+
+    /// Keeps others from working views out, pruning, or putting another store in place, until it is dropped. For threads
+    /// that may block.
+    pub fn alone(&self) -> MutexGuard<'_, ()> {
+        self.rebuilding.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// What a store that cannot be asked yet is doing.

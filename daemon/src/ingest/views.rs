@@ -7,7 +7,7 @@ use ccd_store::{Progress, Record, StoreError, ViewWriter};
 use super::apply::Batch;
 use super::carry;
 use super::writer::WriteError;
-use crate::live::Live;
+use crate::live::{Live, LiveError};
 use crate::project::rows::{self, Counters};
 
 /// Records replayed as one batch.
@@ -91,10 +91,15 @@ fn apply(
     let reader = views.reader();
     let mut batch = Batch::new(live, &reader, found.counters);
     for record in records {
-        // A record whose bytes are damaged costs itself, not the store.
-        if let Err(error) = batch.add(record, None) {
-            tracing::error!(seq = record.seq, %error, "a record cannot be read back");
-            found.damaged += 1;
+        match batch.add(record, None) {
+            Ok(()) => {}
+            // A record whose bytes are damaged costs itself, not the store.
+            Err(error @ LiveError::Store(StoreError::Damaged { .. })) => {
+                tracing::error!(seq = record.seq, %error, "a record cannot be read back");
+                found.damaged += 1;
+            }
+            // What could not be read now may be readable the next time: views without it would be wrong for good.
+            Err(error) => return Err(error.into()),
         }
     }
     let applied = batch.finish()?;

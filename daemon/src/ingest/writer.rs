@@ -55,6 +55,9 @@ pub struct Writer {
     /// Tells when nothing came for a while. Without it the writer never rests, which is no harm.
     timer: Option<tokio::runtime::Runtime>,
     resting: bool,
+    /// Whether the index knows every record that was there when it was opened: only then can it be told whether a hook
+    /// event is known.
+    complete: bool,
     /// Which directory the open store is in.
     place: Option<Place>,
 }
@@ -121,7 +124,7 @@ impl Writer {
         let gauges = Arc::clone(door.gauges());
         let timer = tokio::runtime::Builder::new_current_thread().enable_time().build().ok();
         let (door, behind) = (door.downgrade(), Behind::No);
-        Writer { dir, rx, shared, gauges, door, behind, timer, resting: false, place: None }
+        Writer { dir, rx, shared, gauges, door, behind, timer, resting: false, complete: false, place: None }
     }
 
     /// Opens the store, brings its index up to the journal, and writes until it is told to end.
@@ -193,7 +196,7 @@ impl Writer {
         // Questions wait, events and exchanges stay at the door.
         self.shared.state.send_replace(StoreState::Opening);
         self.shared.live.clear();
-        self.behind = Behind::No;
+        (self.behind, self.complete) = (Behind::No, false);
         if let Err(error) = guarded(|| Ok(store.close()?)) {
             tracing::warn!(%error, "the store could not be closed well; its journal is whole");
         }
@@ -225,6 +228,11 @@ impl Writer {
                 return Some(batch);
             }
         }
+    }
+
+    /// Whether the index knows every record.
+    pub(super) fn is_complete(&self) -> bool {
+        self.complete && self.behind == Behind::No
     }
 
     /// Waits for something at the door, and takes it; 0 if the door is closed. After a while in which nothing came, lets
@@ -269,7 +277,7 @@ impl Writer {
     /// Brings the index up to the journal: at once if that is little, else beside the writer, which goes on taking
     /// exchanges in; hook events are refused meanwhile (the shim spools them), since nobody can tell which are known.
     fn bring_up(&mut self, store: &mut Store) -> Result<(), WriteError> {
-        if store.last_seq() - store.applied() <= AT_ONCE {
+        if store.is_ready() && store.last_seq() - store.applied() <= AT_ONCE {
             let kept = store.carry();
             let found = catch_up(store, &self.shared.live, || kept, None, &mut |_| ())?;
             self.brought_up(store, &found);
@@ -306,6 +314,7 @@ impl Writer {
         self.shared.set_counters(found.counters);
         self.shared.set_error(None);
         self.behind = Behind::No;
+        self.complete = true;
         self.shared.state.send_replace(StoreState::Ready(store.reader()));
     }
 
@@ -317,6 +326,8 @@ impl Writer {
         }
         // Facts of a batch that was not applied must not be told twice over.
         self.shared.live.clear();
+        // Until it is brought up, another index may know less than the one that failed.
+        self.complete = false;
         let done = store.reopen_index().map_err(WriteError::from).and_then(|state| {
             tracing::info!(?state, "the index is open again");
             self.bring_up(store)
@@ -334,7 +345,7 @@ impl Writer {
         let mut again: Vec<oneshot::Sender<Ack>> = Vec::new();
         for submission in batch {
             let made = match submission {
-                Submission::Hook(_, ack) if self.behind == Behind::Building => {
+                Submission::Hook(_, ack) if !self.complete => {
                     answer(ack, Ack::Refused);
                     continue;
                 }

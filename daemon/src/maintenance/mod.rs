@@ -108,6 +108,11 @@ impl Maintenance {
         *self.running.lock().unwrap_or_else(PoisonError::into_inner) = None;
     }
 
+    /// Ends the operation that was begun when it is dropped, also by a panic.
+    fn busy(&self) -> Busy<'_> {
+        Busy(self)
+    }
+
     /// Asks the operation under way to end, and waits a little until it has. Ended anywhere, none leaves harm.
     pub async fn stop(&self) {
         self.ending.store(true, Ordering::Relaxed);
@@ -115,6 +120,14 @@ impl Maintenance {
         while self.running().is_some() && Instant::now() < limit {
             tokio::time::sleep(Duration::from_millis(10)).await;
         }
+    }
+}
+
+struct Busy<'a>(&'a Maintenance);
+
+impl Drop for Busy<'_> {
+    fn drop(&mut self) {
+        self.0.end();
     }
 }
 

@@ -27,6 +27,9 @@ pub(super) fn run(context: &mut Context, dir: &Path) -> Result<Restored, QueryEr
         .try_out(Options::default(), &mut |seq| context.tell("open", seq, end.last_seq, "records"))
         .map_err(store_error)?;
     context.tell("swap", 0, 0, "");
+    // Views being worked out are those of the store that goes.
+    let shared = std::sync::Arc::clone(&context.app.shared);
+    let _alone = shared.alone();
     let swapped = context.app.door.swap(staged).map_err(write_error)?;
     Ok(Restored {
         dir: dir.display().to_string(),

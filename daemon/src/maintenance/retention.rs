@@ -71,9 +71,8 @@ pub async fn run(app: Arc<Running>) {
             }
             match this.maintenance.begin(&Work::Prune(Prune::default()), this.clock.now_ns()) {
                 Ok(()) => {
-                    let done = prune::prune(&this.door, &this.shared, &limits, &mut |_| ());
-                    this.maintenance.end();
-                    done.map(drop)
+                    let _busy = this.maintenance.busy();
+                    prune::prune(&this.door, &this.shared, &limits, &mut |_| ()).map(drop)
                 }
                 // Something else is under way: the next look is in an hour.
                 Err(_) => Ok(()),

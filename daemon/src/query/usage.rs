@@ -5,7 +5,7 @@
 
 use std::collections::{BTreeMap, HashMap};
 
-use ccd_proto::api::{Tokens, Usage};
+use ccd_proto::api::{Session, Tokens, Usage};
 use jiff::tz::TimeZone;
 
 use super::filter::Filter;
@@ -109,6 +109,30 @@ fn named(name: &str) -> String {
     if name.is_empty() { "(none)".into() } else { name.into() }
 }
 
+/// A session's project may be known later than its first calls, and its records may be gone: its row knows it, else
+/// what was known with one of its calls.
+fn name_projects(ask: &Ask, filter: &Filter, rollups: &mut Vec<Rollup>) -> Result<(), QueryError> {
+    let mut known: HashMap<String, Session> = HashMap::new();
+    for Rollup { key, .. } in rollups.iter().filter(|rollup| !rollup.key.project.is_empty()) {
+        let session = Session { project: Some(key.project.clone()), ..Session::default() };
+        known.insert(key.session_id.clone(), session);
+    }
+    for session in sessions::matching(ask, &Filter { limit: 0, ..Filter::default() })? {
+        if session.project.as_ref().is_some_and(|project| !project.is_empty()) {
+            known.insert(session.session_id.clone(), session);
+        }
+    }
+    rollups.retain_mut(|rollup| {
+        // Calls of no session have their own.
+        let session = known.get(&rollup.key.session_id).filter(|_| !rollup.key.session_id.is_empty());
+        if let Some(project) = session.and_then(|session| session.project.as_ref()) {
+            rollup.key.project.clone_from(project);
+        }
+        filter.project.is_none() || session.is_some_and(|session| filter.matches_project(session))
+    });
+    Ok(())
+}
+
 fn load(ask: &Ask, filter: &Filter) -> Result<Vec<Rollup>, QueryError> {
     let bucket = |ns: u64| u32::try_from(ns / BUCKET_NS).unwrap_or(u32::MAX);
     let from = rows::rollups_from(bucket(filter.since_ns.unwrap_or(0)));
@@ -119,31 +143,17 @@ fn load(ask: &Ask, filter: &Filter) -> Result<Vec<Rollup>, QueryError> {
         Some(prefix) => Some(sessions::resolve(ask, prefix)?),
         None => None,
     };
-    // A session's project may be known later than its first calls: its row knows it.
-    let projects: HashMap<String, String> =
-        if filter.project.is_some() || filter.by.iter().any(|b| b == "project") {
-            let all = Filter { limit: 0, ..Filter::default() };
-            let known = sessions::matching(ask, &all)?.into_iter();
-            known
-                .filter(|s| filter.matches_project(s))
-                .map(|s| (s.session_id, s.project.unwrap_or_default()))
-                .collect()
-        } else {
-            HashMap::new()
-        };
     let mut out = Vec::new();
     for row in ask.reader.scan(&from, &to) {
-        let mut rollup: Rollup = rows::decode(&row?.1)?;
-        match projects.get(&rollup.key.session_id) {
-            Some(project) => rollup.key.project.clone_from(project),
-            None if filter.project.is_some() => continue,
-            None => {}
-        }
+        let rollup: Rollup = rows::decode(&row?.1)?;
         if session.as_ref().is_none_or(|s| *s == rollup.key.session_id)
             && filter.tool.as_ref().is_none_or(|t| rollup.key.tools.contains(t))
         {
             out.push(rollup);
         }
+    }
+    if filter.project.is_some() || filter.by.iter().any(|b| b == "project") {
+        name_projects(ask, filter, &mut out)?;
     }
     Ok(out)
 }

@@ -21,8 +21,8 @@ pub(crate) trait Engine: Send {
     fn finish(&self, number: u32) -> Result<()>;
     /// Throws one away that was begun.
     fn discard(&self, number: u32) -> Result<()>;
-    /// Removes all but the newest one that counts; they may still be open.
-    fn remove_others(&self) -> Result<()>;
+    /// Removes all others that count; they may still be open.
+    fn keep(&self, number: u32) -> Result<()>;
     /// Removes those that were begun and never finished. For a start only.
     fn remove_unfinished(&self) -> Result<()>;
 }
@@ -50,8 +50,8 @@ impl Engine for IndexDir {
         IndexDir::discard(self, number)
     }
 
-    fn remove_others(&self) -> Result<()> {
-        IndexDir::remove_others(self)
+    fn keep(&self, number: u32) -> Result<()> {
+        IndexDir::keep(self, number)
     }
 
     fn remove_unfinished(&self) -> Result<()> {

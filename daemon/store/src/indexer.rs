@@ -21,19 +21,25 @@ use crate::unpack::{Block, Unpacked, Unpacker, block_at};
 /// How many rows of pieces wait for the caller's next batch before they get one of their own.
 pub(crate) const PENDING_PIECES: usize = 8_192;
 
+/// So many bytes of packs are brought in at an opening: some tens of milliseconds.
+const AT_ONCE: u64 = 8 << 20;
+
 /// A generation and what is not in it yet.
 pub(crate) struct Indexer {
     pub(crate) shared: Arc<Shared>,
     pub(crate) view_version: u32,
     /// Records of segments before this one are not in it.
     pub(crate) oldest: u32,
+    /// Whether it has the packs' rows. If there are too many to bring in at an opening, another generation is built
+    /// instead, and nothing is applied to this one: it would claim what it has not.
+    pub(crate) ready: bool,
     /// Records whose rows are not in the index, by sequence number.
     pub(crate) unapplied: VecDeque<(u64, RecordId, Locator)>,
 }
 
 impl Indexer {
     pub(crate) fn new(shared: Arc<Shared>, view_version: u32, oldest: u32) -> Self {
-        Self { shared, view_version, oldest, unapplied: VecDeque::new() }
+        Self { shared, view_version, oldest, ready: true, unapplied: VecDeque::new() }
     }
 
     /// The last record accounted for, 0 if none.
@@ -53,6 +59,9 @@ impl Indexer {
     /// One atomic batch: the caller's mutations, what is queued up to `upto_seq` and up to this end of the packs, and
     /// the new state, which says so.
     pub(crate) fn apply(&mut self, upto_seq: u64, mutations: Vec<Mutation>, pack: (u32, u64)) -> Result<()> {
+        if !self.ready {
+            return Err(StoreError::Index("another one is being built".into()));
+        }
         if upto_seq > self.shared.last_seq.load(Ordering::Acquire) {
             return Err(StoreError::Misuse("applied a record that was never journalled"));
         }
@@ -98,6 +107,25 @@ impl Indexer {
         *lock(&self.shared.applied_at) = applied_at;
         self.shared.applied.store(applied, Ordering::Release);
         Ok(())
+    }
+
+    /// Brings in what the packs have from a position on, unless that is so much that another generation had better be
+    /// built beside.
+    pub(crate) fn catch_up_packs(&mut self, (pack, pack_len): (u32, u64)) -> Result<()> {
+        let behind: u64 = self
+            .shared
+            .packs
+            .files
+            .list()
+            .iter()
+            .map(|(number, entry)| match number.cmp(&pack) {
+                std::cmp::Ordering::Less => 0,
+                std::cmp::Ordering::Equal => entry.len.saturating_sub(pack_len),
+                std::cmp::Ordering::Greater => entry.len,
+            })
+            .sum();
+        self.ready = behind <= AT_ONCE;
+        if self.ready { self.index_packs((pack, pack_len), &mut |_| ()).map(drop) } else { Ok(()) }
     }
 
     /// Finds the pieces and recipes in the packs from a position on, and brings them into the index. Returns the
@@ -146,6 +174,9 @@ impl Indexer {
             packs.files.report(at.pack, u64::from(at.offset), u64::from(at.offset) + head.len());
             return Ok(());
         };
+        let recipe = meta
+            .recipe
+            .filter(|recipe| meta.former.is_empty() || self.shared.is_led_to(&recipe.id, &meta.former));
         let mut pending = write(&self.shared.pending);
         let mut rest = raw;
         for (len, entry) in meta.pieces.iter().zip(0..) {
@@ -153,7 +184,7 @@ impl Indexer {
             rest = after;
             pending.pieces.insert(hash(bytes), PieceAt { block: at, entry });
         }
-        if let Some(recipe) = meta.recipe {
+        if let Some(recipe) = recipe {
             pending.recipes.insert(recipe.id, at);
         }
         pending.moved.extend(meta.former.into_iter().map(|former| (former, at)));

@@ -4,7 +4,7 @@
 //! manifest = magic 8 | head_len u32 | carry_len u32 | raw_len u32 | crc32 u32 | ManifestV1 in bincode | zstd(carry)
 //! ```
 //!
-//! It is the point at which pruning takes place: replaced as a whole (written beside, made durable, renamed), and only
+//! It is the point at which pruning takes place, so there are two copies, `manifest` and `manifest.2`: replaced as a whole (written beside, made durable, renamed), and only
 //! then are files removed. So a segment or pack that is gone without being named here is damage, and one that is named
 //! here and still there is a leftover.
 //!
@@ -68,40 +68,51 @@ pub(crate) struct Manifest {
     /// The caller's, compressed.
     carry: Vec<u8>,
     carry_raw: usize,
-    /// Whether there is a file, and it cannot be read.
+    /// Whether what was there cannot be read, and how long it was.
     pub(crate) damaged: Option<u64>,
 }
 
 impl Manifest {
-    /// Reads the file, if there is one.
+    /// Reads the file, or its copy if the file is not good.
     pub(crate) fn open(vfs: &Arc<dyn Vfs>, path: &Path) -> Result<Self> {
-        let empty = Self {
+        let copy = path.with_extension("2");
+        let (first, second) = (read(&**vfs, path)?, read(&**vfs, &copy)?);
+        let manifest = |(state, carry, carry_raw): Content, damaged| Self {
             vfs: Arc::clone(vfs),
             path: path.to_owned(),
-            state: ManifestV1::default(),
-            carry: Vec::new(),
-            carry_raw: 0,
-            damaged: None,
+            state,
+            carry,
+            carry_raw,
+            damaged,
         };
-        let file = match DataFile::open(&**vfs, path, OpenMode::Read) {
-            Err(StoreError::Io { source, .. }) if source.kind() == std::io::ErrorKind::NotFound => {
-                return Ok(empty);
+        Ok(match (first, second) {
+            (Found::Good(content), _) => manifest(content, None),
+            (_, Found::Good(content)) => {
+                tracing::warn!(path = %path.display(), "the manifest is damaged or gone; its copy is taken");
+                let manifest = manifest(content, None);
+                let again = lay_out(&manifest.state, &manifest.carry, manifest.carry_raw);
+                if let Err(error) = again.and_then(|bytes| manifest.put(&bytes, path)) {
+                    tracing::warn!(%error, "the manifest could not be written again");
+                }
+                manifest
             }
-            other => other?,
-        };
-        let len = file.len()?;
-        let bytes = file.read(0, usize::try_from(len).unwrap_or(usize::MAX).min(2 * CARRY_MAX))?;
-        Ok(match parse(&bytes) {
-            Some((state, carry, carry_raw)) => Self { state, carry, carry_raw, ..empty },
-            None => Self { damaged: Some(len), ..empty },
+            (Found::Bad(len), _) | (Found::Missing, Found::Bad(len)) => {
+                manifest(Content::default(), Some(len))
+            }
+            (Found::Missing, Found::Missing) => manifest(Content::default(), None),
         })
     }
 
-    /// What the caller wanted kept, empty if nothing was.
-    pub(crate) fn carry(&self) -> Result<Vec<u8>> {
-        if self.damaged.is_some() {
-            return Err(StoreError::damaged(format!("{} cannot be read", self.path.display())));
+    /// Takes what is known elsewhere, if it is more than what is known here: then both copies were lost.
+    pub(crate) fn know(&mut self, oldest_segment: u32) {
+        if self.state.oldest_segment < oldest_segment {
+            self.state.oldest_segment = oldest_segment;
+            self.damaged.get_or_insert(0);
         }
+    }
+
+    /// What the caller wanted kept, empty if nothing was, or if both copies are damaged (which is told elsewhere).
+    pub(crate) fn carry(&self) -> Result<Vec<u8>> {
         if self.carry.is_empty() {
             return Ok(Vec::new());
         }
@@ -125,15 +136,45 @@ impl Manifest {
             None => (self.carry.clone(), self.carry_raw),
         };
         let bytes = lay_out(&state, &carry, carry_raw)?;
-        let beside = self.path.with_extension("new");
-        let file = DataFile::open(&*self.vfs, &beside, OpenMode::Create)?;
-        file.cut(0)?;
-        file.write(&bytes, 0)?;
-        file.sync()?;
-        self.vfs.replace(&beside, &self.path)?;
+        self.put(&bytes, &self.path)?;
+        // From here on it holds; the copy is for when a bit of it rots.
+        if let Err(error) = self.put(&bytes, &self.path.with_extension("2")) {
+            tracing::warn!(%error, "the manifest has no copy yet");
+        }
         (self.state, self.carry, self.carry_raw, self.damaged) = (state, carry, carry_raw, None);
         Ok(())
     }
+
+    fn put(&self, bytes: &[u8], path: &Path) -> Result<()> {
+        let beside = self.path.with_extension("new");
+        let file = DataFile::open(&*self.vfs, &beside, OpenMode::Create)?;
+        file.cut(0)?;
+        file.write(bytes, 0)?;
+        file.sync()?;
+        self.vfs.replace(&beside, path)
+    }
+}
+
+/// What a file holds: the state, and the caller's bytes, compressed, with their length.
+type Content = (ManifestV1, Vec<u8>, usize);
+
+enum Found {
+    Good(Content),
+    /// Of this length.
+    Bad(u64),
+    Missing,
+}
+
+fn read(vfs: &dyn Vfs, path: &Path) -> Result<Found> {
+    let file = match DataFile::open(vfs, path, OpenMode::Read) {
+        Err(StoreError::Io { source, .. }) if source.kind() == std::io::ErrorKind::NotFound => {
+            return Ok(Found::Missing);
+        }
+        other => other?,
+    };
+    let len = file.len()?;
+    let bytes = file.read(0, usize::try_from(len).unwrap_or(usize::MAX).min(2 * CARRY_MAX))?;
+    Ok(parse(&bytes).map_or(Found::Bad(len), Found::Good))
 }
 
 fn lay_out(state: &ManifestV1, carry: &[u8], carry_raw: usize) -> Result<Vec<u8>> {
@@ -158,7 +199,7 @@ fn checksum(bytes: &[u8]) -> u32 {
     crc.finalize()
 }
 
-fn parse(bytes: &[u8]) -> Option<(ManifestV1, Vec<u8>, usize)> {
+fn parse(bytes: &[u8]) -> Option<Content> {
     let good = bytes.len() >= HEADER && bytes.starts_with(MAGIC) && u32_at(bytes, 20) == checksum(bytes);
     if !good {
         return None;

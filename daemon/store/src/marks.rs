@@ -47,9 +47,14 @@ impl Marks {
         self.blocks.entry(at.pack).or_default().insert(at.offset);
     }
 
-    /// Marks a block's recipe as followed; whether it was new.
+    /// Marks a block's recipe as followed, with all that it rests on; whether it was new.
     pub(crate) fn recipe(&mut self, at: BlockAt) -> bool {
         self.recipes.entry(at.pack).or_default().insert(at.offset)
+    }
+
+    /// Whether a block's recipe was followed.
+    pub(crate) fn followed(&self, at: BlockAt) -> bool {
+        self.recipes.get(&at.pack).is_some_and(|bits| bits.contains(at.offset))
     }
 
     /// Whether a block is needed.

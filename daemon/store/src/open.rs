@@ -70,7 +70,8 @@ impl Store {
         };
         let segments = Arc::new(Segments::new(catalogue(FileKind::Segment, "journal")?));
         let packs = Arc::new(Packs::new(catalogue(FileKind::Pack, "packs")?));
-        let manifest = Manifest::open(vfs, &home.join("manifest"))?;
+        let mut manifest = Manifest::open(vfs, &home.join("manifest"))?;
+        manifest.know(mark.map_or(0, |mark| mark.oldest));
         if let Some(len) = manifest.damaged {
             packs.files.report_as(FileKind::Manifest, 0, 0, len);
         }
@@ -93,6 +94,7 @@ impl Store {
             segments,
             packs,
             index: RwLock::new(index),
+            indexes: AtomicU64::new(0),
             pending: RwLock::new(Pending::default()),
             last_seq: Arc::new(AtomicU64::new(last_seq)),
             applied: AtomicU64::new(state.applied),
@@ -116,7 +118,7 @@ impl Store {
             unsynced_records: std::collections::HashSet::new(),
             _lock: lock,
         };
-        store.indexer.index_packs((state.pack, state.pack_len), &mut |_| ())?;
+        store.indexer.catch_up_packs((state.pack, state.pack_len))?;
         store.write_watermark();
         let mut damage = store.shared.segments.files.damage();
         damage.extend(store.shared.packs.files.damage());

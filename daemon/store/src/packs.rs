@@ -194,23 +194,40 @@ impl Packs {
         Ok(pieces)
     }
 
-    /// Marks the blocks that a recipe needs: its own, those of its pieces, and all that its bases need.
+    /// Marks the blocks that a recipe needs: its own, those of its pieces, and all that its bases need. What can be
+    /// marked is, whatever is missing; but only a chain that is whole counts as followed, or what other bodies share of
+    /// it would be taken for done.
     pub(crate) fn mark(&self, at: BlockAt, home: Home<'_>, marks: &mut Marks) -> Result<()> {
+        let mut followed = Vec::new();
+        let mut missing = None;
         let mut next = Some(at);
         while let Some(at) = next {
             let at = home(at)?;
             marks.block(at);
-            if !marks.recipe(at) {
-                return Ok(());
+            if marks.followed(at) {
+                break;
             }
             let (_, meta) = self.head(at)?;
             let recipe = meta.recipe.ok_or_else(|| self.bad(at, "has no recipe"))?;
             for run in &recipe.runs {
                 if let RunV1::Block { at, .. } = run {
-                    marks.block(home(at.block)?);
+                    match home(at.block) {
+                        Ok(block) => marks.block(block),
+                        Err(error) => missing = Some(error),
+                    }
                 }
             }
+            if followed.len() > usize::from(MAX_DEPTH) + 1 {
+                return Err(self.bad(at, "has a recipe without end"));
+            }
+            followed.push(at);
             next = recipe.base;
+        }
+        if let Some(error) = missing {
+            return Err(error);
+        }
+        for at in followed {
+            marks.recipe(at);
         }
         Ok(())
     }

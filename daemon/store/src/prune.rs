@@ -136,6 +136,7 @@ impl Store {
             segments: Arc::clone(&self.shared.segments),
             packs: Arc::clone(&self.shared.packs),
             index: RwLock::new(index),
+            indexes: AtomicU64::new(0),
             pending: RwLock::new(Pending::default()),
             last_seq: Arc::clone(&self.shared.last_seq),
             applied: AtomicU64::new(applied),
@@ -154,8 +155,40 @@ impl Store {
     }
 
     /// Puts a generation in place that has everything up to the last record. If it leaves segments out, these are
-    /// dropped, and `carry` is kept in their stead: it is handed out by [`Store::carry`] from now on.
+    /// dropped, and `carry` is kept in their stead: it is handed out by [`Store::carry`] from now on. One that cannot be
+    /// put in place is thrown away.
     pub fn adopt(&mut self, mut builder: Builder, carry: Option<&[u8]>) -> Result<Dropped, StoreError> {
+        if let Err(error) = self.make_ready(&mut builder, carry) {
+            if let Err(error) = self.discard(builder) {
+                tracing::warn!(%error, "a generation that was not adopted could not be removed");
+            }
+            return Err(error);
+        }
+        let (number, oldest) = (builder.number, builder.indexer.oldest);
+        let new = &builder.indexer.shared;
+        let old = self.shared.set_index(new.index());
+        *write(&self.shared.pending) = Pending::default();
+        *lock(&self.shared.applied_at) = *lock(&new.applied_at);
+        let applied = builder.indexer.applied();
+        self.shared.applied.store(applied, std::sync::atomic::Ordering::Release);
+        self.options.view_version = builder.indexer.view_version;
+        self.indexer = Indexer::new(Arc::clone(&self.shared), builder.indexer.view_version, oldest);
+        drop(builder);
+        // It is in place: what is left is tidying, and whatever of that fails, the next start does.
+        let tidied =
+            self.engine.finish(number).and_then(|()| close(old)).and_then(|()| self.engine.keep(number));
+        if let Err(error) = tidied {
+            tracing::warn!(%error, "an old generation of the index is not removed yet");
+        }
+        self.write_watermark();
+        Ok(self.drop_segments(oldest))
+    }
+
+    /// Everything that can fail before a generation is put in place.
+    fn make_ready(&mut self, builder: &mut Builder, carry: Option<&[u8]>) -> Result<()> {
+        if !Arc::ptr_eq(&builder.indexer.shared.segments, &self.shared.segments) {
+            return Err(StoreError::Misuse("adopted another store's index"));
+        }
         self.sync()?;
         builder.index_packs(&mut |_| ())?;
         if builder.indexer.applied() < self.last_seq() {
@@ -174,42 +207,33 @@ impl Store {
             };
             self.manifest.replace(state, Some(carry.unwrap_or_default()))?;
         }
-        self.engine.finish(builder.number)?;
-        let new = &builder.indexer.shared;
-        let old = self.shared.set_index(new.index());
-        *write(&self.shared.pending) = Pending::default();
-        *lock(&self.shared.applied_at) = *lock(&new.applied_at);
-        let applied = builder.indexer.applied();
-        self.shared.applied.store(applied, std::sync::atomic::Ordering::Release);
-        self.options.view_version = builder.indexer.view_version;
-        self.indexer = Indexer::new(Arc::clone(&self.shared), builder.indexer.view_version, oldest);
-        drop(builder);
-        close(old)?;
-        self.engine.remove_others()?;
-        self.write_watermark();
-        self.drop_segments(oldest)
+        Ok(())
     }
 
     /// Throws a generation away that is not needed after all.
     pub fn discard(&self, builder: Builder) -> Result<(), StoreError> {
+        if !Arc::ptr_eq(&builder.indexer.shared.segments, &self.shared.segments) {
+            return Ok(());
+        }
         let (number, index) = (builder.number, builder.indexer.shared.index());
         drop(builder);
         close(index)?;
         self.engine.discard(number)
     }
 
-    fn drop_segments(&self, oldest: u32) -> Result<Dropped> {
+    /// Files that stay for now are removed at the next opening.
+    fn drop_segments(&self, oldest: u32) -> Dropped {
         let mut dropped = Dropped::default();
         let segments = &self.shared.segments;
-        for (number, entry) in segments.files.list() {
-            if number < oldest {
-                segments.files.withdraw(number)?;
-                dropped.segments += 1;
-                dropped.bytes += entry.len;
+        for (number, entry) in segments.files.list().into_iter().filter(|(number, _)| *number < oldest) {
+            if let Err(error) = segments.files.withdraw(number) {
+                tracing::warn!(%error, "a segment that was let go of is not removed yet");
             }
+            dropped.segments += 1;
+            dropped.bytes += entry.len;
         }
         segments.forget();
-        Ok(dropped)
+        dropped
     }
 
     /// What was kept when records were dropped: the `carry` of the last [`Store::adopt`] that did. A generation that
@@ -244,6 +268,14 @@ impl Store {
     /// Moves some blocks, about `max_bytes` of them, to the end of the packs; durable when it returns. Returns the bytes
     /// written.
     pub fn move_blocks(&mut self, moves: &mut Moves, max_bytes: u64) -> Result<u64, StoreError> {
+        let moved = self.try_move(moves, max_bytes);
+        if self.packs.take_gave_up() {
+            self.give_up();
+        }
+        moved
+    }
+
+    fn try_move(&mut self, moves: &mut Moves, max_bytes: u64) -> Result<u64> {
         // A failing sync gives up what was put since the last one: there must be nothing but ours.
         self.sync()?;
         let mut written = 0;
@@ -262,7 +294,9 @@ impl Store {
             for (bytes, entry) in group.pieces(from).zip(0..) {
                 pending.pieces.insert(hash(bytes), PieceAt { block: at, entry });
             }
-            pending.recipes.extend(new_meta.recipe.map(|recipe| (recipe.id, at)));
+            // A body that was stored again since has a better recipe than one that may have been kept for its pieces.
+            let recipe = new_meta.recipe.filter(|recipe| self.shared.is_led_to(&recipe.id, &former));
+            pending.recipes.extend(recipe.map(|recipe| (recipe.id, at)));
             pending.moved.extend(former.into_iter().map(|former| (former, at)));
             written += head.len();
             moves.blocks.pop();

@@ -135,6 +135,17 @@ impl Reader {
         damage
     }
 
+    /// Whether the index knows a place for a body; an error if it cannot be asked.
+    pub fn has_place(&self, blob: &BlobRef) -> Result<bool, StoreError> {
+        self.shared.has_place(blob)
+    }
+
+    /// Which index is read: another number means that another one took over.
+    #[must_use]
+    pub fn index_number(&self) -> u64 {
+        self.shared.indexes.load(Acquire)
+    }
+
     /// Lets go of what is held ready for the next reads and writes: for a moment at which none are near.
     pub fn rest(&self) {
         self.shared.packs.forget();

@@ -123,11 +123,10 @@ impl IndexDir {
         files::sync_dir(&self.root)
     }
 
-    /// Removes all generations but the newest one that counts.
-    pub(crate) fn remove_others(&self) -> Result<()> {
-        let mut old = self.generations()?;
-        old.pop();
-        old.iter().try_for_each(|(_, dir)| files::remove(dir))
+    /// Removes all other generations that count, also one that took over meanwhile and is newer.
+    pub(crate) fn keep(&self, number: u32) -> Result<()> {
+        let others = self.generations()?.into_iter().filter(|(other, _)| *other != number);
+        others.map(|(_, dir)| files::remove(&dir)).collect()
     }
 
     /// Removes the generations that were begun and never finished. For a start only.

@@ -29,6 +29,8 @@ pub(crate) struct Shared {
     pub(crate) segments: Arc<Segments>,
     pub(crate) packs: Arc<Packs>,
     pub(crate) index: RwLock<Arc<dyn Index>>,
+    /// How often another index took over.
+    pub(crate) indexes: AtomicU64,
     pub(crate) pending: RwLock<Pending>,
     pub(crate) last_seq: Arc<AtomicU64>,
     pub(crate) applied: AtomicU64,
@@ -44,6 +46,7 @@ impl Shared {
     }
 
     pub(crate) fn set_index(&self, index: Arc<dyn Index>) -> Arc<dyn Index> {
+        self.indexes.fetch_add(1, std::sync::atomic::Ordering::AcqRel);
         std::mem::replace(&mut *write(&self.index), index)
     }
 
@@ -81,10 +84,14 @@ impl Shared {
 
     /// A recipe that still leads to the whole body. What a dropped record's recipe refers to may be gone.
     pub(crate) fn known_recipe(&self, id: &Hash) -> Result<Option<BlockAt>> {
-        let Some(at) = self.locate_recipe(id)?.filter(|at| self.stays(*at)) else { return Ok(None) };
-        let stays = |block: BlockAt| self.home(block).is_ok_and(|home| self.stays(home));
-        let pieces = self.packs.resolve(at, &|block| self.home(block));
-        Ok(pieces.is_ok_and(|pieces| pieces.iter().all(|piece| stays(piece.block))).then_some(at))
+        let Some(at) = self.locate_recipe(id)? else { return Ok(None) };
+        // Every block of the chain has to stay, the bases between too.
+        let home = |block: BlockAt| match self.home(block) {
+            Ok(home) if !self.stays(home) => Err(StoreError::damaged("its pack is leaving")),
+            other => other,
+        };
+        let pieces = self.packs.resolve(at, &home);
+        Ok(pieces.is_ok_and(|pieces| pieces.iter().all(|piece| home(piece.block).is_ok())).then_some(at))
     }
 
     fn stays(&self, at: BlockAt) -> bool {
@@ -108,7 +115,23 @@ impl Shared {
         packs.piece(PieceAt { block: self.home(at.block)?, ..at }).map(Some)
     }
 
-    /// Marks the blocks that a body needs, where they are now. A body that is nowhere needs none.
+    /// Whether a recipe is nowhere else than in one of these blocks, as far as is known. A moved block takes the place of
+    /// what it was, not of what was written since.
+    pub(crate) fn is_led_to(&self, id: &Hash, former: &[BlockAt]) -> bool {
+        match self.locate_recipe(id) {
+            Ok(Some(at)) => former.contains(&at) || self.packs.files.get(at.pack).is_none(),
+            Ok(None) => true,
+            Err(_) => false,
+        }
+    }
+
+    /// Whether a place of the body is known.
+    pub(crate) fn has_place(&self, blob: &BlobRef) -> Result<bool> {
+        Ok(self.locate_recipe(&blob.id)?.is_some() || self.locate_piece(&blob.id)?.is_some())
+    }
+
+    /// Marks the blocks that a body needs, where they are now. Not knowing a place for it is an error of the index:
+    /// whether that is because the body was lost, only the caller can tell.
     pub(crate) fn mark(&self, blob: &BlobRef, marks: &mut Marks) -> Result<()> {
         if blob.len == 0 {
             return Ok(());
@@ -116,9 +139,10 @@ impl Shared {
         if let Some(recipe) = self.locate_recipe(&blob.id)? {
             return self.packs.mark(recipe, &|block| self.home(block), marks);
         }
-        if let Some(at) = self.locate_piece(&blob.id)? {
-            marks.block(self.home(at.block)?);
-        }
+        let Some(at) = self.locate_piece(&blob.id)? else {
+            return Err(StoreError::Index("it knows no place for a body".into()));
+        };
+        marks.block(self.home(at.block)?);
         Ok(())
     }
 }

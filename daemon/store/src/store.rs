@@ -67,6 +67,13 @@ impl Store {
         self.indexer.applied()
     }
 
+    /// Whether the index can be brought up by replaying. If not, a generation has to be built and adopted: there is too
+    /// much in the packs to hold everything up for it.
+    #[must_use]
+    pub fn is_ready(&self) -> bool {
+        self.indexer.ready
+    }
+
     /// The last record journalled, 0 if none.
     #[must_use]
     pub fn last_seq(&self) -> u64 {
@@ -153,6 +160,8 @@ impl Store {
         if self.shared.index().mend()? {
             return Ok(IndexState::Opened);
         }
+        // What is brought in from the packs must not be given up later.
+        self.sync()?;
         close(self.shared.set_index(Arc::new(index::Closed)))?;
         let wanted = Wanted::new(&self.options, &self.journal, &self.packs, &self.manifest);
         let (index, state, index_state) = match open_index(&*self.engine, &self.options, &wanted) {
@@ -168,7 +177,8 @@ impl Store {
         self.shared.set_index(index);
         *lock(&self.shared.applied_at) = state.applied_at;
         self.shared.applied.store(state.applied, Ordering::Release);
-        self.indexer.index_packs((state.pack, state.pack_len), &mut |_| ())?;
+        self.indexer.unapplied.clear();
+        self.indexer.catch_up_packs((state.pack, state.pack_len))?;
         Ok(index_state)
     }
 
@@ -182,14 +192,14 @@ impl Store {
         self.sync()?;
         self.journal.trim();
         self.write_watermark();
-        if self.indexer.pending_pieces() > 0 {
+        if self.indexer.ready && self.indexer.pending_pieces() > 0 {
             self.apply(self.applied(), Vec::new())?;
         }
         self.shared.index().flush()
     }
 
     /// Forgets everything since the last good sync, after one failed.
-    fn give_up(&mut self) {
+    pub(crate) fn give_up(&mut self) {
         self.given_up += 1;
         self.journal.give_up();
         self.families.forget();

@@ -229,6 +229,10 @@ impl Index for LayeredIndex {
         if self.is_due(&writer, &mirror)
             && let Err(error) = self.fold(&mut writer)
         {
+            if writer.bulk {
+                // The rows are in memory alone, and would all come to be.
+                return Err(error);
+            }
             tracing::warn!(%error, "the index's recent rows could not be folded; that is tried again");
             writer.not_before = writer.taken + self.options.head_mutations / 4;
         }

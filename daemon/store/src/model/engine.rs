@@ -73,7 +73,7 @@ impl Engine for ModelEngine {
         Ok(())
     }
 
-    fn remove_others(&self) -> Result<()> {
+    fn keep(&self, _: u32) -> Result<()> {
         Ok(())
     }
 

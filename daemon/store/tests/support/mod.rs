@@ -37,7 +37,12 @@ pub fn new_record(n: u64) -> NewRecord {
 /// Opens and brings the "views" (one row per record: `r` + id) up to date.
 pub fn open_with(dir: &Path, options: Options) -> (Store, Report) {
     let Opened { mut store, report } = Store::open(dir, options).unwrap();
-    catch_up(&mut store).unwrap();
+    if store.is_ready() {
+        catch_up(&mut store).unwrap();
+    } else {
+        let builder = built(&mut store, None);
+        store.adopt(builder, None).unwrap();
+    }
     (store, report)
 }
 
