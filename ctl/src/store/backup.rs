@@ -5,7 +5,7 @@ use ccd_proto::api::{BackedUp, Reply};
 use super::{operate, told_dir};
 use crate::args::BackupArgs;
 use crate::env::Env;
-use crate::error::Result;
+use crate::error::{CommandError, Result};
 use crate::human::{bytes, plural};
 use crate::printer::{Printer, visible};
 use crate::query::Target;
@@ -16,16 +16,26 @@ pub fn run(env: &Env, out: &mut Printer, args: &BackupArgs) -> Result<()> {
     let interrupted = "the backup ends; an earlier one in that directory is as it was";
     let done = operate::<Reply<BackedUp>>(env, out, &target, interrupted)?;
     if args.json {
-        return done.print(out);
+        done.print(out)?;
+        return whole(&done.result.body);
     }
     let made = &done.result.body;
-    if !made.incomplete.is_empty() {
-        let files = made.incomplete.join(", ");
-        out.warn(format!(
-            "damaged in the store, and so in the backup: {files}; `ccctl store verify` says more"
-        ));
+    out.line(line(made))?;
+    whole(made)
+}
+
+/// A backup of a damaged store is made, and is no success.
+fn whole(made: &BackedUp) -> Result<()> {
+    if made.incomplete.is_empty() && made.damaged == 0 {
+        return Ok(());
     }
-    out.line(line(made))
+    let what = match made.incomplete.as_slice() {
+        [] => "the store is damaged, and so is its backup".to_owned(),
+        files => {
+            format!("damaged in the store: {}; good copies of an earlier backup are kept", files.join(", "))
+        }
+    };
+    Err(CommandError::failed(what).hint("`ccctl store verify` names what is lost"))
 }
 
 fn line(made: &BackedUp) -> String {
@@ -50,11 +60,12 @@ mod tests {
                 "\"copied_bytes\":1024,\"incomplete\":[\"packs/000001.pack\"]}}\n"
             ))
         });
-        let (mut out, text, err) = Printer::captured(80);
-        run(&home.env(), &mut out, &BackupArgs { dir: "b/../a b".into(), json: false }).unwrap();
+        let (mut out, text, _) = Printer::captured(80);
+        let error =
+            run(&home.env(), &mut out, &BackupArgs { dir: "b/../a b".into(), json: false }).unwrap_err();
         let cwd = home.path().display().to_string().replace('/', "%2F");
         assert_eq!(daemon.requests(), [format!("POST /v0/store/backup?dir={cwd}%2Fa%20b")]);
         assert_eq!(text.text(), "backed up 4.0 KiB to /b/x: 1.0 KiB in 2 files new\n");
-        assert!(err.text().contains("damaged in the store"), "{}", err.text());
+        assert!(error.to_string().contains("damaged in the store: packs/000001.pack"), "{error}");
     }
 }

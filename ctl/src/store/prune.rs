@@ -52,7 +52,8 @@ fn prune(env: &Env, out: &mut Printer, target: &Target, dry_run: bool) -> Result
 
 fn line(pruned: &Pruned) -> String {
     if pruned.records == 0 && pruned.freed_bytes == 0 {
-        return "Nothing is old enough to be removed.".to_owned();
+        return "Nothing to remove: whole days of the journal go, and the one being written stays."
+            .to_owned();
     }
     let verb = if pruned.dry_run { "Would remove" } else { "Removed" };
     let until = pruned.until.as_deref().map(|at| format!(" from before {}", visible(at))).unwrap_or_default();
@@ -61,10 +62,12 @@ fn line(pruned: &Pruned) -> String {
         n => format!(", {} written again", bytes(n)),
     };
     format!(
-        "{verb} {}{until}: {} and {}, {} freed{rewritten}.",
+        "{verb} {}{until}: {} and {}, {}{} freed{rewritten}.",
         plural(pruned.records, "record"),
         plural(pruned.segments, "segment"),
         plural(pruned.packs, "pack"),
+        // What younger records share is not known before.
+        if pruned.dry_run { "up to " } else { "" },
         bytes(pruned.freed_bytes)
     )
 }
@@ -95,7 +98,8 @@ mod tests {
         run(&home.env(), &mut out.answering("yes\n"), &args()).unwrap();
         assert_eq!(daemon.requests(), [format!("{ASKED}&dry_run=1"), ASKED.to_owned()]);
         let would = "1.2k records from before 2026-10-21T21:30:00.000000Z: 3 segments and 1 pack, 4.0 KiB freed, 1.0 KiB written again.";
-        assert_eq!(err.text(), format!("Would remove {would} Go on? [y/N] "));
+        let asked = would.replace("4.0 KiB freed", "up to 4.0 KiB freed");
+        assert_eq!(err.text(), format!("Would remove {asked} Go on? [y/N] "));
         assert_eq!(text.text(), format!("Removed {would}\n"));
         let (out, _, _) = Printer::captured(80);
         assert_eq!(run(&home.env(), &mut out.answering("no\n"), &args()).unwrap_err().exit_code(), 1);

@@ -28,6 +28,7 @@ pub(super) fn run(context: &mut Context, dir: &Path) -> Result<BackedUp, QueryEr
         copied_files: report.copied_files,
         copied_bytes: report.copied_bytes,
         removed_files: report.removed,
+        damaged: context.reader().map_or(0, |reader| reader.damage().len() as u64),
         incomplete: report.incomplete,
         seconds: context.seconds(begun),
     })

@@ -19,9 +19,10 @@ use std::path::{Component, Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
-use crate::copy::{copy_file, read_small, write_whole};
+use crate::copy::{copy_file, hash_file, read_small, write_whole};
 use crate::error::{Result, StoreError};
 use crate::files;
+use crate::manifest::ManifestV1;
 use crate::store::Store;
 
 /// The format of `backup.json`.
@@ -65,6 +66,23 @@ pub struct Cut {
     /// Files below the version directory, and how much of each counts.
     files: Vec<(String, u64)>,
     others: Vec<(String, Vec<u8>)>,
+    let_go: ManifestV1,
+}
+
+impl Cut {
+    /// Whether the store should have a file of this name, and has it not.
+    fn lost(&self, name: &str) -> bool {
+        let number = |rest: Option<&str>, suffix| rest?.strip_suffix(suffix)?.parse::<u32>().ok();
+        let should = match (
+            number(name.strip_prefix("journal/"), ".log"),
+            number(name.strip_prefix("packs/"), ".pack"),
+        ) {
+            (Some(segment), _) => segment >= self.let_go.oldest_segment && segment <= self.end.segment,
+            (_, Some(pack)) => !self.let_go.dropped(pack) && pack <= self.end.pack,
+            _ => false,
+        };
+        should && !self.files.iter().any(|(file, _)| file == name)
+    }
 }
 
 impl Store {
@@ -98,7 +116,7 @@ impl Store {
                 others.push(((*name).to_owned(), bytes));
             }
         }
-        Ok(Cut { home, end, files, others })
+        Ok(Cut { home, end, files, others, let_go: self.manifest.state.clone() })
     }
 
     /// The directory of this version's layout.
@@ -208,6 +226,8 @@ enum How {
     Keep(FileEntry),
     /// Its new bytes go to the end of the copy.
     Append(FileEntry),
+    /// The store's file is gone, or not what it was: the copy stays, if it is good.
+    Rescue(FileEntry),
     /// All of it is written.
     Write,
 }
@@ -233,7 +253,8 @@ pub struct BackupReport {
     pub copied_bytes: u64,
     /// Files that the backup no longer needs.
     pub removed: u64,
-    /// Files that are gone or shorter than they should be: the store is damaged there, and so is the backup.
+    /// Files that are gone, shorter than they should be, or not what they were: the store is damaged there. Where an
+    /// earlier backup had a good copy, it is kept.
     pub incomplete: Vec<String>,
     /// The last record in it.
     pub last_seq: u64,
@@ -266,9 +287,16 @@ impl Backup {
                 Some(copy) if copy.len < *len && same_ends(&cut.home.join(name), dir, copy)? => {
                     How::Append(copy.clone())
                 }
+                Some(copy) if same_start(&cut.home.join(name), dir, copy)? => How::Rescue(copy.clone()),
+                // Of another history, as after a restore, or new.
                 _ => How::Write,
             };
             plan.push((name.clone(), *len, how));
+        }
+        for copy in old.iter().flat_map(|old| &old.files) {
+            if cut.lost(&copy.name) {
+                plan.push((copy.name.clone(), copy.len, How::Rescue(copy.clone())));
+            }
         }
         Ok(Self { dir: dir.to_owned(), cut, old, plan })
     }
@@ -277,7 +305,7 @@ impl Backup {
     #[must_use]
     pub fn bytes_to_write(&self) -> u64 {
         let file = |(_, len, how): &(String, u64, How)| match how {
-            How::Keep(_) => 0,
+            How::Keep(_) | How::Rescue(_) => 0,
             How::Append(copy) => len - copy.len,
             How::Write => *len,
         };
@@ -288,8 +316,7 @@ impl Backup {
     /// How many bytes will be read: what `watch` counts up to.
     #[must_use]
     pub fn bytes_to_read(&self) -> u64 {
-        let file = |(_, len, how): &(String, u64, How)| if matches!(how, How::Keep(_)) { 0 } else { *len };
-        self.plan.iter().map(file).sum()
+        self.plan.iter().map(|(_, len, _)| *len).sum()
     }
 
     /// Makes the backup. `watch` gets the bytes read so far and says whether to go on; a backup that was stopped, or
@@ -325,10 +352,23 @@ impl Backup {
                     blake3,
                 }))
             };
+            let rescues = matches!(how, How::Rescue(_));
             let (entry, from) = match how {
-                How::Keep(entry) => {
-                    entries.push(entry);
-                    continue;
+                How::Keep(entry) | How::Rescue(entry) => {
+                    // A copy is read again each time: one that has rotted is no backup.
+                    let read = hash_file(&dir.join(&entry.file), entry.len, &mut |at| watch(done + at));
+                    if matches!(read, Err(StoreError::Stopped)) {
+                        return Err(StoreError::Stopped);
+                    }
+                    if read.is_ok_and(|hash| hash == entry.blake3) {
+                        done += len;
+                        if rescues {
+                            report.incomplete.push(name.clone());
+                        }
+                        entries.push(entry);
+                        continue;
+                    }
+                    (copy(free(&name), 0, watch)?, 0)
                 }
                 How::Append(old) => match copy(old.file.clone(), old.len, watch) {
                     // What is in the backup is not what it was: a copy of its own, then.
@@ -407,6 +447,16 @@ fn same_ends(source: &Path, dir: &Path, copy: &FileEntry) -> Result<bool> {
         }
     }
     Ok(true)
+}
+
+/// Whether a file of the store and its copy begin alike, as far as both go.
+fn same_start(source: &Path, dir: &Path, copy: &FileEntry) -> Result<bool> {
+    let open = |path: &Path| files::open_read(path).and_then(|f| Ok((f.len()?, f)));
+    let (Ok((source_len, source)), Ok((copy_len, file))) = (open(source), open(&dir.join(&copy.file))) else {
+        return Ok(false);
+    };
+    let size = usize::try_from(source_len.min(copy_len).min(copy.len).min(ENDS)).unwrap_or_default();
+    Ok(size > 0 && source.read(0, size)? == file.read(0, size)?)
 }
 
 /// Removes files of earlier backups that this one does not need. Touches nothing that has not the name of one.

@@ -268,11 +268,11 @@ impl Store {
     /// Moves some blocks, about `max_bytes` of them, to the end of the packs; durable when it returns. Returns the bytes
     /// written.
     pub fn move_blocks(&mut self, moves: &mut Moves, max_bytes: u64) -> Result<u64, StoreError> {
-        let moved = self.try_move(moves, max_bytes);
+        let done = self.try_move(moves, max_bytes);
         if self.packs.take_gave_up() {
             self.give_up();
         }
-        moved
+        done
     }
 
     fn try_move(&mut self, moves: &mut Moves, max_bytes: u64) -> Result<u64> {

@@ -125,8 +125,9 @@ impl IndexDir {
 
     /// Removes all other generations that count, also one that took over meanwhile and is newer.
     pub(crate) fn keep(&self, number: u32) -> Result<()> {
-        let others = self.generations()?.into_iter().filter(|(other, _)| *other != number);
-        others.map(|(_, dir)| files::remove(&dir)).collect()
+        let mut others = self.generations()?;
+        others.retain(|(other, _)| *other != number);
+        others.into_iter().try_for_each(|(_, dir)| files::remove(&dir))
     }
 
     /// Removes the generations that were begun and never finished. For a start only.

@@ -269,3 +269,45 @@ fn a_damaged_store_is_backed_up_as_far_as_it_is_there() {
     let there = records.iter().filter(|r| r.locator.segment != 2).count();
     assert_eq!(replayed(&opened.store).len(), there);
 }
+
+/// What the store has lost since stays in the backup, and is told.
+#[test]
+fn a_damaged_store_does_not_cost_the_backup_its_good_copies() {
+    let (home, kept) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let dir = kept.path().join("b");
+    let (mut store, _) = open(home.path());
+    let blob = store.put_blob(b"f", &support::noise(7, 30_000)).unwrap();
+    support::fill(&mut store, 0, 2_000, 20);
+    let back_up = |store: &mut Store| {
+        let cut = store.cut().unwrap();
+        Backup::prepare(&dir, cut).unwrap().run("now", &mut |_| true).unwrap()
+    };
+    assert_eq!(back_up(&mut store).incomplete, Vec::<String>::new());
+    store.flush().unwrap();
+    drop(store);
+    std::fs::remove_file(home.path().join("v1/packs/000001.pack")).unwrap();
+    std::fs::remove_file(home.path().join("v1/journal/00000002.log")).unwrap();
+    let segment = home.path().join("v1/journal/00000001.log");
+    let bytes = std::fs::read(&segment).unwrap();
+    std::fs::write(&segment, &bytes[..bytes.len() / 2]).unwrap();
+    let (mut store, _) = open(home.path());
+    let mut lost = back_up(&mut store).incomplete;
+    lost.sort();
+    assert_eq!(lost, ["journal/00000001.log", "journal/00000002.log", "packs/000001.pack"]);
+    drop(store);
+
+    // A copy that has rotted is made again where the store still has it.
+    let copy = dir.join("journal/00000003.log");
+    let mut bytes = std::fs::read(&copy).unwrap();
+    bytes[100_000 % 60_000] ^= 1;
+    std::fs::write(&copy, bytes).unwrap();
+    let (mut store, _) = open(home.path());
+    back_up(&mut store);
+    let other = tempfile::tempdir().unwrap();
+    let manifest = Manifest::read(&dir).unwrap();
+    manifest.check(&dir, &mut |_| true).unwrap();
+    manifest.stage(&dir, other.path(), &mut |_| true).unwrap().swap().unwrap();
+    let (restored, report) = open(other.path());
+    assert_eq!((report.damaged, support::replayed(&restored).len()), (0, 2_000));
+    assert_eq!(restored.reader().blob(&blob).unwrap(), support::noise(7, 30_000));
+}

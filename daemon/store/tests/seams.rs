@@ -190,7 +190,7 @@ fn what_an_index_does_not_know_is_not_needless() {
     store.sync().unwrap();
     store.apply(1, Vec::new()).unwrap();
     store.flush().unwrap();
-    let reader = store.reader();
+
     // As a generation does that is not filled yet.
     let builder = store.begin_generation(1, None).unwrap();
     let empty = builder.reader();

@@ -200,6 +200,8 @@ pub struct BackedUp {
     pub copied_bytes: u64,
     /// Files that were no longer needed.
     pub removed_files: u64,
+    /// Damaged ranges of the store that are known: what lies in them is damaged in the backup too.
+    pub damaged: u64,
     /// Files that are gone or too short in the store, and so in the backup.
     pub incomplete: Vec<String>,
     /// How long it took.
