@@ -8,7 +8,7 @@
 //!                 └───────┬──────────┘
 //!   ingest/           one bounded door ─ de-duplicate ─ journal ─ acknowledge
 //!                         │
-//!   ccd-store         journal + packs (the truth)   sled index (derived)
+//!   ccd-store         journal + packs (the truth)   index: sled and sorted runs (derived)
 //!                         │
 //!   project/          records → sessions, turns, spans, usage   (pure)
 //!                         │

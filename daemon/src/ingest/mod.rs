@@ -5,6 +5,7 @@
 
 pub mod apply;
 mod carry;
+mod opening;
 pub mod prune;
 pub mod rebuild;
 pub mod record;

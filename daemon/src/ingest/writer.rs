@@ -8,22 +8,20 @@
 
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use std::sync::{Arc, PoisonError};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use ccd_store::{Options, Record, Store, StoreError};
+use ccd_store::{Record, Store, StoreError};
 use tokio::sync::mpsc::error::TryRecvError;
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::timeout;
 
 use super::apply::Batch;
-use super::rebuild::{self, view_version};
 use super::record::{BodyV1, HookV1, INLINE_MAX, RecordError, Stored};
 use super::shared::{Shared, StoreState};
-use super::views::{CaughtUp, catch_up};
-use super::{Ack, CapturedExchange, Door, Gauges, HookEvent, Submission, Swap, Task, WeakDoor};
+use super::{Ack, CapturedExchange, Door, Gauges, HookEvent, Submission, Task, WeakDoor};
 use crate::live::{LiveError, exchange_fact};
 use crate::memory;
 use crate::project::hook;
@@ -32,39 +30,35 @@ use crate::project::session::Fact;
 
 /// Submissions taken as one batch.
 const BATCH: usize = 256;
-/// How long to wait before a store that cannot be opened is tried again.
-const REOPEN_PAUSE: Duration = Duration::from_secs(2);
 /// How long nothing has to come before the daemon is at rest.
 const REST: Duration = Duration::from_secs(3);
 /// How often to look for submissions while something is to be tried again.
-const LOOK: Duration = Duration::from_millis(20);
+pub(super) const LOOK: Duration = Duration::from_millis(20);
 /// How long to wait before a failed index is tried again.
-const RECOVER_PAUSE: Duration = Duration::from_secs(2);
-/// So many records are brought into the index before anything else, at a start.
-const AT_ONCE: u64 = 500;
+pub(super) const RECOVER_PAUSE: Duration = Duration::from_secs(2);
 
 /// The writer's thread.
 pub struct Writer {
-    dir: PathBuf,
-    rx: mpsc::Receiver<Submission>,
-    shared: Arc<Shared>,
-    gauges: Arc<Gauges>,
+    pub(super) dir: PathBuf,
+    pub(super) rx: mpsc::Receiver<Submission>,
+    pub(super) shared: Arc<Shared>,
+    pub(super) gauges: Arc<Gauges>,
     /// For the threads that work views out beside the writer.
-    door: WeakDoor,
-    behind: Behind,
+    pub(super) door: WeakDoor,
+    pub(super) behind: Behind,
     /// Tells when nothing came for a while. Without it the writer never rests, which is no harm.
     timer: Option<tokio::runtime::Runtime>,
     resting: bool,
     /// Whether the index knows every record that was there when it was opened: only then can it be told whether a hook
     /// event is known.
-    complete: bool,
+    pub(super) complete: bool,
     /// Which directory the open store is in.
-    place: Option<Place>,
+    pub(super) place: Option<Place>,
 }
 
 /// Whether the index lacks records that the journal has: applying the next ones alone would skip those.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Behind {
+pub(super) enum Behind {
     No,
     /// Bringing it up was last tried then.
     Since(Instant),
@@ -73,7 +67,7 @@ enum Behind {
 }
 
 /// A directory, whatever its name: device and inode.
-type Place = (u64, u64);
+pub(super) type Place = (u64, u64);
 
 /// What a batch can fail with.
 #[derive(Debug, thiserror::Error)]
@@ -92,15 +86,8 @@ pub(super) enum WriteError {
     Panic(String),
 }
 
-/// Whether the writer goes on.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Next {
-    GoOn,
-    End,
-}
-
 /// Runs something that may panic: sled 0.34 does on some damaged files.
-fn guarded<T>(work: impl FnOnce() -> Result<T, WriteError>) -> Result<T, WriteError> {
+pub(super) fn guarded<T>(work: impl FnOnce() -> Result<T, WriteError>) -> Result<T, WriteError> {
     std::panic::catch_unwind(std::panic::AssertUnwindSafe(work)).unwrap_or_else(|panic| {
         let text = panic.downcast_ref::<&str>().map(|s| (*s).to_owned());
         let text = text.or_else(|| panic.downcast_ref::<String>().cloned());
@@ -175,39 +162,6 @@ impl Writer {
         }
     }
 
-    /// Opens the store, and refuses what comes until that works. `None`: told to end.
-    fn opened(&mut self) -> Option<Store> {
-        loop {
-            match guarded(|| self.open()) {
-                Ok(store) => return Some(store),
-                Err(error) => {
-                    tracing::error!(%error, "the store cannot be used: requests are relayed without being captured");
-                    self.shared.state.send_replace(StoreState::Failed(error.to_string()));
-                    if self.refuse_for(REOPEN_PAUSE) == Next::End {
-                        return None;
-                    }
-                }
-            }
-        }
-    }
-
-    /// Closes the store, lets a copy take its place, and opens that. `None`: told to end.
-    fn swap(&mut self, store: Store, Swap { staged, done }: Swap) -> Option<Store> {
-        // Questions wait, events and exchanges stay at the door.
-        self.shared.state.send_replace(StoreState::Opening);
-        self.shared.live.clear();
-        (self.behind, self.complete) = (Behind::No, false);
-        if let Err(error) = guarded(|| Ok(store.close()?)) {
-            tracing::warn!(%error, "the store could not be closed well; its journal is whole");
-        }
-        let swapped = guarded(|| Ok(staged.swap()?)).map_err(|e| e.to_string());
-        let opened = guarded(|| self.open());
-        // Whoever asked may have given up waiting.
-        let failed = |e: &WriteError| Err(format!("the restored store does not open: {e}"));
-        let _ = done.send(swapped.and_then(|swapped| opened.as_ref().map_or_else(failed, |_| Ok(swapped))));
-        opened.ok().or_else(|| self.opened())
-    }
-
     /// What waits at the door, as soon as something does. While the index is behind, nothing may come too: it is
     /// tried again without an occasion. `None`: the door is closed.
     fn next_batch(&mut self) -> Option<Vec<Submission>> {
@@ -261,81 +215,6 @@ impl Writer {
         self.shared.live.clear();
         self.shared.set_error(Some(error.to_string()));
         self.behind = Behind::Since(Instant::now());
-    }
-
-    fn open(&mut self) -> Result<Store, WriteError> {
-        let version = view_version(&self.shared.live.prices());
-        let opened = Store::open(&self.dir, Options { view_version: version, ..Options::default() })?;
-        let mut store = opened.store;
-        self.place = place(&self.dir);
-        tracing::info!(report = ?opened.report, "store opened");
-        self.shared.damaged.store(opened.report.damaged, Ordering::Relaxed);
-        self.bring_up(&mut store)?;
-        Ok(store)
-    }
-
-    /// Brings the index up to the journal: at once if that is little, else beside the writer, which goes on taking
-    /// exchanges in; hook events are refused meanwhile (the shim spools them), since nobody can tell which are known.
-    fn bring_up(&mut self, store: &mut Store) -> Result<(), WriteError> {
-        if store.is_ready() && store.last_seq() - store.applied() <= AT_ONCE {
-            let kept = store.carry();
-            let found = catch_up(store, &self.shared.live, || kept, None, &mut |_| ())?;
-            self.brought_up(store, &found);
-            return Ok(());
-        }
-        tracing::info!(from = store.applied(), to = store.last_seq(), "the index is worked out again");
-        self.behind = Behind::Building;
-        self.shared.state.send_replace(StoreState::Opening);
-        let (door, shared) = (self.door.clone(), Arc::clone(&self.shared));
-        let build = move || {
-            let Some(door) = door.upgrade() else { return };
-            let show = |now| *shared.progress.lock().unwrap_or_else(PoisonError::into_inner) = now;
-            let done = guarded(|| Ok(rebuild::rebuild(&door, &shared, None, &mut |now| show(Some(now)))));
-            show(None);
-            let failed = match done {
-                Ok(Ok(_)) => return,
-                Ok(Err(error)) => error.to_string(),
-                Err(error) => error.to_string(),
-            };
-            tracing::error!(error = failed, "the index could not be worked out; trying again");
-            // If the daemon stops, the next start tries again.
-            let _ = door.with_writer(move |writer, _| {
-                writer.shared.set_error(Some(failed));
-                writer.behind = Behind::Since(Instant::now());
-            });
-        };
-        let thread = std::thread::Builder::new().name("ccd-rebuild".into()).spawn(build);
-        thread.map(drop).map_err(|e| WriteError::Panic(format!("the rebuild's thread: {e}")))
-    }
-
-    /// The index accounts for all that is journalled.
-    pub(super) fn brought_up(&mut self, store: &Store, found: &CaughtUp) {
-        self.shared.damaged.fetch_max(found.damaged, Ordering::Relaxed);
-        self.shared.set_counters(found.counters);
-        self.shared.set_error(None);
-        self.behind = Behind::No;
-        self.complete = true;
-        self.shared.state.send_replace(StoreState::Ready(store.reader()));
-    }
-
-    /// Brings an index that failed up to the journal again. sled does not recover from a failed write by itself.
-    fn recover(&mut self, store: &mut Store) {
-        let Behind::Since(last) = self.behind else { return };
-        if last.elapsed() < RECOVER_PAUSE {
-            return;
-        }
-        // Facts of a batch that was not applied must not be told twice over.
-        self.shared.live.clear();
-        // Until it is brought up, another index may know less than the one that failed.
-        self.complete = false;
-        let done = store.reopen_index().map_err(WriteError::from).and_then(|state| {
-            tracing::info!(?state, "the index is open again");
-            self.bring_up(store)
-        });
-        if let Err(error) = done {
-            self.behind = Behind::Since(Instant::now());
-            self.shared.set_error(Some(error.to_string()));
-        }
     }
 
     fn write(&mut self, store: &mut Store, batch: Vec<Submission>) {
@@ -482,39 +361,9 @@ impl Writer {
             self.refuse(&WriteError::Gone(self.dir.clone()), ack);
         }
     }
-
-    /// Refuses what comes, for a while.
-    fn refuse_for(&mut self, pause: Duration) -> Next {
-        let until = Instant::now() + pause;
-        loop {
-            match self.rx.try_recv() {
-                Ok(Submission::Hook(_, ack)) => answer(ack, Ack::Refused),
-                Ok(Submission::Exchange(_)) => {
-                    self.gauges.dropped.fetch_add(1, Ordering::Relaxed);
-                }
-                // Whoever waits for it is told by its end.
-                Ok(Submission::Task(_)) => {}
-                Ok(Submission::Swap(swap)) => {
-                    // Questions wait for what takes the place of a store that did not open.
-                    self.shared.state.send_replace(StoreState::Opening);
-                    let Swap { staged, done } = *swap;
-                    let _ = done.send(guarded(|| Ok(staged.swap()?)).map_err(|e| e.to_string()));
-                    return Next::GoOn;
-                }
-                Ok(Submission::Stop) | Err(TryRecvError::Disconnected) => return Next::End,
-                Err(TryRecvError::Empty) if Instant::now() >= until => return Next::GoOn,
-                Err(TryRecvError::Empty) => std::thread::sleep(LOOK),
-            }
-        }
-    }
 }
 
-/// The directory of this name; none if there is none.
-fn place(dir: &Path) -> Option<Place> {
-    std::fs::metadata(dir).ok().map(|meta| (meta.dev(), meta.ino()))
-}
-
-fn answer(acks: impl IntoIterator<Item = oneshot::Sender<Ack>>, ack: Ack) {
+pub(super) fn answer(acks: impl IntoIterator<Item = oneshot::Sender<Ack>>, ack: Ack) {
     for tx in acks {
         // Whoever asked may have given up waiting; the event is recorded all the same.
         let _ = tx.send(ack);
@@ -562,4 +411,9 @@ fn concat(pieces: Vec<Bytes>) -> Bytes {
             out.into()
         }
     }
+}
+
+/// The directory of this name; none if there is none.
+pub(super) fn place(dir: &Path) -> Option<Place> {
+    std::fs::metadata(dir).ok().map(|meta| (meta.dev(), meta.ino()))
 }
