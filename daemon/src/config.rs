@@ -11,7 +11,7 @@ use std::path::{Path, PathBuf};
 
 use serde::Deserialize;
 
-use crate::size;
+use ccd_proto::size;
 
 /// The API's own address, where nothing else is configured.
 pub const DEFAULT_UPSTREAM: &str = "https://api.anthropic.com";
@@ -281,7 +281,7 @@ mod tests {
         let read = |text| parse(text, &[]).unwrap().retention;
         let all = Retention { days: None, max_bytes: None };
         assert_eq!(read("[retention]\ndays = 0\nmax_bytes = 0\n"), all);
-        assert_eq!(read("[retention]\nmax_bytes = \"1.5G\"\n").max_bytes, Some(3 << 29));
+        assert_eq!(read("[retention]\nmax_bytes = \"1536M\"\n").max_bytes, Some(3 << 29));
     }
 
     #[test]

@@ -30,7 +30,6 @@ pub mod maintenance;
 pub mod memory;
 pub mod project;
 pub mod query;
-pub mod size;
 pub mod source;
 pub mod startup;
 pub mod telemetry;

@@ -46,6 +46,22 @@ fn request(turns: usize) -> String {
     json!({"model":"claude-opus-4-8","messages":(0..turns).map(message).collect::<Vec<_>>()}).to_string()
 }
 
+/// A daemon at the beginning of time, and what it needs.
+struct Begun {
+    home: tempfile::TempDir,
+    api: String,
+    clock: Arc<Set>,
+    daemon: Daemon,
+}
+
+async fn begun() -> Begun {
+    let home = home();
+    let api = format!("http://{}", upstream(vec![REPLY], Duration::ZERO).await);
+    let clock = Arc::new(Set(AtomicU64::new(BEGIN)));
+    let daemon = Daemon::start_at(home.path(), &api, clock.clone()).await;
+    Begun { home, api, clock, daemon }
+}
+
 /// Four sessions, a month apart, which all begin alike.
 async fn recorded(daemon: &Daemon, clock: &Set) {
     for (n, session) in (0..).zip(["one", "two", "three", "four"]) {
@@ -88,10 +104,7 @@ async fn usage(daemon: &Daemon) -> Vec<Value> {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn old_records_go_and_their_usage_stays() {
-    let home = home();
-    let api = upstream(vec![REPLY], Duration::ZERO).await;
-    let clock = Arc::new(Set(AtomicU64::new(BEGIN)));
-    let daemon = Daemon::start_at(home.path(), &format!("http://{api}"), clock.clone()).await;
+    let Begun { home, clock, daemon, .. } = begun().await;
     recorded(&daemon, &clock).await;
     let before = usage(&daemon).await;
     assert_eq!(before[0]["totals"]["exchanges"], 12);
@@ -131,10 +144,7 @@ async fn old_records_go_and_their_usage_stays() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn what_is_too_much_goes_oldest_first() {
-    let home = home();
-    let api = upstream(vec![REPLY], Duration::ZERO).await;
-    let clock = Arc::new(Set(AtomicU64::new(BEGIN)));
-    let daemon = Daemon::start_at(home.path(), &format!("http://{api}"), clock.clone()).await;
+    let Begun { home: _home, clock, daemon, .. } = begun().await;
     recorded(&daemon, &clock).await;
     let before = usage(&daemon).await;
     let done = pruned(&daemon, Limits { before_ns: None, max_bytes: Some(1) }).await;
@@ -145,10 +155,7 @@ async fn what_is_too_much_goes_oldest_first() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_clock_that_jumps_ahead_purges_nothing() {
-    let home = home();
-    let api = upstream(vec![REPLY], Duration::ZERO).await;
-    let clock = Arc::new(Set(AtomicU64::new(BEGIN)));
-    let daemon = Daemon::start_at(home.path(), &format!("http://{api}"), clock.clone()).await;
+    let Begun { home, clock, daemon, .. } = begun().await;
     recorded(&daemon, &clock).await;
     let look = async |daemon: &Daemon, passed: Duration| {
         let app = Arc::clone(&daemon.app);
@@ -184,10 +191,7 @@ async fn a_clock_that_jumps_ahead_purges_nothing() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn views_are_worked_out_again_beside_those_in_use() {
-    let home = home();
-    let api = upstream(vec![REPLY], Duration::ZERO).await;
-    let clock = Arc::new(Set(AtomicU64::new(BEGIN)));
-    let daemon = Daemon::start_at(home.path(), &format!("http://{api}"), clock.clone()).await;
+    let Begun { home: _home, clock, daemon, .. } = begun().await;
     recorded(&daemon, &clock).await;
     let before = (usage(&daemon).await, daemon.get("/v0/spans?content=1").await);
     let app = Arc::clone(&daemon.app);
@@ -206,10 +210,7 @@ async fn views_are_worked_out_again_beside_those_in_use() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_damaged_manifest_costs_nothing() {
-    let home = home();
-    let api = upstream(vec![REPLY], Duration::ZERO).await;
-    let clock = Arc::new(Set(AtomicU64::new(BEGIN)));
-    let daemon = Daemon::start_at(home.path(), &format!("http://{api}"), clock.clone()).await;
+    let Begun { home, api, clock, daemon } = begun().await;
     recorded(&daemon, &clock).await;
     pruned(&daemon, Limits { before_ns: Some(BEGIN + 45 * DAY), max_bytes: None }).await;
     let (before, store) = (usage(&daemon).await, daemon.app.layout.store_dir());
@@ -222,7 +223,7 @@ async fn a_damaged_manifest_costs_nothing() {
             bytes[30] ^= 1;
             std::fs::write(&path, bytes).unwrap();
         }
-        let daemon = Daemon::start_at(home.path(), &format!("http://{api}"), clock.clone()).await;
+        let daemon = Daemon::start_at(home.path(), &api, clock.clone()).await;
         let event = json!({"session_id":"new","hook_event_name":"SessionStart","cwd":"/x"});
         assert_eventually!(daemon.hook(clock.now_ns(), &event).await == Status::Durable, "it goes on");
         assert_eq!(usage(&daemon).await, before, "{copies:?}");
@@ -234,10 +235,7 @@ async fn a_damaged_manifest_costs_nothing() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_session_that_straddles_the_cut_keeps_its_project() {
-    let home = home();
-    let api = upstream(vec![REPLY], Duration::ZERO).await;
-    let clock = Arc::new(Set(AtomicU64::new(BEGIN)));
-    let daemon = Daemon::start_at(home.path(), &format!("http://{api}"), clock.clone()).await;
+    let Begun { home: _home, clock, daemon, .. } = begun().await;
     let start = json!({"session_id":"one","hook_event_name":"SessionStart","cwd":"/home/user/proj"});
     daemon.hook(clock.now_ns(), &start).await;
     for n in 0..3 {

@@ -6,7 +6,6 @@ pub mod backup;
 pub mod prune;
 pub mod rebuild;
 pub mod restore;
-pub mod size;
 pub mod stats;
 pub mod verify;
 

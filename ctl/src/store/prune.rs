@@ -1,8 +1,9 @@
 //! `ccctl store prune`: removes what is old. Says first what would go, and asks.
 
 use ccd_proto::api::{Pruned, Reply};
+use ccd_proto::size;
 
-use super::{Done, operate, size};
+use super::{Done, operate};
 use crate::args::PruneArgs;
 use crate::env::Env;
 use crate::error::{CommandError, Result};
@@ -39,7 +40,13 @@ fn target(args: &PruneArgs) -> Result<Target> {
         })?),
         None => None,
     };
-    let max_bytes = args.max_bytes.as_deref().map(size::parse).transpose()?;
+    let max_bytes = match &args.max_bytes {
+        Some(text) => Some(size::parse(text).ok_or_else(|| {
+            CommandError::usage(format!("`{text}` is no size"))
+                .hint("give 500M, 5GiB or 10G (powers of 1024), 5GB (of 1000), or plain bytes")
+        })?),
+        None => None,
+    };
     Ok(Target::new("/v0/store/prune")
         .with("older_than_ns", older_than.map(|ns| ns.to_string()))
         .with("max_bytes", max_bytes.map(|n| n.to_string())))

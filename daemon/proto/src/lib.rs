@@ -12,6 +12,8 @@
 pub mod api;
 pub mod frame;
 pub mod paths;
+#[cfg(feature = "api")]
+pub mod size;
 
 /// The control API's version, an integer sent as the header `Ccd-Api` both ways. Raised when a route or a
 /// field changes its meaning; added fields do not raise it.

@@ -46,9 +46,10 @@ pub(super) fn catch_up(
     let upto = upto.unwrap_or(u64::MAX);
     let total = reader.stats()?.last_seq.min(upto).saturating_sub(from - 1);
     let mut waiting: Vec<Record> = Vec::with_capacity(REPLAY_BATCH);
-    let mut failed = None;
+    let (mut failed, mut enough) = (None, false);
     let replayed = reader.replay(from, &mut |record| {
         if record.seq > upto {
+            enough = true;
             return Err(StoreError::Misuse("enough"));
         }
         waiting.push(record);
@@ -68,7 +69,7 @@ pub(super) fn catch_up(
     }
     match replayed {
         Ok(report) => found.damaged += report.damaged.len() as u64,
-        Err(StoreError::Misuse(_)) => {}
+        Err(_) if enough => {}
         Err(error) => return Err(error.into()),
     }
     apply(views, live, &waiting, &mut found)?;

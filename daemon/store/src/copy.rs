@@ -6,7 +6,7 @@ use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
 use crate::error::{Result, StoreError};
-use crate::files;
+use crate::files::{self, DataFile};
 
 /// Read and written at a time.
 const CHUNK: usize = 1 << 20;
@@ -29,20 +29,11 @@ pub(crate) fn copy_file(
     if target.len()? > from {
         target.cut(from)?;
     }
-    let mut hash = blake3::Hasher::new();
-    let mut at = 0;
-    while at < len {
-        if !watch(at) {
-            return Err(StoreError::Stopped);
-        }
-        let bytes = file.read(at, chunk(len - at))?;
-        hash.update(&bytes);
+    let hash = read_all(&file, len, watch, &mut |bytes, at| {
         let skip = usize::try_from(from.saturating_sub(at)).unwrap_or(usize::MAX).min(bytes.len());
-        target.write(&bytes[skip..], at + skip as u64)?;
-        at += bytes.len() as u64;
-    }
+        target.write(&bytes[skip..], at + skip as u64)
+    })?;
     target.sync()?;
-    let hash = hash.finalize().to_hex().to_string();
     if hash_file(copy, len, &mut |_| true)? != hash {
         return Err(StoreError::damaged(format!("{} is not what was written to it", copy.display())));
     }
@@ -51,7 +42,16 @@ pub(crate) fn copy_file(
 
 /// BLAKE3 of the first `len` bytes of a file.
 pub(crate) fn hash_file(path: &Path, len: u64, watch: &mut dyn FnMut(u64) -> bool) -> Result<String> {
-    let file = files::open_read(path)?;
+    read_all(&files::open_read(path)?, len, watch, &mut |_, _| Ok(()))
+}
+
+/// Reads the first `len` bytes, hands each piece and its place to `f`, and gives their BLAKE3.
+fn read_all(
+    file: &DataFile,
+    len: u64,
+    watch: &mut dyn FnMut(u64) -> bool,
+    f: &mut dyn FnMut(&[u8], u64) -> Result<()>,
+) -> Result<String> {
     let mut hash = blake3::Hasher::new();
     let mut at = 0;
     while at < len {
@@ -60,6 +60,7 @@ pub(crate) fn hash_file(path: &Path, len: u64, watch: &mut dyn FnMut(u64) -> boo
         }
         let bytes = file.read(at, chunk(len - at))?;
         hash.update(&bytes);
+        f(&bytes, at)?;
         at += bytes.len() as u64;
     }
     Ok(hash.finalize().to_hex().to_string())

@@ -110,18 +110,6 @@ impl Reader {
         list.iter().zip(ends).map(info).collect()
     }
 
-    /// The last record that the index accounts for.
-    #[must_use]
-    pub fn applied(&self) -> u64 {
-        self.shared.applied.load(Acquire)
-    }
-
-    /// The last record journalled.
-    #[must_use]
-    pub fn last_seq(&self) -> u64 {
-        self.shared.last_seq.load(Acquire)
-    }
-
     /// How many files the index has.
     pub fn index_files(&self) -> Result<u64, StoreError> {
         self.shared.index().dir().map_or(Ok(0), files::file_count)

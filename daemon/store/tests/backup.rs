@@ -299,7 +299,7 @@ fn a_damaged_store_does_not_cost_the_backup_its_good_copies() {
     // A copy that has rotted is made again where the store still has it.
     let copy = dir.join("journal/00000003.log");
     let mut bytes = std::fs::read(&copy).unwrap();
-    bytes[100_000 % 60_000] ^= 1;
+    bytes[40_000] ^= 1;
     std::fs::write(&copy, bytes).unwrap();
     let (mut store, _) = open(home.path());
     back_up(&mut store);
