@@ -8,7 +8,7 @@ use std::sync::{Arc, Mutex, PoisonError, RwLock};
 
 use ccd_store::{Locator, Reader, Record, StoreError};
 
-use crate::ingest::record::{self, ExchangeV1, Payload, Stored};
+use crate::ingest::record::{self, ExchangeV2, Payload, Stored};
 use crate::project::price::Prices;
 use crate::project::session::{Fact, SessionState};
 use crate::project::text::text_hash;
@@ -213,7 +213,7 @@ pub fn read_fact(
 /// An exchange's fact, and its session (empty where it names none).
 #[must_use]
 pub fn exchange_fact(
-    record: &ExchangeV1,
+    record: &ExchangeV2,
     request: &[u8],
     response: &[u8],
     prices: &Prices,

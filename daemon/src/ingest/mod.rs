@@ -22,7 +22,7 @@ use ccd_store::{Staged, Store, Swapped};
 use tokio::sync::{mpsc, oneshot};
 
 use rebuild::RebuildError;
-use record::ExchangeV1;
+use record::ExchangeV2;
 use writer::Writer;
 
 /// Submissions that may wait at the door.
@@ -52,7 +52,7 @@ pub struct HookEvent {
 #[derive(Debug)]
 pub struct CapturedExchange {
     /// Everything but the bodies.
-    pub record: ExchangeV1,
+    pub record: ExchangeV2,
     /// Pieces of the request's body.
     pub request: Vec<Bytes>,
     /// Pieces of the response's body.

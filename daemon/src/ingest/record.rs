@@ -61,9 +61,26 @@ pub struct BodyV1 {
     pub stored: Stored,
 }
 
-/// An exchange.
+/// How a request got to upstream.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RouteV1 {
+    /// On a connection that was there already: then nothing was looked up, connected or negotiated.
+    pub reused: bool,
+    /// Through the HTTP proxy of the user's network.
+    pub tunnelled: bool,
+    /// Address that was connected to: upstream's, or that of the network's proxy.
+    pub peer: Option<String>,
+    /// Microseconds that the look-up of the name took.
+    pub resolve_us: Option<u64>,
+    /// Microseconds that connecting took, the network proxy's `CONNECT` included.
+    pub connect_us: Option<u64>,
+    /// Microseconds that negotiating TLS took.
+    pub tls_us: Option<u64>,
+}
+
+/// An exchange: schema 1, and behind it the route.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct ExchangeV1 {
+pub struct ExchangeV2 {
     /// Our id, a UUID version 7.
     pub id: [u8; 16],
     /// The client's session header.
@@ -111,6 +128,8 @@ pub struct ExchangeV1 {
     /// Arrival of each chunk of the response body: bytes in the chunk, microseconds since the chunk before
     /// (the first: since the request's arrival).
     pub marks: Vec<(u64, u64)>,
+    /// How it got to upstream. Nothing is known of those recorded by schema 1.
+    pub route: RouteV1,
 }
 
 /// A record of any kind that this build reads.
@@ -119,7 +138,7 @@ pub enum Payload {
     /// A hook event.
     Hook(HookV1),
     /// An exchange.
-    Exchange(Box<ExchangeV1>),
+    Exchange(Box<ExchangeV2>),
 }
 
 /// Why a record cannot be read.
@@ -175,12 +194,12 @@ impl HookV1 {
     }
 }
 
-impl ExchangeV1 {
+impl ExchangeV2 {
     /// The journal's record.
     pub fn to_record(&self) -> Result<NewRecord, RecordError> {
         Ok(NewRecord {
             kind: KIND_EXCHANGE,
-            schema: 1,
+            schema: 2,
             id: self.id,
             at_ns: self.started_ns,
             body: encode(self)?,
@@ -192,7 +211,11 @@ impl ExchangeV1 {
 pub fn read(record: &Record) -> Result<Payload, RecordError> {
     match (record.kind, record.schema) {
         (KIND_HOOK, 1) => Ok(Payload::Hook(decode(&record.body)?)),
-        (KIND_EXCHANGE, 1) => Ok(Payload::Exchange(Box::new(decode(&record.body)?))),
+        (KIND_EXCHANGE, 1) => {
+            let whole = [&record.body, &encode(&RouteV1::default())?[..]].concat();
+            Ok(Payload::Exchange(Box::new(decode(&whole)?)))
+        }
+        (KIND_EXCHANGE, 2) => Ok(Payload::Exchange(Box::new(decode(&record.body)?))),
         (kind, schema) => Err(RecordError::Unknown { kind, schema }),
     }
 }
@@ -233,8 +256,8 @@ mod tests {
         Record { seq: 1, locator, kind, schema, id, at_ns, body }
     }
 
-    fn exchange() -> ExchangeV1 {
-        ExchangeV1 {
+    fn exchange() -> ExchangeV2 {
+        ExchangeV2 {
             id: [7; 16],
             session_id: Some("s".into()),
             agent_id: None,
@@ -262,10 +285,18 @@ mod tests {
                 stored: Stored::Blob(BlobRef { id: [9; 32], len: 300 }),
             },
             marks: vec![(100, 1200), (200, 3800)],
+            route: RouteV1 {
+                reused: false,
+                tunnelled: true,
+                peer: Some("10.0.0.1:3128".into()),
+                resolve_us: Some(300),
+                connect_us: Some(20_000),
+                tls_us: None,
+            },
         }
     }
 
-    /// The bytes of schema 1 as first released: they must decode for ever.
+    /// The bytes of each schema as first released: they must decode for ever.
     #[test]
     fn golden_bytes_of_the_first_schemas() {
         let hook =
@@ -274,12 +305,20 @@ mod tests {
         assert_eq!(record.body, b"\x05\x01c\x00\x07{\"a\":1}");
         assert_eq!(read(&record).unwrap(), Payload::Hook(hook));
 
-        let record = stored(exchange().to_record().unwrap());
-        assert_eq!(blake3::hash(&record.body).to_hex()[..16], *GOLDEN_EXCHANGE);
-        assert_eq!(read(&record).unwrap(), Payload::Exchange(Box::new(exchange())));
+        let exchange = exchange();
+        let mut record = stored(exchange.to_record().unwrap());
+        let hash = |bytes: &[u8]| blake3::hash(bytes).to_hex()[..16].to_owned();
+        assert_eq!(hash(&record.body), GOLDEN_EXCHANGES[1]);
+        assert_eq!(read(&record).unwrap(), Payload::Exchange(Box::new(exchange.clone())));
+
+        record.body.truncate(record.body.len() - encode(&exchange.route).unwrap().len());
+        record.schema = 1;
+        assert_eq!(hash(&record.body), GOLDEN_EXCHANGES[0]);
+        let without = ExchangeV2 { route: RouteV1::default(), ..exchange };
+        assert_eq!(read(&record).unwrap(), Payload::Exchange(Box::new(without)));
     }
 
-    const GOLDEN_EXCHANGE: &str = "1fabedb07d819a13";
+    const GOLDEN_EXCHANGES: [&str; 2] = ["1fabedb07d819a13", "8b083a119c67ca05"];
 
     #[test]
     fn what_is_not_whole_or_not_ours_is_refused() {

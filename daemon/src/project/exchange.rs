@@ -10,7 +10,7 @@ use super::message::{self, Assembled};
 use super::price::Prices;
 use super::request::{self, Purpose, ToolResult};
 use super::text::{preview, text_hash, tool_summary};
-use crate::ingest::record::{ExchangeV1, Outcome};
+use crate::ingest::record::{ExchangeV2, Outcome};
 
 /// The row of an exchange in lists: what the index keeps of it.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -142,7 +142,7 @@ pub fn header<'a>(headers: &'a [(String, Vec<u8>)], name: &str) -> Option<&'a st
 
 /// Puts a response together from its raw body.
 #[must_use]
-pub fn assemble(record: &ExchangeV1, response: &[u8]) -> Assembled {
+pub fn assemble(record: &ExchangeV2, response: &[u8]) -> Assembled {
     let encoding = header(&record.response_headers, "content-encoding").unwrap_or("");
     let decoded = decode(response, encoding);
     let content_type = header(&record.response_headers, "content-type").unwrap_or("");
@@ -155,13 +155,13 @@ pub fn assemble(record: &ExchangeV1, response: &[u8]) -> Assembled {
 
 /// The request's body as the API reads it.
 #[must_use]
-pub fn decoded_request<'a>(record: &ExchangeV1, body: &'a [u8]) -> std::borrow::Cow<'a, [u8]> {
+pub fn decoded_request<'a>(record: &ExchangeV2, body: &'a [u8]) -> std::borrow::Cow<'a, [u8]> {
     decode(body, header(&record.request_headers, "content-encoding").unwrap_or("")).bytes
 }
 
 /// Reads an exchange.
 #[must_use]
-pub fn read(record: &ExchangeV1, request: &[u8], response: &[u8], prices: &Prices) -> ExchangeFacts {
+pub fn read(record: &ExchangeV2, request: &[u8], response: &[u8], prices: &Prices) -> ExchangeFacts {
     let path = record.path.split('?').next().unwrap_or("");
     let is_messages = record.method == "POST" && path.ends_with("/messages");
     let is_count = record.method == "POST" && path.ends_with("/messages/count_tokens");

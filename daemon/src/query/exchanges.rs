@@ -5,7 +5,7 @@ use http::StatusCode;
 
 use super::filter::Filter;
 use super::{Ask, QueryError, content, sessions};
-use crate::ingest::record::{self, BodyV1, ExchangeV1, Payload};
+use crate::ingest::record::{self, BodyV1, ExchangeV2, Payload};
 use crate::live::body;
 use crate::project::exchange::{ExchangeRow, assemble, header, read};
 use crate::project::{decode, ids, rows, sse};
@@ -82,7 +82,7 @@ pub fn resolve(ask: &Ask, prefix: &str) -> Result<[u8; 16], QueryError> {
     }
 }
 
-fn load(ask: &Ask, id: [u8; 16]) -> Result<Box<ExchangeV1>, QueryError> {
+fn load(ask: &Ask, id: [u8; 16]) -> Result<Box<ExchangeV2>, QueryError> {
     let missing = || QueryError::not_found(format!("no exchange {}", ids::exchange(id)));
     let stored = ask.reader.record_by_id(&id)?.ok_or_else(missing)?;
     match record::read(&stored) {
@@ -149,7 +149,7 @@ fn http_version(version: u8) -> String {
 
 /// Each event of a stream and when its last byte arrived. A compressed stream's chunks do not tell where its
 /// events end, so its events carry no times.
-fn events(record: &ExchangeV1, response: &[u8]) -> Vec<StreamEvent> {
+fn events(record: &ExchangeV2, response: &[u8]) -> Vec<StreamEvent> {
     let content_type = header(&record.response_headers, "content-type").unwrap_or("");
     if !content_type.starts_with("text/event-stream") {
         return Vec::new();

@@ -24,7 +24,7 @@ use super::{Gauges, headers, respond};
 use crate::clock::Clock;
 use crate::config::Capture;
 use crate::ingest::Door;
-use crate::ingest::record::{BodyV1, ExchangeV1, Outcome, Stored};
+use crate::ingest::record::{BodyV1, ExchangeV2, Outcome, RouteV1, Stored};
 
 /// How long a client may take to send a request's head.
 const HEAD_TIMEOUT: Duration = Duration::from_secs(30);
@@ -255,9 +255,9 @@ impl Proxy {
         }
     }
 
-    fn record(&self, parts: &http::request::Parts, path: &str, target: &Target) -> ExchangeV1 {
+    fn record(&self, parts: &http::request::Parts, path: &str, target: &Target) -> ExchangeV2 {
         let none = || BodyV1 { seen: 0, kept: 0, stored: Stored::Inline(Vec::new()) };
-        ExchangeV1 {
+        ExchangeV2 {
             id: uuid::Uuid::now_v7().into_bytes(),
             session_id: headers::name_of(&parts.headers, "x-claude-code-session-id"),
             agent_id: headers::name_of(&parts.headers, "x-claude-code-agent-id"),
@@ -281,6 +281,7 @@ impl Proxy {
             request: none(),
             response: none(),
             marks: Vec::new(),
+            route: RouteV1::default(),
         }
     }
 }

@@ -17,7 +17,7 @@ use hyper::body::Incoming;
 use super::Gauges;
 use super::headers::captured;
 use crate::config::Capture;
-use crate::ingest::record::{ExchangeV1, Outcome};
+use crate::ingest::record::{ExchangeV2, Outcome};
 use crate::ingest::{CapturedExchange, Door, Reserved};
 
 /// Pieces from this size on are shared, not copied.
@@ -69,7 +69,7 @@ impl Copy {
 
 struct State {
     /// Everything but bodies; `None` once it was handed in.
-    record: Option<ExchangeV1>,
+    record: Option<ExchangeV2>,
     request: Copy,
     response: Copy,
     budget: Option<Reserved>,
@@ -90,7 +90,7 @@ pub struct Tap {
 impl Tap {
     /// Starts with what the request's head told. Without a door nothing is kept (bypass).
     #[must_use]
-    pub fn new(record: ExchangeV1, limits: Capture, door: Option<Door>, gauges: Arc<Gauges>) -> Arc<Self> {
+    pub fn new(record: ExchangeV2, limits: Capture, door: Option<Door>, gauges: Arc<Gauges>) -> Arc<Self> {
         gauges.in_flight.fetch_add(1, Ordering::Relaxed);
         let budget = door.as_ref().map(|d| Reserved::new(Arc::clone(d.gauges())));
         Arc::new(Tap {
