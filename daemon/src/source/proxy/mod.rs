@@ -5,6 +5,7 @@
 //! path. The upstream is fixed; nothing in a request chooses it.
 
 pub mod dial;
+mod forward;
 pub mod headers;
 pub mod respond;
 pub mod server;
