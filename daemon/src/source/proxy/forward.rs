@@ -9,9 +9,11 @@ use http::header::{HOST, HeaderValue};
 use http::{Request, Response, StatusCode};
 use hyper::body::Incoming;
 
+use super::body::{ProxyBody, Upload};
+use super::flushed::Flushed;
 use super::server::Proxy;
-use super::tap::{ProxyBody, RequestBody, Tap, version};
-use super::upstream::{Target, describe};
+use super::tap::{Tap, version};
+use super::upstream::{Outgoing, Target};
 use super::{headers, respond};
 use crate::ingest::record::{BodyV1, ExchangeV2, Outcome, RouteV1, Stored};
 
@@ -19,38 +21,32 @@ impl Proxy {
     /// Sends a request on and hands its answer back.
     pub(super) async fn forward(&self, request: Request<Incoming>, path: &str) -> Response<ProxyBody> {
         let settings = self.settings();
-        let Some(uri) = settings.target.uri(path) else {
+        let target = settings.upstream.target();
+        let Some(uri) = target.uri(path) else {
             return respond::error(StatusCode::BAD_REQUEST, "path", "the path is not a valid URI");
         };
         let (mut parts, body) = request.into_parts();
-        let record = self.record(&parts, path, &settings.target);
+        let record = self.record(&parts, path, target);
         let tap = Tap::new(record, settings.capture, self.door.clone(), Arc::clone(&self.gauges));
 
         headers::strip_hop_by_hop(&mut parts.headers);
-        if let Ok(host) = HeaderValue::from_str(settings.target.authority().as_str()) {
+        if let Ok(host) = HeaderValue::from_str(target.authority().as_str()) {
             parts.headers.insert(HOST, host);
         }
         parts.uri = uri;
-        parts.version = http::Version::HTTP_11;
-        let request = Request::from_parts(parts, RequestBody::new(body, Arc::clone(&tap)));
-        match self.client.request(request).await {
-            Ok(response) => {
-                let (mut parts, body) = response.into_parts();
-                tap.head(&parts);
+        let flushed = parts.extensions.remove::<Flushed>();
+        let outgoing = Outgoing { head: parts, upload: Upload::new(body, Arc::clone(&tap)) };
+        match settings.upstream.send(&outgoing, &tap, flushed).await {
+            Ok((mut parts, body)) => {
                 headers::strip_hop_by_hop(&mut parts.headers);
                 parts.version = http::Version::HTTP_11;
-                Response::from_parts(parts, ProxyBody::tapped(body, tap))
+                Response::from_parts(parts, body)
             }
-            Err(error) => {
-                let cause = describe(&error);
-                let status = if error.is_connect() || !cause.contains("timed out") {
-                    StatusCode::BAD_GATEWAY
-                } else {
-                    StatusCode::GATEWAY_TIMEOUT
-                };
-                tracing::warn!(upstream = %settings.target, error = cause, "upstream failed");
-                let message = format!("no answer from {}: {cause}", settings.target);
-                let response = respond::error(status, "upstream", &message);
+            Err(failure) => {
+                let (status, cause) = (failure.status(), failure.to_string());
+                tracing::warn!(upstream = %target, kind = failure.kind.word(), error = cause, "upstream failed");
+                let response =
+                    respond::error(status, "upstream", &format!("no answer from {target}: {cause}"));
                 tap.failed(status.as_u16(), &cause, &response.body().own_bytes());
                 response
             }

@@ -18,8 +18,10 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use super::tap::ProxyBody;
-use super::upstream::{Target, UpstreamClient, describe};
+use super::body::ProxyBody;
+use super::failure::describe;
+use super::flushed::{Flushed, Watched};
+use super::upstream::Upstream;
 use super::{Gauges, respond};
 use crate::clock::Clock;
 use crate::config::Capture;
@@ -34,14 +36,13 @@ const PING: &str = "/.ccd/ping";
 #[derive(Clone)]
 pub struct Settings {
     /// Where requests go.
-    pub target: Target,
+    pub upstream: Arc<Upstream>,
     /// Limits of the capture.
     pub capture: Capture,
 }
 
 /// The proxy.
 pub struct Proxy {
-    pub(super) client: UpstreamClient,
     token: String,
     ip: String,
     port: u16,
@@ -55,7 +56,6 @@ impl Proxy {
     /// A proxy that is reached at `listen` with `token`. Without a door it relays and captures nothing.
     #[must_use]
     pub fn new(
-        client: UpstreamClient,
         token: String,
         listen: SocketAddr,
         settings: Settings,
@@ -63,7 +63,6 @@ impl Proxy {
         clock: Arc<dyn Clock>,
     ) -> Arc<Self> {
         Arc::new(Proxy {
-            client,
             token,
             ip: listen.ip().to_string(),
             port: listen.port(),
@@ -123,8 +122,11 @@ impl Proxy {
         }
         self.gauges.connections.fetch_add(1, Ordering::Relaxed);
         let this = Arc::clone(&self);
-        let service = service_fn(move |request| {
+        let flushed = Flushed::default();
+        let stream = Watched::new(stream, flushed.clone());
+        let service = service_fn(move |mut request: Request<Incoming>| {
             let this = Arc::clone(&this);
+            request.extensions_mut().insert(flushed.clone());
             async move { Ok::<_, std::convert::Infallible>(this.handle(request).await) }
         });
         let late = stop.is_cancelled();
