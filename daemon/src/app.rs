@@ -10,7 +10,6 @@ use std::thread::JoinHandle;
 use std::time::Duration;
 
 use ccd_proto::paths::Layout;
-use hyper_util::client::proxy::matcher::Matcher;
 use tokio::net::{TcpListener, UnixListener};
 use tokio::sync::{Notify, Semaphore};
 use tokio_util::sync::CancellationToken;
@@ -24,7 +23,7 @@ use crate::ingest::{Door, rebuild};
 use crate::maintenance::{Maintenance, retention};
 use crate::project::price::Prices;
 use crate::source::proxy::server::{Proxy, Settings};
-use crate::source::proxy::upstream::{self, Target};
+use crate::source::proxy::upstream::{Limits, Target, Upstream};
 use crate::source::{hook, spool};
 use crate::startup::{Prepared, StartError};
 use crate::telemetry::LogHandle;
@@ -43,8 +42,6 @@ pub struct Parts {
     pub reload: Reload,
     /// What is bound and locked.
     pub prepared: Prepared,
-    /// The HTTP proxies of the user's network.
-    pub proxies: Arc<Matcher>,
     /// Changes the log filter.
     pub log: LogHandle,
     /// Who keeps it running.
@@ -178,6 +175,15 @@ impl Running {
         });
     }
 
+    /// The way to upstream by `new`: the one in force, where nothing about it changed.
+    fn upstream(&self, old: &Config, new: &Config) -> Option<Arc<Upstream>> {
+        if (&new.upstream, &new.network) == (&old.upstream, &old.network) {
+            return Some(Arc::clone(&self.proxy.settings().upstream));
+        }
+        let target = Target::new(&new.upstream)?;
+        Some(Upstream::new(target, &new.network, Limits::default(), Arc::clone(&self.clock)))
+    }
+
     /// Puts a changed configuration in force; a wrong one is shown and leaves the old one as it is.
     fn reload(&self) {
         if self.state.load(Ordering::Relaxed) == RETIRING {
@@ -193,7 +199,7 @@ impl Running {
                 return;
             }
         };
-        *locked(&self.config_error) = None;
+        *locked(&self.config_error) = self.proxy.settings().upstream.problem().map(str::to_owned);
         let old = std::mem::replace(&mut *locked(&self.config), new.clone());
         if new == old {
             return;
@@ -204,8 +210,9 @@ impl Running {
         {
             tracing::error!(error, "log filter");
         }
-        if let Some(target) = Target::new(&new.upstream) {
-            self.proxy.set(Settings { target, capture: new.capture });
+        if let Some(upstream) = self.upstream(&old, &new) {
+            *locked(&self.config_error) = upstream.problem().map(str::to_owned);
+            self.proxy.set(Settings { upstream, capture: new.capture });
         }
         if new.proxy_listen != old.proxy_listen {
             tracing::warn!(listen = %new.proxy_listen, "proxy.listen changes at the next start");
@@ -254,7 +261,7 @@ pub async fn run(parts: Parts, ready: impl FnOnce(&Arc<Running>)) -> Result<(), 
     let api = tokio::spawn(api::serve(listeners.control, Arc::clone(&app)));
     let retention = tokio::spawn(retention::run(Arc::clone(&app)));
     ready(&app);
-    tracing::info!(proxy = %app.proxy_listen, upstream = %app.proxy.settings().target, "serving");
+    tracing::info!(proxy = %app.proxy_listen, upstream = %app.proxy.settings().upstream.target(), "serving");
 
     until_stopped(&app, &spool_changed).await;
 
@@ -294,7 +301,7 @@ struct Listeners {
 
 /// Builds everything and starts the writer.
 fn wire(parts: Parts) -> Result<(Arc<Running>, Listeners, JoinHandle<()>), StartError> {
-    let Parts { layout, config, reload, prepared, proxies, log, manager, clock } = parts;
+    let Parts { layout, config, reload, prepared, log, manager, clock } = parts;
     let failed = |what: &str, e: &dyn std::fmt::Display| StartError::Process(format!("{what}: {e}"));
     let listeners = Listeners {
         proxy: TcpListener::from_std(prepared.proxy).map_err(|e| failed("proxy listener", &e))?,
@@ -303,7 +310,6 @@ fn wire(parts: Parts) -> Result<(Arc<Running>, Listeners, JoinHandle<()>), Start
         lock: prepared.lock,
     };
     let proxy_listen = listeners.proxy.local_addr().map_err(|e| failed("proxy listener", &e))?;
-    let client = upstream::client(proxies).map_err(|e| failed("TLS", &e))?;
     let target = Target::new(&config.upstream)
         .ok_or_else(|| StartError::Process(format!("upstream {} is no base URL", config.upstream)))?;
 
@@ -315,9 +321,10 @@ fn wire(parts: Parts) -> Result<(Arc<Running>, Listeners, JoinHandle<()>), Start
         .spawn(move || writer.run())
         .map_err(|e| failed("the writer's thread", &e))?;
 
-    let settings = Settings { target, capture: config.capture };
-    let proxy =
-        Proxy::new(client, prepared.token, proxy_listen, settings, Some(door.clone()), Arc::clone(&clock));
+    let upstream = Upstream::new(target, &config.network, Limits::default(), Arc::clone(&clock));
+    let problem = upstream.problem().map(str::to_owned);
+    let settings = Settings { upstream, capture: config.capture };
+    let proxy = Proxy::new(prepared.token, proxy_listen, settings, Some(door.clone()), Arc::clone(&clock));
     let app = Arc::new(Running {
         started_ns: clock.now_ns(),
         layout,
@@ -331,7 +338,7 @@ fn wire(parts: Parts) -> Result<(Arc<Running>, Listeners, JoinHandle<()>), Start
         state: AtomicU8::new(SERVING),
         log_filter: Mutex::new(config.log.clone()),
         config: Mutex::new(config),
-        config_error: Mutex::new(None),
+        config_error: Mutex::new(problem),
         log,
         reload,
         stop: Notify::new(),

@@ -4,11 +4,22 @@
 //! is buffered, nothing is altered but the hop-by-hop headers, the `Host`, and the path token in front of the
 //! path. The upstream is fixed; nothing in a request chooses it.
 
-pub mod dial;
+pub mod body;
+mod dial;
+pub mod failure;
+pub mod flushed;
+mod forward;
+mod gate;
 pub mod headers;
+mod io;
+mod lane;
+mod pool;
 pub mod respond;
 pub mod server;
 pub mod tap;
+pub mod target;
+pub mod tls;
+mod tunnel;
 pub mod upstream;
 
 use std::sync::atomic::{AtomicU64, Ordering};
