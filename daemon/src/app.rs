@@ -4,6 +4,7 @@
 //! answered, what they brought is written, the control socket goes last, so that `ccctl` can watch all of it.
 
 use std::net::SocketAddr;
+use std::path::Path;
 use std::sync::atomic::{AtomicU8, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
@@ -22,7 +23,10 @@ use crate::ingest::shared::Shared;
 use crate::ingest::writer::Writer;
 use crate::ingest::{Door, rebuild};
 use crate::maintenance::{Maintenance, retention};
+use crate::memory::Budget;
 use crate::project::price::Prices;
+use crate::source::proxy::bypass::{Bypass, Capturing};
+use crate::source::proxy::limits::Limits;
 use crate::source::proxy::server::{Proxy, Settings};
 use crate::source::proxy::upstream::{self, Target};
 use crate::source::{hook, spool};
@@ -316,8 +320,11 @@ fn wire(parts: Parts) -> Result<(Arc<Running>, Listeners, JoinHandle<()>), Start
         .map_err(|e| failed("the writer's thread", &e))?;
 
     let settings = Settings { target, capture: config.capture };
+    let capturing = Capturing::On { door: door.clone(), store: shared.state.subscribe() };
+    let bypass = Bypass::new(capturing, Budget::read(Path::new("/")));
+    let limits = Limits::of_this_process();
     let proxy =
-        Proxy::new(client, prepared.token, proxy_listen, settings, Some(door.clone()), Arc::clone(&clock));
+        Proxy::new(client, prepared.token, proxy_listen, limits, settings, bypass, Arc::clone(&clock));
     let app = Arc::new(Running {
         started_ns: clock.now_ns(),
         layout,

@@ -4,8 +4,15 @@
 //! is buffered, nothing is altered but the hop-by-hop headers, the `Host`, and the path token in front of the
 //! path. The upstream is fixed; nothing in a request chooses it.
 
+pub mod accept;
+pub mod admit;
+pub mod bypass;
 pub mod dial;
+pub mod framing;
+pub mod gate;
 pub mod headers;
+pub mod limits;
+pub mod peer;
 pub mod respond;
 pub mod server;
 pub mod tap;
@@ -23,6 +30,10 @@ pub struct Gauges {
     pub in_flight: AtomicU64,
     /// Connections open.
     pub connections: AtomicU64,
+    /// Connections refused because another user, or another machine, was at their other end.
+    pub refused: AtomicU64,
+    /// Connections told to come again because there were too many.
+    pub turned_away: AtomicU64,
     /// Exchanges that ended in an error of the connection to upstream.
     pub errors: AtomicU64,
     /// When a request with our token was last seen, nanoseconds since the Unix epoch.
