@@ -32,7 +32,7 @@ use crate::source::proxy::upstream::{self, Target};
 use crate::source::{hook, spool};
 use crate::startup::{Prepared, StartError};
 use crate::telemetry::LogHandle;
-use crate::{api, watch};
+use crate::{api, resources, watch};
 
 /// Loads the configuration anew.
 pub type Reload = Arc<dyn Fn() -> Result<Config, ConfigError> + Send + Sync>;
@@ -321,7 +321,7 @@ fn wire(parts: Parts) -> Result<(Arc<Running>, Listeners, JoinHandle<()>), Start
 
     let settings = Settings { target, capture: config.capture };
     let capturing = Capturing::On { door: door.clone(), store: shared.state.subscribe() };
-    let bypass = Bypass::new(capturing, Budget::read(Path::new("/")));
+    let bypass = Bypass::new(capturing, Budget::read(Path::new("/")).within(resources::address_space()));
     let limits = Limits::of_this_process();
     let proxy =
         Proxy::new(client, prepared.token, proxy_listen, limits, settings, bypass, Arc::clone(&clock));

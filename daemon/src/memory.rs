@@ -51,6 +51,12 @@ impl Budget {
         Budget { total: limits.into_iter().flatten().min(), looked: Mutex::new(None) }
     }
 
+    /// The same, or this other limit if that is less.
+    #[must_use]
+    pub fn within(self, limit: Option<u64>) -> Self {
+        Budget { total: self.total.into_iter().chain(limit).min(), ..self }
+    }
+
     /// The bytes allowed.
     #[must_use]
     pub fn total(&self) -> Option<u64> {

@@ -48,7 +48,7 @@ fn serve(takes: Duration) -> Server {
             match turn.refused() {
                 Some(Refusal::Malformed) => *response.status_mut() = StatusCode::BAD_REQUEST,
                 Some(Refusal::TooLarge) => {
-                    *response.status_mut() = StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE
+                    *response.status_mut() = StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE;
                 }
                 Some(Refusal::TooSlow) => *response.status_mut() = StatusCode::REQUEST_TIMEOUT,
                 None => {
@@ -66,8 +66,9 @@ fn serve(takes: Duration) -> Server {
             Ok::<_, Infallible>(response)
         }
     });
-    let served = http1::Builder::new().auto_date_header(false).serve_connection(TokioIo::new(gate), service);
-    Server { client, whole, ended: tokio::spawn(served) }
+    let connection =
+        http1::Builder::new().auto_date_header(false).serve_connection(TokioIo::new(gate), service);
+    Server { client, whole, ended: tokio::spawn(connection) }
 }
 
 impl Server {
