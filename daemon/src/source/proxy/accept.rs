@@ -190,7 +190,7 @@ fn owner(peers: &mut Peers, stream: &TcpStream, peer: SocketAddr) -> Peer {
 }
 
 /// Tells a client that is one too many to come again soon. It may be sending its request meanwhile: what comes is read
-/// and dropped for a moment, so that it gets to read the answer.
+/// and dropped until nothing more does, so that it gets to read the answer.
 async fn turn_away(mut stream: TcpStream, linger: Duration) {
     let body = respond::error_body("overloaded_error", "too many connections at a time");
     let head = format!(
@@ -206,7 +206,7 @@ async fn turn_away(mut stream: TcpStream, linger: Duration) {
         }
         stream.write_all(&[head.as_bytes(), body.as_bytes()].concat()).await?;
         stream.shutdown().await?;
-        while stream.read(&mut piece).await? > 0 {}
+        while let Ok(Ok(1..)) = timeout(PAUSE / 2, stream.read(&mut piece)).await {}
         Ok::<_, std::io::Error>(())
     };
     // Whoever takes longer, or is gone, is not waited for.
