@@ -12,7 +12,7 @@ use ccd_tests::harness::wire::{BodyEnd, Wire};
 use ccd_tests::harness::{Daemon, binary};
 
 use super::scarce::cannot_run;
-use super::{World, at_once};
+use super::{World, at_once, memory};
 
 const LIMIT: u64 = 256 << 20;
 
@@ -60,8 +60,8 @@ fn in_256_mib_many_large_requests_pass_whole() {
         Ok(group) => group,
         Err(why) => return cannot_run("a limit of memory", &why),
     };
-    // Short: less of everything, at a time all the same.
-    let (megabytes, before) = (count(8, 30), count(4, 34));
+    // Short: less of everything, at a time all the same. The long form's store comes to a gigabyte.
+    let (megabytes, before) = (count(10, 30), count(4, 300));
     let world = World::start(|home| Daemon::start_as(home, group.command(home, &binary("ccd"))));
     let answer = body("answer", 1);
     let whole = AtomicUsize::new(0);
@@ -81,12 +81,15 @@ fn in_256_mib_many_large_requests_pass_whole() {
     };
     // A store that has something in it already: bodies that do not repeat each other.
     for n in 0..before {
-        let body = Random::of(&format!("fill {n}")).text(30 << 20).into_bytes();
+        let body = Random::of(&format!("fill {n}")).text(7 << 20).into_bytes();
         thread::scope(|scope| {
             scope.spawn(|| echo(world.upstream.accept(), &body, &answer, &whole));
             exchange(&body, "before");
         });
+        // Kept whole: one at a time.
+        assert_eventually!(world.status().capture.queue_bytes == 0, "a body is stored");
     }
+    assert_eq!(world.status().capture.gaps, 0, "what there is room for is kept whole");
     let sent = body("large", megabytes);
     thread::scope(|scope| {
         let (upstream, sent, answer, whole) = (&world.upstream, &sent, &answer, &whole);
@@ -113,9 +116,10 @@ fn in_256_mib_many_large_requests_pass_whole() {
     let bytes = world.status().store.bytes;
     summary(&format!(
         "256 MiB: {PARALLEL} requests of {megabytes} MB at a time byte-exact, 0 killed, {} cut, {} dropped, both counted; \
-         the group's peak {} MiB, pages of files included; the store {} MiB",
+         at the peak the daemon {} MiB, the group {} MiB with pages of files; the store {} MiB",
         capture.gaps,
         capture.dropped,
+        memory(world.daemon.pid(), "VmHWM") >> 20,
         group.peak() >> 20,
         bytes >> 20
     ));

@@ -4,6 +4,7 @@
 //! Each test ends with a line of what it counted. No time and no speed is asserted.
 
 mod admission;
+mod bypass;
 #[cfg(target_os = "linux")]
 mod group;
 #[cfg(target_os = "linux")]
