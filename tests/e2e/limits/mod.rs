@@ -67,7 +67,8 @@ impl World {
         let mut api = self.upstream.accept();
         assert_eq!(api.read_head().start, "POST /v1/messages HTTP/1.1");
         assert_eq!(api.read_rest().0, b"{}");
-        api.send("HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok");
+        // Else the next request would come on the same connection.
+        api.send("HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: 2\r\n\r\nok");
         assert_eq!(client.read_head().status(), 200);
         assert_eq!(client.read_rest().0, b"ok");
     }

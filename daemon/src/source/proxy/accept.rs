@@ -20,7 +20,7 @@ use hyper::service::service_fn;
 use hyper_util::rt::TokioIo;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::sync::Semaphore;
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -29,6 +29,7 @@ use super::framing::Refusal;
 use super::gate::{Gate, Turn};
 use super::peer::{Peer, Peers};
 use super::respond;
+use super::room::{Place, Room};
 use super::server::Proxy;
 use super::tap::ProxyBody;
 use super::upstream::describe;
@@ -49,7 +50,7 @@ impl Proxy {
         stop: CancellationToken,
         end: CancellationToken,
     ) {
-        let room = Arc::new(Semaphore::new(self.limits.connections));
+        let room = Room::new(self.limits.connections);
         let aside = Arc::new(Semaphore::new(self.limits.turned_away));
         let us = rustix::process::geteuid().as_raw();
         let mut peers = Peers::default();
@@ -72,6 +73,10 @@ impl Proxy {
                     continue;
                 }
             };
+            // Events are small and must not wait for each other.
+            if let Err(error) = stream.set_nodelay(true) {
+                tracing::debug!(%error, "no TCP_NODELAY");
+            }
             match owner(&mut peers, &stream, peer) {
                 owner if owner.is_welcome(us) => {}
                 // Closed again before we came to it: nobody waits for an answer.
@@ -82,10 +87,12 @@ impl Proxy {
                     continue;
                 }
             }
-            if let Ok(place) = Arc::clone(&room).try_acquire_owned() {
-                tracker.spawn(Arc::clone(&self).connection(stream, stop.clone(), place));
+            let gate = Gate::new(stream, self.limits);
+            if let Some(place) = room.enter(gate.turns(), self.limits.spare, &stop).await {
+                tracker.spawn(Arc::clone(&self).connection(gate, place));
                 continue;
             }
+            let stream = gate.into_inner();
             // If even those are many, the others wait in the listener's queue.
             let place = tokio::select! {
                 () = end.cancelled() => return,
@@ -100,18 +107,9 @@ impl Proxy {
         }
     }
 
-    async fn connection(
-        self: Arc<Self>,
-        stream: TcpStream,
-        stop: CancellationToken,
-        place: OwnedSemaphorePermit,
-    ) {
-        // Events are small and must not wait for each other.
-        if let Err(error) = stream.set_nodelay(true) {
-            tracing::debug!(%error, "no TCP_NODELAY");
-        }
+    async fn connection(self: Arc<Self>, gate: Gate<TcpStream>, place: Place) {
         let _open = Open::new(Arc::clone(&self));
-        let gate = Gate::new(stream, self.limits);
+        let stop = place.leave();
         let turns = Arc::clone(gate.turns());
         let this = Arc::clone(&self);
         let service = service_fn(move |request| {

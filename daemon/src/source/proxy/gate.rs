@@ -43,7 +43,7 @@ struct Waiting {
 }
 
 impl Turns {
-    fn new() -> Arc<Self> {
+    pub(super) fn new() -> Arc<Self> {
         Arc::new(Turns(Mutex::new(Waiting { verdicts: VecDeque::new(), busy: 0, resting: Instant::now() })))
     }
 
@@ -51,7 +51,7 @@ impl Turns {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn push(&self, verdict: Option<Refusal>) {
+    pub(super) fn push(&self, verdict: Option<Refusal>) {
         let mut waiting = self.lock();
         waiting.verdicts.push_back(verdict);
         waiting.busy += 1;
@@ -140,6 +140,12 @@ impl<I: AsyncRead + AsyncWrite + Unpin> Gate<I> {
             dropped: 0,
             shut: false,
         }
+    }
+
+    /// The connection behind it, of which nothing was read yet.
+    #[must_use]
+    pub fn into_inner(self) -> I {
+        self.io
     }
 
     /// What it shares with the service.

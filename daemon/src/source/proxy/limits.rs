@@ -33,8 +33,11 @@ pub struct Limits {
     pub stall: Duration,
     /// Bytes of a request's body. Declared beyond: 413 at once; undeclared: cut there.
     pub body_bytes: u64,
-    /// Connections open at a time. Beyond: 503, to be tried again in a second.
+    /// Connections open at a time. Beyond: one that has rested for `spare` is closed, else 503, to be tried again in a
+    /// second.
     pub connections: usize,
+    /// How long a connection has to have rested before it may be closed to make room.
+    pub spare: Duration,
     /// Connections that are being told so at a time; further ones wait in the listener's queue.
     pub turned_away: usize,
     /// How long a refused client's remaining bytes are read and dropped, so that it gets to read its answer: closing
@@ -52,6 +55,7 @@ impl Limits {
         stall: Duration::from_secs(620),
         body_bytes: 512 << 20,
         connections: 512,
+        spare: Duration::from_secs(5),
         turned_away: 32,
         linger: Duration::from_secs(1),
     };

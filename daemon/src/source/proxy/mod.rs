@@ -14,6 +14,7 @@ pub mod headers;
 pub mod limits;
 pub mod peer;
 pub mod respond;
+pub mod room;
 pub mod server;
 pub mod tap;
 pub mod upstream;
