@@ -26,7 +26,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use super::framing::Refusal;
-use super::gate::{Gate, Turn};
+use super::intake::{Intake, Turn};
 use super::peer::{Peer, Peers};
 use super::respond;
 use super::room::{Place, Room};
@@ -87,12 +87,12 @@ impl Proxy {
                     continue;
                 }
             }
-            let gate = Gate::new(stream, self.limits);
-            if let Some(place) = room.enter(gate.turns(), self.limits.spare, &stop).await {
-                tracker.spawn(Arc::clone(&self).connection(gate, place));
+            let intake = Intake::new(stream, self.limits);
+            if let Some(place) = room.enter(intake.turns(), self.limits.spare, &stop).await {
+                tracker.spawn(Arc::clone(&self).connection(intake, place));
                 continue;
             }
-            let stream = gate.into_inner();
+            let stream = intake.into_inner();
             // If even those are many, the others wait in the listener's queue.
             let place = tokio::select! {
                 () = end.cancelled() => return,
@@ -107,10 +107,10 @@ impl Proxy {
         }
     }
 
-    async fn connection(self: Arc<Self>, gate: Gate<TcpStream>, place: Place) {
+    async fn connection(self: Arc<Self>, intake: Intake<TcpStream>, place: Place) {
         let _open = Open::new(Arc::clone(&self));
         let stop = place.leave();
-        let turns = Arc::clone(gate.turns());
+        let turns = Arc::clone(intake.turns());
         let this = Arc::clone(&self);
         let service = service_fn(move |request| {
             // Now, not when the answer is first asked for: the turns come in the requests' order.
@@ -126,9 +126,9 @@ impl Proxy {
             // What upstream did not send is not added.
             .auto_date_header(false)
             .half_close(false)
-            // No time limits of hyper's: the gate has them, and knows an idle connection from a slow head.
+            // No time limits of hyper's: the intake has them, and knows an idle connection from a slow head.
             .header_read_timeout(None)
-            .serve_connection(TokioIo::new(gate), service);
+            .serve_connection(TokioIo::new(intake), service);
         tokio::pin!(connection);
         let cut = self.gauges().cut.clone();
         let served = async {

@@ -9,8 +9,9 @@ pub mod admit;
 pub mod bypass;
 pub mod dial;
 pub mod framing;
-pub mod gate;
+
 pub mod headers;
+pub mod intake;
 pub mod limits;
 pub mod peer;
 pub mod respond;

@@ -11,7 +11,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 
-use super::gate::Turns;
+use super::intake::Turns;
 
 /// How long a connection that was told to go is waited for. One at rest goes at once.
 const PATIENCE: Duration = Duration::from_millis(100);

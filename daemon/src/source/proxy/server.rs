@@ -1,6 +1,6 @@
 //! The proxy: what it is made of, and how a request that came in is answered.
 //!
-//! `accept` takes connections in, `gate` lets sound requests through, `admit` says whose; what is let in goes to
+//! `accept` takes connections in, `intake` lets sound requests through, `admit` says whose; what is let in goes to
 //! upstream here.
 
 use std::net::SocketAddr;

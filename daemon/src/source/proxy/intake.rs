@@ -1,4 +1,4 @@
-//! The gate: a client's connection as hyper sees it. It lets whole, checked requests through, one after the other, and
+//! The intake: a client's connection as hyper sees it. It lets whole, checked requests through, one after the other, and
 //! ends connections that keep us waiting.
 //!
 //! Must never alter a byte of what it lets through, hold back a byte of a body, or limit how long an answer takes. Until
@@ -28,7 +28,7 @@ const PIECE: usize = 8 << 10;
 /// Most bytes of a refused client that are read and dropped.
 const MAX_DROPPED: usize = 1 << 20;
 
-/// What the gate and the service of one connection share.
+/// What the intake and the service of one connection share.
 #[derive(Debug)]
 pub struct Turns(Mutex<Waiting>);
 
@@ -103,8 +103,8 @@ enum State {
     Refused,
 }
 
-/// The gate in front of a connection.
-pub struct Gate<I> {
+/// The intake in front of a connection.
+pub struct Intake<I> {
     io: I,
     limits: Limits,
     turns: Arc<Turns>,
@@ -123,11 +123,11 @@ pub struct Gate<I> {
     shut: bool,
 }
 
-impl<I: AsyncRead + AsyncWrite + Unpin> Gate<I> {
-    /// A gate in front of `io`.
+impl<I: AsyncRead + AsyncWrite + Unpin> Intake<I> {
+    /// An intake in front of `io`.
     #[must_use]
     pub fn new(io: I, limits: Limits) -> Self {
-        Gate {
+        Intake {
             io,
             limits,
             turns: Turns::new(),
@@ -272,7 +272,7 @@ impl<I: AsyncRead + AsyncWrite + Unpin> Gate<I> {
     }
 }
 
-impl<I: AsyncRead + AsyncWrite + Unpin> AsyncRead for Gate<I> {
+impl<I: AsyncRead + AsyncWrite + Unpin> AsyncRead for Intake<I> {
     fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<Result<()>> {
         let this = &mut *self;
         loop {
@@ -306,7 +306,7 @@ impl<I: AsyncRead + AsyncWrite + Unpin> AsyncRead for Gate<I> {
     }
 }
 
-impl<I: AsyncRead + AsyncWrite + Unpin> AsyncWrite for Gate<I> {
+impl<I: AsyncRead + AsyncWrite + Unpin> AsyncWrite for Intake<I> {
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<Result<usize>> {
         Pin::new(&mut self.io).poll_write(cx, bytes)
     }
@@ -341,5 +341,5 @@ impl<I: AsyncRead + AsyncWrite + Unpin> AsyncWrite for Gate<I> {
 }
 
 #[cfg(test)]
-#[path = "gate_tests.rs"]
+#[path = "intake_tests.rs"]
 mod tests;

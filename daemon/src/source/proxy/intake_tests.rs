@@ -1,4 +1,4 @@
-//! The gate in front of a real hyper server, on a clock that stands still unless all wait.
+//! The intake in front of a real hyper server, on a clock that stands still unless all wait.
 
 use std::convert::Infallible;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -36,8 +36,8 @@ struct Server {
 /// Echoes bodies, or tells why not; takes so long for each.
 fn serve(takes: Duration) -> Server {
     let (client, server) = duplex(1 << 16);
-    let gate = Gate::new(server, LIMITS);
-    let turns = Arc::clone(gate.turns());
+    let intake = Intake::new(server, LIMITS);
+    let turns = Arc::clone(intake.turns());
     let whole = Arc::new(AtomicUsize::new(0));
     let seen = Arc::clone(&whole);
     let service = service_fn(move |request: Request<Incoming>| {
@@ -67,7 +67,7 @@ fn serve(takes: Duration) -> Server {
         }
     });
     let connection =
-        http1::Builder::new().auto_date_header(false).serve_connection(TokioIo::new(gate), service);
+        http1::Builder::new().auto_date_header(false).serve_connection(TokioIo::new(intake), service);
     Server { client, whole, ended: tokio::spawn(connection) }
 }
 
