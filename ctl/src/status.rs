@@ -91,9 +91,24 @@ pub fn lines(out: &Printer, status: &Status) -> Vec<String> {
 
     let tone = if proxy.bypass { Tone::Bad } else { Tone::Plain };
     let bypass = if proxy.bypass { ", RELAYING WITHOUT CAPTURE" } else { "" };
+    let relayed = some(proxy.relayed, "relayed only");
     let captured = plural(proxy.exchanges, "exchange");
     let (listen, upstream, under_way) = (&proxy.listen, &proxy.upstream, proxy.in_flight);
-    fact("proxy", tone, format!("{listen} → {upstream}, {under_way} under way, {captured} captured{bypass}"));
+    fact(
+        "proxy",
+        tone,
+        format!("{listen} → {upstream}, {under_way} under way, {captured} captured{relayed}{bypass}"),
+    );
+    if let Some(reason) = &proxy.bypass_reason {
+        fact("", Tone::Bad, format!("nothing is captured: {reason}"));
+    }
+    if proxy.refused > 0 {
+        fact("", Tone::Bad, format!("{} of other users refused", plural(proxy.refused, "connection")));
+    }
+    if proxy.turned_away > 0 {
+        let (many, open) = (plural(proxy.turned_away, "connection"), count(proxy.connections));
+        fact("", Tone::Warn, format!("{many} turned away as too many, {open} open"));
+    }
     if proxy.errors > 0 {
         let last = proxy.last_error.as_deref().map(|e| format!(", last: {e}")).unwrap_or_default();
         fact("", Tone::Warn, format!("{} to upstream since start{last}", plural(proxy.errors, "error")));

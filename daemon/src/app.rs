@@ -4,6 +4,7 @@
 //! answered, what they brought is written, the control socket goes last, so that `ccctl` can watch all of it.
 
 use std::net::SocketAddr;
+use std::path::Path;
 use std::sync::atomic::{AtomicU8, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
@@ -21,13 +22,16 @@ use crate::ingest::shared::Shared;
 use crate::ingest::writer::Writer;
 use crate::ingest::{Door, rebuild};
 use crate::maintenance::{Maintenance, retention};
+use crate::memory::Budget;
 use crate::project::price::Prices;
+use crate::source::proxy::bypass::{Bypass, Capturing};
+use crate::source::proxy::limits::Limits;
 use crate::source::proxy::server::{Proxy, Settings};
-use crate::source::proxy::upstream::{Limits, Target, Upstream};
+use crate::source::proxy::upstream::{self, Target, Upstream};
 use crate::source::{hook, spool};
 use crate::startup::{Prepared, StartError};
 use crate::telemetry::LogHandle;
-use crate::{api, watch};
+use crate::{api, resources, watch};
 
 /// Loads the configuration anew.
 pub type Reload = Arc<dyn Fn() -> Result<Config, ConfigError> + Send + Sync>;
@@ -181,7 +185,7 @@ impl Running {
             return Some(Arc::clone(&self.proxy.settings().upstream));
         }
         let target = Target::new(&new.upstream)?;
-        Some(Upstream::new(target, &new.network, Limits::default(), Arc::clone(&self.clock)))
+        Some(Upstream::new(target, &new.network, upstream::Limits::default(), Arc::clone(&self.clock)))
     }
 
     /// Puts a changed configuration in force; a wrong one is shown and leaves the old one as it is.
@@ -321,10 +325,14 @@ fn wire(parts: Parts) -> Result<(Arc<Running>, Listeners, JoinHandle<()>), Start
         .spawn(move || writer.run())
         .map_err(|e| failed("the writer's thread", &e))?;
 
-    let upstream = Upstream::new(target, &config.network, Limits::default(), Arc::clone(&clock));
+    let patience = upstream::Limits::default();
+    let upstream = Upstream::new(target, &config.network, patience, Arc::clone(&clock));
     let problem = upstream.problem().map(str::to_owned);
     let settings = Settings { upstream, capture: config.capture };
-    let proxy = Proxy::new(prepared.token, proxy_listen, settings, Some(door.clone()), Arc::clone(&clock));
+    let capturing = Capturing::On { door: door.clone(), store: shared.state.subscribe() };
+    let bypass = Bypass::new(capturing, Budget::read(Path::new("/")).within(resources::address_space()));
+    let limits = Limits::of_this_process();
+    let proxy = Proxy::new(prepared.token, proxy_listen, limits, settings, bypass, Arc::clone(&clock));
     let app = Arc::new(Running {
         started_ns: clock.now_ns(),
         layout,

@@ -30,6 +30,7 @@ pub mod maintenance;
 pub mod memory;
 pub mod project;
 pub mod query;
+pub mod resources;
 pub mod source;
 pub mod startup;
 pub mod telemetry;

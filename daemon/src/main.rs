@@ -14,7 +14,7 @@ use anyhow::Context;
 use ccd::app::{self, Parts, Running};
 use ccd::clock::SystemClock;
 use ccd::config::Config;
-use ccd::{startup, telemetry};
+use ccd::{resources, startup, telemetry};
 use ccd_proto::paths::Layout;
 use clap::{Parser, Subcommand};
 use daemonize::{Daemonize, Outcome};
@@ -203,6 +203,7 @@ fn serve(
     to_stderr: bool,
     ready: impl FnOnce(&Arc<Running>),
 ) -> anyhow::Result<()> {
+    resources::check()?;
     let prepared = startup::prepare(&layout, &config)?;
     let (log, _guards) = telemetry::init(&config.log, &layout.log_dir, to_stderr).context("logging")?;
     let runtime = tokio::runtime::Builder::new_multi_thread()

@@ -9,6 +9,9 @@ use std::time::Duration;
 
 use ccd::clock::Clock;
 use ccd::config::{Capture, Network};
+use ccd::memory::Budget;
+use ccd::source::proxy::bypass::{Bypass, Capturing};
+use ccd::source::proxy::limits;
 use ccd::source::proxy::server::{Proxy, Settings};
 use ccd::source::proxy::upstream::{Limits, Target, Upstream};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -37,7 +40,8 @@ async fn proxy(upstream: &str, network: &Network, ready: Duration, clock: Arc<dy
     let limits = Limits { ready, ..Limits::default() };
     let upstream = Upstream::new(target, network, limits, Arc::clone(&clock));
     let settings = Settings { upstream, capture: Capture::default() };
-    let proxy = Proxy::new(TOKEN.into(), address, settings, None, clock);
+    let bypass = Bypass::new(Capturing::Off("a test".into()), Budget::unlimited());
+    let proxy = Proxy::new(TOKEN.into(), address, limits::Limits::DEFAULT, settings, bypass, clock);
     let forever = CancellationToken::new;
     tokio::spawn(proxy.serve(listener, TaskTracker::new(), forever(), forever()));
     address

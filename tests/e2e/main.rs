@@ -10,6 +10,7 @@ mod faults;
 mod hook;
 mod install;
 mod kill9;
+mod limits;
 mod proxy;
 mod proxy_faults;
 mod proxy_raw;

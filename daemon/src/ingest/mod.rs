@@ -163,6 +163,12 @@ impl Door {
         (Door { tx, gauges: Arc::default() }, rx)
     }
 
+    /// Whether what is handed in now is dropped.
+    #[must_use]
+    pub fn is_full(&self) -> bool {
+        self.tx.capacity() == 0
+    }
+
     /// What could not be captured, and what waits.
     #[must_use]
     pub fn gauges(&self) -> &Arc<Gauges> {

@@ -30,6 +30,8 @@ use crate::project::session::Fact;
 
 /// Submissions taken as one batch.
 const BATCH: usize = 256;
+/// From bodies of this size on, what the allocator keeps of the work on them is given back at once.
+const LARGE: u64 = 4 << 20;
 /// How long nothing has to come before the daemon is at rest.
 const REST: Duration = Duration::from_secs(3);
 /// How often to look for submissions while something is to be tried again.
@@ -95,6 +97,16 @@ pub(super) fn guarded<T>(work: impl FnOnce() -> Result<T, WriteError>) -> Result
     })
 }
 
+impl Submission {
+    fn is_large(&self) -> bool {
+        match self {
+            Submission::Hook(event, _) => event.body.len() as u64 >= LARGE,
+            Submission::Exchange(e) => e.record.request.seen.max(e.record.response.seen) >= LARGE,
+            Submission::Task(_) | Submission::Swap(_) | Submission::Stop => false,
+        }
+    }
+}
+
 /// A submission turned into a record, before it is journalled.
 struct Pending {
     record: ccd_store::NewRecord,
@@ -121,6 +133,7 @@ impl Writer {
             let stop = batch.iter().any(|s| matches!(s, Submission::Stop));
             let is_special = |s: &mut Submission| matches!(s, Submission::Task(_) | Submission::Swap(_));
             let special: Vec<_> = batch.extract_if(.., is_special).collect();
+            let large = batch.iter().any(Submission::is_large);
             let written = guarded(|| {
                 if place(&self.dir) == self.place {
                     self.write(&mut store, batch);
@@ -133,6 +146,9 @@ impl Writer {
             if let Err(error) = written {
                 tracing::error!(%error, "a batch could not be taken in");
                 self.fall_behind(&error);
+            }
+            if large {
+                memory::trim();
             }
             for submission in special {
                 match submission {

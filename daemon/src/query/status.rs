@@ -29,6 +29,7 @@ pub fn status(app: &Running) -> Status {
     // What opening and replaying found, or what has been found since, by reading.
     let found = figures.as_ref().map_or(0, |s| s.damaged);
     let damaged = app.shared.damaged.load(Ordering::Relaxed).max(found);
+    let bypass_reason = app.proxy.bypass().reason();
     let uptime_ns = app.clock.now_ns().saturating_sub(app.started_ns);
     Status {
         daemon: DaemonStatus {
@@ -48,7 +49,12 @@ pub fn status(app: &Running) -> Status {
             in_flight: proxy.in_flight.load(Ordering::Relaxed),
             exchanges: counters.exchanges,
             errors: proxy.errors.load(Ordering::Relaxed),
-            bypass: matches!(state, StoreState::Failed(_)),
+            bypass: bypass_reason.is_some(),
+            bypass_reason,
+            relayed: app.proxy.bypass().relayed(),
+            connections: proxy.connections.load(Ordering::Relaxed),
+            refused: proxy.refused.load(Ordering::Relaxed),
+            turned_away: proxy.turned_away.load(Ordering::Relaxed),
             last_error: proxy.last_error(),
         },
         web: WebStatus { listen: None },

@@ -185,7 +185,7 @@ pub(super) struct Stream {
 }
 
 /// All streams of a home.
-pub(super) struct Streams {
+pub(crate) struct Streams {
     proxy: Proxy,
     /// What ended well, by the answer's request id.
     whole: Mutex<HashMap<String, Stream>>,
@@ -197,7 +197,7 @@ pub(super) struct Streams {
 
 impl Streams {
     #[track_caller]
-    pub(super) fn of(home: &TestHome) -> Self {
+    pub(crate) fn of(home: &TestHome) -> Self {
         Streams {
             proxy: Proxy::of(home),
             whole: Mutex::default(),
@@ -217,7 +217,7 @@ impl Streams {
         self.dropped.fetch_add(status(home).capture.dropped, Ordering::SeqCst);
     }
 
-    pub(super) fn whole(&self) -> usize {
+    pub(crate) fn whole(&self) -> usize {
         self.whole.lock().unwrap().len()
     }
 
@@ -226,7 +226,7 @@ impl Streams {
     }
 
     /// One stream of `session`; false: it did not come to its end.
-    pub(super) fn stream(&self, session: &str) -> bool {
+    pub(crate) fn stream(&self, session: &str) -> bool {
         let number = self.number.fetch_add(1, Ordering::SeqCst);
         // A long prompt, new each time: its body goes into the packs.
         let prompt = format!("STREAM {}", Random::of(&format!("{session} {number}")).text(6_000));
@@ -248,7 +248,7 @@ impl Streams {
 
     /// Asserts that what upstream sent and received is, byte for byte, what the client received and sent.
     #[track_caller]
-    pub(super) fn assert_relayed(&self, sent: &mock::Exchange) {
+    pub(crate) fn assert_relayed(&self, sent: &mock::Exchange) {
         let whole = self.whole.lock().unwrap();
         let got = whole.get(&sent.request_id).unwrap_or_else(|| panic!("{} arrived whole", sent.request_id));
         assert!(got.request == sent.request && got.response == sent.response, "{}", sent.request_id);

@@ -13,7 +13,7 @@ mod full;
 #[cfg(target_os = "linux")]
 mod gone;
 mod kills;
-mod load;
+pub(crate) mod load;
 mod many;
 mod prune;
 

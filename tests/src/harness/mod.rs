@@ -10,6 +10,8 @@ mod client;
 mod control;
 mod daemon;
 pub mod events;
+#[cfg(target_os = "linux")]
+pub mod group;
 mod home;
 #[cfg(target_os = "linux")]
 pub mod mount;

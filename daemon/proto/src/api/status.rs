@@ -63,6 +63,17 @@ pub struct ProxyStatus {
     pub errors: u64,
     /// True while requests are relayed without being captured.
     pub bypass: bool,
+    /// Why, while they are.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub bypass_reason: Option<String>,
+    /// Exchanges relayed without being captured, since start.
+    pub relayed: u64,
+    /// Connections open.
+    pub connections: u64,
+    /// Connections refused because another user was at their other end, since start.
+    pub refused: u64,
+    /// Connections told to come again because there were too many, since start.
+    pub turned_away: u64,
     /// The last error of the connection to upstream.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub last_error: Option<String>,

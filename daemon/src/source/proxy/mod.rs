@@ -4,17 +4,25 @@
 //! is buffered, nothing is altered but the hop-by-hop headers, the `Host`, and the path token in front of the
 //! path. The upstream is fixed; nothing in a request chooses it.
 
+pub mod accept;
+pub mod admit;
 pub mod body;
+pub mod bypass;
 mod dial;
 pub mod failure;
 pub mod flushed;
 mod forward;
+pub mod framing;
 mod gate;
 pub mod headers;
+pub mod intake;
 mod io;
 mod lane;
+pub mod limits;
+pub mod peer;
 mod pool;
 pub mod respond;
+pub mod room;
 pub mod server;
 pub mod tap;
 pub mod target;
@@ -34,6 +42,10 @@ pub struct Gauges {
     pub in_flight: AtomicU64,
     /// Connections open.
     pub connections: AtomicU64,
+    /// Connections refused because another user, or another machine, was at their other end.
+    pub refused: AtomicU64,
+    /// Connections told to come again because there were too many.
+    pub turned_away: AtomicU64,
     /// Exchanges that ended in an error of the connection to upstream.
     pub errors: AtomicU64,
     /// When a request with our token was last seen, nanoseconds since the Unix epoch.

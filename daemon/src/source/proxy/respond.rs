@@ -27,11 +27,26 @@ pub fn pong() -> Response<ProxyBody> {
 /// An error in the API's shape.
 #[must_use]
 pub fn error(status: StatusCode, code: &'static str, message: &str) -> Response<ProxyBody> {
-    let body = serde_json::json!({
-        "type": "error",
-        "error": { "type": "api_error", "message": format!("ccd: {message}") },
-    });
-    let mut response = Response::new(ProxyBody::own(body.to_string().into()));
+    of_kind(status, code, "api_error", message)
+}
+
+/// A request whose body is larger than we let through.
+#[must_use]
+pub fn too_large(limit: u64) -> Response<ProxyBody> {
+    let message = format!("the request's body is larger than {} MiB", limit >> 20);
+    of_kind(StatusCode::PAYLOAD_TOO_LARGE, "body", "request_too_large", &message)
+}
+
+/// The body of an error in the API's shape; `kind` is one of the API's.
+#[must_use]
+pub fn error_body(kind: &str, message: &str) -> String {
+    let error = serde_json::json!({ "type": kind, "message": format!("ccd: {message}") });
+    serde_json::json!({ "type": "error", "error": error }).to_string()
+}
+
+fn of_kind(status: StatusCode, code: &'static str, kind: &str, message: &str) -> Response<ProxyBody> {
+    let body = error_body(kind, message);
+    let mut response = Response::new(ProxyBody::own(body.into()));
     *response.status_mut() = status;
     let headers = response.headers_mut();
     headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));

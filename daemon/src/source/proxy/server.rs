@@ -1,36 +1,23 @@
-//! The proxy's listener: who is let in, and how a request goes on its way.
+//! The proxy: what it is made of, and how a request that came in is answered.
 //!
-//! Let in is who knows the path token and calls us by a loopback name; a browser never is. The token ends here:
-//! neither upstream nor a record sees it.
+//! `accept` takes connections in, `intake` lets sound requests through, `admit` says whose; what is let in goes to
+//! upstream here.
 
 use std::net::SocketAddr;
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, PoisonError, RwLock};
-use std::time::Duration;
 
-use http::header::{HOST, ORIGIN};
-use http::{Method, Request, Response, StatusCode};
+use http::{Request, Response};
 use hyper::body::Incoming;
-use hyper::server::conn::http1;
-use hyper::service::service_fn;
-use hyper_util::rt::{TokioIo, TokioTimer};
-use tokio::net::{TcpListener, TcpStream};
-use tokio_util::sync::CancellationToken;
-use tokio_util::task::TaskTracker;
 
+use super::admit::{Admission, Admitted, declared};
 use super::body::ProxyBody;
-use super::failure::describe;
-use super::flushed::{Flushed, Watched};
+use super::bypass::Bypass;
+use super::limits::Limits;
 use super::upstream::Upstream;
 use super::{Gauges, respond};
 use crate::clock::Clock;
 use crate::config::Capture;
-use crate::ingest::Door;
-
-/// How long a client may take to send a request's head.
-const HEAD_TIMEOUT: Duration = Duration::from_secs(30);
-/// The path, behind the token, that we answer ourselves.
-const PING: &str = "/.ccd/ping";
 
 /// What may change while we run.
 #[derive(Clone)]
@@ -43,34 +30,42 @@ pub struct Settings {
 
 /// The proxy.
 pub struct Proxy {
-    token: String,
-    ip: String,
-    port: u16,
+    admission: Admission,
+    pub(super) limits: Limits,
     settings: RwLock<Arc<Settings>>,
-    pub(super) door: Option<Door>,
+    pub(super) bypass: Bypass,
     pub(super) gauges: Arc<Gauges>,
     pub(super) clock: Arc<dyn Clock>,
 }
 
 impl Proxy {
-    /// A proxy that is reached at `listen` with `token`. Without a door it relays and captures nothing.
+    /// A proxy that is reached at `listen` with `token`, keeps its clients within `limits`, and captures as `bypass`
+    /// says.
     #[must_use]
     pub fn new(
         token: String,
         listen: SocketAddr,
+        limits: Limits,
         settings: Settings,
-        door: Option<Door>,
+        bypass: Bypass,
         clock: Arc<dyn Clock>,
     ) -> Arc<Self> {
-        Arc::new(Proxy {
-            token,
-            ip: listen.ip().to_string(),
-            port: listen.port(),
-            settings: RwLock::new(Arc::new(settings)),
-            door,
+        let proxy = Proxy {
+            admission: Admission::new(listen, token),
+            limits,
+            settings: RwLock::new(Arc::new(settings.clone())),
+            bypass,
             gauges: Arc::default(),
             clock,
-        })
+        };
+        proxy.set(settings);
+        Arc::new(proxy)
+    }
+
+    /// Whether exchanges are captured, and how many are not.
+    #[must_use]
+    pub fn bypass(&self) -> &Bypass {
+        &self.bypass
     }
 
     /// Figures for `status`.
@@ -85,170 +80,23 @@ impl Proxy {
         Arc::clone(&self.settings.read().unwrap_or_else(PoisonError::into_inner))
     }
 
-    /// Puts other settings in force for the requests to come.
-    pub fn set(&self, settings: Settings) {
+    /// Puts other settings in force for the requests to come, as far as the memory that we may use allows.
+    pub fn set(&self, mut settings: Settings) {
+        settings.capture = self.bypass.budget().capture(settings.capture);
         *self.settings.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(settings);
     }
 
-    /// Serves until `end`. From `stop` on, idle connections are ended, and what is under way finishes; whoever
-    /// comes then is still answered, once: a port that refuses for minutes is worse than a late stop.
-    pub async fn serve(
-        self: Arc<Self>,
-        listener: TcpListener,
-        tracker: TaskTracker,
-        stop: CancellationToken,
-        end: CancellationToken,
-    ) {
-        loop {
-            let stream = tokio::select! {
-                () = end.cancelled() => return,
-                accepted = listener.accept() => match accepted {
-                    Ok((stream, _)) => stream,
-                    Err(error) => {
-                        tracing::warn!(%error, "the proxy cannot accept");
-                        tokio::time::sleep(Duration::from_millis(100)).await;
-                        continue;
-                    }
-                },
-            };
-            tracker.spawn(Arc::clone(&self).connection(stream, stop.clone()));
-        }
-    }
-
-    async fn connection(self: Arc<Self>, stream: TcpStream, stop: CancellationToken) {
-        // Events are small and must not wait for each other.
-        if let Err(error) = stream.set_nodelay(true) {
-            tracing::debug!(%error, "no TCP_NODELAY");
-        }
-        self.gauges.connections.fetch_add(1, Ordering::Relaxed);
-        let this = Arc::clone(&self);
-        let flushed = Flushed::default();
-        let stream = Watched::new(stream, flushed.clone());
-        let service = service_fn(move |mut request: Request<Incoming>| {
-            let this = Arc::clone(&this);
-            request.extensions_mut().insert(flushed.clone());
-            async move { Ok::<_, std::convert::Infallible>(this.handle(request).await) }
-        });
-        let late = stop.is_cancelled();
-        let connection = http1::Builder::new()
-            .keep_alive(!late)
-            .timer(TokioTimer::new())
-            .header_read_timeout(HEAD_TIMEOUT)
-            .preserve_header_case(true)
-            // What upstream did not send is not added.
-            .auto_date_header(false)
-            .half_close(false)
-            .serve_connection(TokioIo::new(stream), service);
-        tokio::pin!(connection);
-        let cut = self.gauges.cut.clone();
-        let served = async {
-            tokio::select! {
-                ended = connection.as_mut() => ended,
-                () = stop.cancelled(), if !late => {
-                    connection.as_mut().graceful_shutdown();
-                    connection.as_mut().await
-                }
-            }
+    /// Answers a request: by ourselves, or by upstream.
+    pub(super) async fn handle(&self, request: Request<Incoming>) -> Response<ProxyBody> {
+        let path = match self.admission.check(&request) {
+            Ok(Admitted::Forward(path)) => path,
+            Ok(Admitted::Ping) => return respond::pong(),
+            Err(status) => return respond::empty(status),
         };
-        let ended = tokio::select! {
-            ended = served => ended,
-            () = cut.cancelled() => Ok(()),
-        };
-        if let Err(error) = ended {
-            tracing::debug!(error = describe(&error), "a client connection ended in an error");
-        }
-        self.gauges.connections.fetch_sub(1, Ordering::Relaxed);
-    }
-
-    async fn handle(&self, request: Request<Incoming>) -> Response<ProxyBody> {
-        if let Some(refusal) = self.refuse(&request) {
-            return refusal;
-        }
-        let Some(path) = self.path_behind_token(&request) else {
-            return respond::empty(StatusCode::NOT_FOUND);
-        };
-        if path.split('?').next() == Some(PING) {
-            return respond::pong();
-        }
-        if has_dot_segments(&path) {
-            return respond::error(StatusCode::BAD_REQUEST, "path", "the path has dot segments");
+        if declared(request.headers()).is_some_and(|length| length > self.limits.body_bytes) {
+            return respond::too_large(self.limits.body_bytes);
         }
         self.gauges.last_request_ns.store(self.clock.now_ns(), Ordering::Relaxed);
         self.forward(request, &path).await
-    }
-
-    /// Who is not let in: other hosts' names (DNS rebinding), browsers, and methods that are no requests to
-    /// the API.
-    fn refuse(&self, request: &Request<Incoming>) -> Option<Response<ProxyBody>> {
-        if matches!(*request.method(), Method::CONNECT | Method::TRACE) {
-            return Some(respond::empty(StatusCode::METHOD_NOT_ALLOWED));
-        }
-        if request.uri().scheme().is_some() {
-            return Some(respond::empty(StatusCode::BAD_REQUEST));
-        }
-        let mut hosts = request.headers().get_all(HOST).iter();
-        let host = hosts.next().and_then(|h| h.to_str().ok()).unwrap_or("");
-        let known = host.rsplit_once(':').is_some_and(|(name, port)| {
-            (matches!(name, "127.0.0.1" | "localhost" | "[::1]") || name == self.ip)
-                && port.parse() == Ok(self.port)
-        });
-        if !known || hosts.next().is_some() {
-            return Some(respond::empty(StatusCode::MISDIRECTED_REQUEST));
-        }
-        // Not every `Sec-Fetch-*`: Node's own fetch sends `Sec-Fetch-Mode`, and is no web page.
-        let browser =
-            request.headers().contains_key(ORIGIN) || request.headers().contains_key("sec-fetch-site");
-        browser.then(|| respond::empty(StatusCode::FORBIDDEN))
-    }
-
-    /// Path and query behind `/TOKEN`, byte for byte.
-    fn path_behind_token(&self, request: &Request<Incoming>) -> Option<String> {
-        let whole = request.uri().path_and_query()?.as_str();
-        let (given, rest) = whole.strip_prefix('/')?.split_at_checked(self.token.len())?;
-        if !same(given.as_bytes(), self.token.as_bytes()) {
-            return None;
-        }
-        match rest.as_bytes().first() {
-            None => Some("/".into()),
-            Some(b'/') => Some(rest.into()),
-            Some(b'?') => Some(format!("/{rest}")),
-            Some(_) => None,
-        }
-    }
-}
-
-/// Compares without telling by its time how much was right.
-fn same(a: &[u8], b: &[u8]) -> bool {
-    a.len() == b.len() && a.iter().zip(b).fold(0, |diff, (x, y)| diff | (x ^ y)) == 0
-}
-
-/// Whether a path has `.` or `..` segments, written out or encoded: upstream could resolve them out of the
-/// prefix.
-fn has_dot_segments(path_and_query: &str) -> bool {
-    let path = path_and_query.split('?').next().unwrap_or("");
-    path.split('/').any(|segment| {
-        let plain = segment.to_ascii_lowercase().replace("%2e", ".");
-        plain == "." || plain == ".."
-    })
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn dot_segments_are_seen_in_every_spelling() {
-        for bad in ["/v1/../x", "/%2e%2E/x", "/./x", "/a/.%2e", "/.."] {
-            assert!(has_dot_segments(bad), "{bad}");
-        }
-        for good in ["/v1/messages?x=/../", "/a..b/c", "/...", "/.ccd/ping"] {
-            assert!(!has_dot_segments(good), "{good}");
-        }
-    }
-
-    #[test]
-    fn comparison_is_exact() {
-        assert!(same(b"abc", b"abc"));
-        assert!(!same(b"abc", b"abd") && !same(b"ab", b"abc"));
     }
 }
