@@ -1,5 +1,5 @@
 //! `ccd-bench`: the budgets of the hook, the proxy and the store, each measured in one run beside what it is held
-//! against: a program that does nothing, a bare proxy, nginx, a compressor.
+//! against: a program that does nothing, a plain relay, a bare proxy, nginx, a compressor.
 //!
 //! ```text
 //! cargo build --release --bins && cargo run --release -p ccd-tests --bin ccd-bench -- [hook|proxy] [--rounds N]
@@ -16,6 +16,7 @@ mod bare;
 mod hook;
 mod origin;
 mod proxy;
+mod relay;
 mod scale;
 mod stats;
 mod store;
@@ -39,8 +40,12 @@ struct Args {
 enum What {
     /// cc-hook, whole process, beside programs that do nothing or just read.
     Hook,
-    /// The proxy, beside a direct connection, a bare hyper proxy and nginx.
-    Proxy,
+    /// The proxy, beside a direct connection, a plain relay, a bare hyper proxy and nginx.
+    Proxy {
+        /// Only the cases whose name holds this.
+        #[arg(long, default_value = "")]
+        case: String,
+    },
     /// The store, by way of the real daemon: what a session costs, how fast it takes things in, and what it is like
     /// with many records.
     Store {
@@ -54,21 +59,28 @@ enum What {
         /// `address:port` to send to.
         upstream: String,
     },
+    /// The plain relay itself (started by `proxy` as a process of its own).
+    #[command(hide = true)]
+    Relay {
+        /// `address:port` to send to.
+        upstream: String,
+    },
 }
 
 fn main() {
     let args = Args::parse();
     match args.what {
         Some(What::Bare { upstream }) => bare::serve(&upstream),
+        Some(What::Relay { upstream }) => relay::serve(&upstream),
         Some(What::Hook) => hook::run(args.rounds),
-        Some(What::Proxy) => proxy::run(args.rounds),
+        Some(What::Proxy { case }) => proxy::run(args.rounds, &case),
         Some(What::Store { records }) => {
             store::run(args.rounds);
             scale::run(records, args.rounds);
         }
         None => {
             hook::run(args.rounds);
-            proxy::run(args.rounds);
+            proxy::run(args.rounds, "");
             store::run(args.rounds);
             scale::run(scale::RECORDS, args.rounds);
         }

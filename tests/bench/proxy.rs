@@ -19,35 +19,32 @@ struct Case {
     rounds: usize,
 }
 
-const CASES: [Case; 6] = [
-    Case {
-        name: "1 stream, 100 events paced",
-        streams: 1,
-        events: 100,
-        pace_us: 2_000,
-        request: 2 << 10,
-        rounds: 15,
-    },
-    Case {
-        name: "1 stream, 2000 events",
-        streams: 1,
-        events: 2_000,
-        pace_us: 0,
-        request: 2 << 10,
-        rounds: 60,
-    },
-    Case { name: "80 KB request", streams: 1, events: 5, pace_us: 0, request: 80 << 10, rounds: 150 },
-    Case { name: "1 MB request", streams: 1, events: 5, pace_us: 0, request: 1 << 20, rounds: 60 },
-    Case { name: "10 MB request", streams: 1, events: 5, pace_us: 0, request: 10 << 20, rounds: 20 },
-    Case {
-        name: "16 streams, 2000 events each",
-        streams: 16,
-        events: 2_000,
-        pace_us: 0,
-        request: 2 << 10,
-        rounds: 12,
-    },
+const fn case(
+    name: &'static str,
+    streams: usize,
+    events: u64,
+    pace_us: u64,
+    request: usize,
+    rounds: usize,
+) -> Case {
+    Case { name, streams, events, pace_us, request, rounds }
+}
+
+const CASES: [Case; 9] = [
+    case("1 stream, 100 events paced", 1, 100, 2_000, 2 << 10, 15),
+    case("16 streams, 100 paced each", 16, 100, 10_000, 2 << 10, 8),
+    case("64 streams, 50 paced each", 64, 50, 40_000, 2 << 10, 5),
+    case("1 stream, 2000 events", 1, 2_000, 0, 2 << 10, 60),
+    case("16 streams, 2000 events each", 16, 2_000, 0, 2 << 10, 12),
+    case("64 streams, 1000 events each", 64, 1_000, 0, 2 << 10, 6),
+    case("80 KB request", 1, 5, 0, 80 << 10, 150),
+    case("1 MB request", 1, 5, 0, 1 << 20, 60),
+    case("10 MB request", 1, 5, 0, 10 << 20, 20),
 ];
+
+/// Where in the list of targets what the others are compared with is.
+const DIRECT: usize = 0;
+const RELAY: usize = 1;
 
 /// What one target showed in one case.
 #[derive(Default)]
@@ -56,6 +53,9 @@ struct Measured {
     per_event: Samples,
     total: Samples,
     cpu: Samples,
+    writing: Samples,
+    /// Bytes of a run, both ways.
+    bytes: usize,
 }
 
 /// One stream's times.
@@ -63,12 +63,13 @@ struct Stream {
     first_byte: Duration,
     /// Median of its events' times on the way.
     per_event: Duration,
+    bytes: usize,
 }
 
-pub(crate) fn run(rounds: Option<usize>) {
+pub(crate) fn run(rounds: Option<usize>, wanted: &str) {
     let origin = origin::start();
     let dir = tempfile::tempdir().unwrap();
-    let mut targets = vec![Target::direct(origin), Target::bare(origin)];
+    let mut targets = vec![Target::direct(origin), Target::relay(origin), Target::bare(origin)];
     match Target::nginx(origin, dir.path()) {
         Some(nginx) => targets.push(nginx),
         None => println!("nginx: not installed, skipped"),
@@ -76,13 +77,15 @@ pub(crate) fn run(rounds: Option<usize>) {
     targets.push(Target::product(origin));
 
     println!(
-        "proxy: µs, medians of interleaved rounds; what is added to a direct connection, and (×) its ratio to the bare proxy"
+        "proxy: µs, medians of interleaved rounds; first byte, per event and total are what is added to a direct connection.\n\
+         CPU of one run in its process, in brackets what of it went into writing the capture down (compression, hashes,\n\
+         disk), which happens beside the stream; × is without that."
     );
     println!(
-        "{:<30} {:<11} {:>18} {:>18} {:>20} {:>18}",
-        "case", "through", "first byte", "per event", "total", "CPU per run"
+        "{:<29} {:<11} {:>10} {:>10} {:>10} {:>8} {:>18} {:>7} {:>7}",
+        "case", "through", "first byte", "per event", "total", "MB/s", "CPU", "×relay", "×nginx"
     );
-    for case in &CASES {
+    for case in CASES.iter().filter(|case| case.name.contains(wanted)) {
         let measured = measure(case, rounds.unwrap_or(case.rounds), &mut targets);
         print(case, &targets, &measured);
     }
@@ -101,18 +104,25 @@ fn measure(case: &Case, rounds: usize, targets: &mut [Target]) -> Vec<Measured> 
             let at = (turn + round) % targets.len();
             let target = &mut targets[at];
             let request = target.request(&query, body.as_bytes());
-            let (cpu, begin) = (target.cpu(), now());
+            let (cpu, writing, begin) = (target.cpu(), target.writing(), now());
             let streams: Vec<Stream> = thread::scope(|scope| {
                 let wires = target.wires(case.streams).iter_mut();
                 let running: Vec<_> =
                     wires.map(|wire| scope.spawn(|| stream(wire, &request, case.events))).collect();
                 running.into_iter().map(|stream| stream.join().unwrap()).collect()
             });
-            let (total, cpu) = (now().saturating_sub(begin), target.cpu().saturating_sub(cpu));
+            let total = now().saturating_sub(begin);
+            // What a run leaves to be written is written before the next one.
+            if target.name == "ccd" {
+                settled(|| target.cpu());
+            }
+            let (cpu, writing) = (target.cpu().saturating_sub(cpu), target.writing().saturating_sub(writing));
             if round > 0 {
                 let measured = &mut measured[at];
                 measured.total.push(total);
                 measured.cpu.push(cpu);
+                measured.writing.push(writing);
+                measured.bytes = streams.iter().map(|stream| stream.bytes).sum();
                 for stream in streams {
                     measured.first_byte.push(stream.first_byte);
                     measured.per_event.push(stream.per_event);
@@ -123,16 +133,30 @@ fn measure(case: &Case, rounds: usize, targets: &mut [Target]) -> Vec<Measured> 
     measured
 }
 
+/// Waits until a figure stands still.
+fn settled(figure: impl Fn() -> Duration) {
+    let mut before = figure();
+    loop {
+        thread::sleep(Duration::from_millis(20));
+        let after = figure();
+        if after.saturating_sub(before) < Duration::from_micros(200) {
+            return;
+        }
+        before = after;
+    }
+}
+
 /// Sends one request and reads its events.
 fn stream(wire: &mut Wire, request: &[u8], events: u64) -> Stream {
     let begin = now();
     wire.send(request);
     assert_eq!(wire.read_head().status(), 200);
     let (mut first_byte, mut delays, mut rest) = (None, Samples::default(), Vec::new());
-    let mut seen = 0;
+    let (mut seen, mut bytes) = (0, request.len());
     while let Ok(piece) = wire.read_some(usize::MAX) {
         let arrived = now();
         first_byte.get_or_insert(arrived.saturating_sub(begin));
+        bytes += piece.len();
         rest.extend(piece);
         let mut done = 0;
         while let Some(sent) = next_stamp(&rest[done..]) {
@@ -143,7 +167,7 @@ fn stream(wire: &mut Wire, request: &[u8], events: u64) -> Stream {
         rest.drain(..done);
     }
     assert_eq!(seen, events, "every event arrived");
-    Stream { first_byte: first_byte.unwrap_or_default(), per_event: delays.median() }
+    Stream { first_byte: first_byte.unwrap_or_default(), per_event: delays.median(), bytes }
 }
 
 /// The next event's time and where to look for the one after it.
@@ -154,22 +178,35 @@ fn next_stamp(bytes: &[u8]) -> Option<(usize, u64)> {
 }
 
 fn print(case: &Case, targets: &[Target], measured: &[Measured]) {
-    let columns: [fn(&Measured) -> f64; 4] = [
-        |m| micros(m.first_byte.median()),
-        |m| micros(m.per_event.median()),
-        |m| micros(m.total.median()),
-        |m| micros(m.cpu.median()),
-    ];
-    for (n, target) in targets.iter().enumerate() {
-        let cells = columns.map(|column| {
-            let [direct, bare, own] = [0, 1, n].map(|n| column(&measured[n]));
-            match n {
-                0 => format!("{own:.0}"),
-                _ => format!("{:+.0} ×{}", own - direct, ratio(own - direct, bare - direct)),
-            }
-        });
-        let case = if n == 0 { case.name } else { "" };
-        let [first_byte, per_event, total, cpu] = cells;
-        println!("{case:<30} {:<11} {first_byte:>18} {per_event:>18} {total:>20} {cpu:>18}", target.name);
+    let nginx = targets.iter().position(|target| target.name == "nginx");
+    // What capture costs is not part of the way.
+    let way = |n: usize| micros(measured[n].cpu.median()) - micros(measured[n].writing.median());
+    for (n, (target, own)) in targets.iter().zip(measured).enumerate() {
+        let direct = &measured[DIRECT];
+        let added = |figure: fn(&Measured) -> &Samples| {
+            let (own, direct) = (micros(figure(own).median()), micros(figure(direct).median()));
+            if n == DIRECT { format!("{own:.0}") } else { format!("{:+.0}", own - direct) }
+        };
+        let times = |other: Option<usize>| match other {
+            Some(other) if n != DIRECT => ratio(way(n), way(other)),
+            _ => String::new(),
+        };
+        let throughput = own.bytes as f64 / micros(own.total.median());
+        let writing = micros(own.writing.median());
+        let cpu = match n {
+            DIRECT => String::new(),
+            _ if target.name == "ccd" => format!("{:.0} ({writing:.0})", micros(own.cpu.median())),
+            _ => format!("{:.0}", micros(own.cpu.median())),
+        };
+        println!(
+            "{:<29} {:<11} {:>10} {:>10} {:>10} {throughput:>8.1} {cpu:>18} {:>7} {:>7}",
+            if n == DIRECT { case.name } else { "" },
+            target.name,
+            added(|m| &m.first_byte),
+            added(|m| &m.per_event),
+            added(|m| &m.total),
+            times(Some(RELAY)),
+            times(nginx),
+        );
     }
 }

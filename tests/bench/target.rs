@@ -1,4 +1,4 @@
-//! What stands between client and origin: nothing, a bare proxy, nginx, or the product.
+//! What stands between client and origin: nothing, a plain relay, a bare proxy, nginx, or the product.
 
 use std::io::{BufRead, BufReader};
 use std::net::{SocketAddr, TcpListener};
@@ -47,15 +47,25 @@ impl Target {
         Target::new("direct", origin.to_string(), String::new(), None, Running::Nothing)
     }
 
+    /// The plain relay, as a process of its own.
+    pub(crate) fn relay(origin: SocketAddr) -> Self {
+        Self::own("relay", "relay", origin)
+    }
+
     /// The bare proxy, as a process of its own.
     pub(crate) fn bare(origin: SocketAddr) -> Self {
+        Self::own("bare hyper", "bare", origin)
+    }
+
+    /// A command of this program's own.
+    fn own(name: &'static str, command: &str, origin: SocketAddr) -> Self {
         let own = std::env::current_exe().unwrap();
-        let mut command = Command::new(own);
-        let mut child = command.args(["bare", &origin.to_string()]).stdout(Stdio::piped()).spawn().unwrap();
+        let mut child =
+            Command::new(own).args([command, &origin.to_string()]).stdout(Stdio::piped()).spawn().unwrap();
         let mut address = String::new();
         BufReader::new(child.stdout.take().unwrap()).read_line(&mut address).unwrap();
         let pid = Some(child.id());
-        Target::new("bare hyper", address.trim().to_owned(), String::new(), pid, Running::Process(child))
+        Target::new(name, address.trim().to_owned(), String::new(), pid, Running::Process(child))
     }
 
     /// The product, capturing into a throw-away home.
@@ -115,14 +125,27 @@ impl Target {
     pub(crate) fn cpu(&self) -> Duration {
         self.pid.map_or(Duration::ZERO, cpu)
     }
+
+    /// How much of it went into writing captures down.
+    pub(crate) fn writing(&self) -> Duration {
+        self.pid.map_or(Duration::ZERO, |pid| cpu_of(pid, |thread| thread == "ccd-writer"))
+    }
 }
 
 /// CPU time that a process has used.
 pub(crate) fn cpu(pid: u32) -> Duration {
+    cpu_of(pid, |_| true)
+}
+
+/// CPU time that those threads of a process have used whose names are wanted.
+fn cpu_of(pid: u32, wanted: impl Fn(&str) -> bool) -> Duration {
     let Ok(tasks) = std::fs::read_dir(format!("/proc/{pid}/task")) else { return Duration::ZERO };
     let on_cpu = tasks.filter_map(|task| {
-        let stat = std::fs::read_to_string(task.ok()?.path().join("schedstat")).ok()?;
-        stat.split(' ').next()?.parse::<u64>().ok()
+        let dir = task.ok()?.path();
+        let name = std::fs::read_to_string(dir.join("comm")).ok()?;
+        let stat = std::fs::read_to_string(dir.join("schedstat")).ok()?;
+        let time = stat.split(' ').next()?.parse::<u64>().ok()?;
+        wanted(name.trim()).then_some(time)
     });
     Duration::from_nanos(on_cpu.sum())
 }
