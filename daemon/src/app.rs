@@ -11,7 +11,6 @@ use std::thread::JoinHandle;
 use std::time::Duration;
 
 use ccd_proto::paths::Layout;
-use hyper_util::client::proxy::matcher::Matcher;
 use tokio::net::{TcpListener, UnixListener};
 use tokio::sync::{Notify, Semaphore};
 use tokio_util::sync::CancellationToken;
@@ -28,7 +27,7 @@ use crate::project::price::Prices;
 use crate::source::proxy::bypass::{Bypass, Capturing};
 use crate::source::proxy::limits::Limits;
 use crate::source::proxy::server::{Proxy, Settings};
-use crate::source::proxy::upstream::{self, Target};
+use crate::source::proxy::upstream::{self, Target, Upstream};
 use crate::source::{hook, spool};
 use crate::startup::{Prepared, StartError};
 use crate::telemetry::LogHandle;
@@ -47,8 +46,6 @@ pub struct Parts {
     pub reload: Reload,
     /// What is bound and locked.
     pub prepared: Prepared,
-    /// The HTTP proxies of the user's network.
-    pub proxies: Arc<Matcher>,
     /// Changes the log filter.
     pub log: LogHandle,
     /// Who keeps it running.
@@ -182,6 +179,15 @@ impl Running {
         });
     }
 
+    /// The way to upstream by `new`: the one in force, where nothing about it changed.
+    fn upstream(&self, old: &Config, new: &Config) -> Option<Arc<Upstream>> {
+        if (&new.upstream, &new.network) == (&old.upstream, &old.network) {
+            return Some(Arc::clone(&self.proxy.settings().upstream));
+        }
+        let target = Target::new(&new.upstream)?;
+        Some(Upstream::new(target, &new.network, upstream::Limits::default(), Arc::clone(&self.clock)))
+    }
+
     /// Puts a changed configuration in force; a wrong one is shown and leaves the old one as it is.
     fn reload(&self) {
         if self.state.load(Ordering::Relaxed) == RETIRING {
@@ -197,7 +203,7 @@ impl Running {
                 return;
             }
         };
-        *locked(&self.config_error) = None;
+        *locked(&self.config_error) = self.proxy.settings().upstream.problem().map(str::to_owned);
         let old = std::mem::replace(&mut *locked(&self.config), new.clone());
         if new == old {
             return;
@@ -208,8 +214,9 @@ impl Running {
         {
             tracing::error!(error, "log filter");
         }
-        if let Some(target) = Target::new(&new.upstream) {
-            self.proxy.set(Settings { target, capture: new.capture });
+        if let Some(upstream) = self.upstream(&old, &new) {
+            *locked(&self.config_error) = upstream.problem().map(str::to_owned);
+            self.proxy.set(Settings { upstream, capture: new.capture });
         }
         if new.proxy_listen != old.proxy_listen {
             tracing::warn!(listen = %new.proxy_listen, "proxy.listen changes at the next start");
@@ -258,7 +265,7 @@ pub async fn run(parts: Parts, ready: impl FnOnce(&Arc<Running>)) -> Result<(), 
     let api = tokio::spawn(api::serve(listeners.control, Arc::clone(&app)));
     let retention = tokio::spawn(retention::run(Arc::clone(&app)));
     ready(&app);
-    tracing::info!(proxy = %app.proxy_listen, upstream = %app.proxy.settings().target, "serving");
+    tracing::info!(proxy = %app.proxy_listen, upstream = %app.proxy.settings().upstream.target(), "serving");
 
     until_stopped(&app, &spool_changed).await;
 
@@ -298,7 +305,7 @@ struct Listeners {
 
 /// Builds everything and starts the writer.
 fn wire(parts: Parts) -> Result<(Arc<Running>, Listeners, JoinHandle<()>), StartError> {
-    let Parts { layout, config, reload, prepared, proxies, log, manager, clock } = parts;
+    let Parts { layout, config, reload, prepared, log, manager, clock } = parts;
     let failed = |what: &str, e: &dyn std::fmt::Display| StartError::Process(format!("{what}: {e}"));
     let listeners = Listeners {
         proxy: TcpListener::from_std(prepared.proxy).map_err(|e| failed("proxy listener", &e))?,
@@ -307,7 +314,6 @@ fn wire(parts: Parts) -> Result<(Arc<Running>, Listeners, JoinHandle<()>), Start
         lock: prepared.lock,
     };
     let proxy_listen = listeners.proxy.local_addr().map_err(|e| failed("proxy listener", &e))?;
-    let client = upstream::client(proxies).map_err(|e| failed("TLS", &e))?;
     let target = Target::new(&config.upstream)
         .ok_or_else(|| StartError::Process(format!("upstream {} is no base URL", config.upstream)))?;
 
@@ -319,12 +325,13 @@ fn wire(parts: Parts) -> Result<(Arc<Running>, Listeners, JoinHandle<()>), Start
         .spawn(move || writer.run())
         .map_err(|e| failed("the writer's thread", &e))?;
 
-    let settings = Settings { target, capture: config.capture };
+    let upstream = Upstream::new(target, &config.network, upstream::Limits::default(), Arc::clone(&clock));
+    let problem = upstream.problem().map(str::to_owned);
+    let settings = Settings { upstream, capture: config.capture };
     let capturing = Capturing::On { door: door.clone(), store: shared.state.subscribe() };
     let bypass = Bypass::new(capturing, Budget::read(Path::new("/")).within(resources::address_space()));
     let limits = Limits::of_this_process();
-    let proxy =
-        Proxy::new(client, prepared.token, proxy_listen, limits, settings, bypass, Arc::clone(&clock));
+    let proxy = Proxy::new(prepared.token, proxy_listen, limits, settings, bypass, Arc::clone(&clock));
     let app = Arc::new(Running {
         started_ns: clock.now_ns(),
         layout,
@@ -338,7 +345,7 @@ fn wire(parts: Parts) -> Result<(Arc<Running>, Listeners, JoinHandle<()>), Start
         state: AtomicU8::new(SERVING),
         log_filter: Mutex::new(config.log.clone()),
         config: Mutex::new(config),
-        config_error: Mutex::new(None),
+        config_error: Mutex::new(problem),
         log,
         reload,
         stop: Notify::new(),

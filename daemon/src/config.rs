@@ -13,6 +13,10 @@ use serde::Deserialize;
 
 use ccd_proto::size;
 
+mod network;
+
+pub use network::{ClientFiles, Network};
+
 /// The API's own address, where nothing else is configured.
 pub const DEFAULT_UPSTREAM: &str = "https://api.anthropic.com";
 const DEFAULT_DAYS: u32 = 90;
@@ -27,6 +31,8 @@ pub struct Config {
     pub proxy_listen: SocketAddr,
     /// Log filter, in `tracing-subscriber`'s syntax.
     pub log: String,
+    /// The way to upstream.
+    pub network: Network,
     /// Limits of the capture.
     pub capture: Capture,
     /// How long the past is kept.
@@ -119,6 +125,7 @@ struct File {
     drain_s: Option<u64>,
     proxy: ListenTable,
     web: ListenTable,
+    network: network::Table,
     capture: Capture,
     retention: RetentionTable,
     prices: BTreeMap<String, PriceOverride>,
@@ -199,6 +206,7 @@ impl Config {
             upstream,
             proxy_listen,
             log,
+            network: file.network.read(env)?,
             capture: file.capture,
             retention: file.retention.read()?,
             drain_s: file.drain_s.unwrap_or(600),

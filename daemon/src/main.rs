@@ -18,7 +18,6 @@ use ccd::{resources, startup, telemetry};
 use ccd_proto::paths::Layout;
 use clap::{Parser, Subcommand};
 use daemonize::{Daemonize, Outcome};
-use hyper_util::client::proxy::matcher::Matcher;
 use rustix::fs::Mode;
 
 /// The daemon of ccd, the flight recorder for Claude Code
@@ -220,7 +219,6 @@ fn serve(
         config,
         reload: Arc::new(move || Config::load(&config_file, |name| std::env::var_os(name))),
         prepared,
-        proxies: Arc::new(Matcher::from_env()),
         log,
         manager,
         clock: Arc::new(SystemClock),

@@ -135,9 +135,11 @@ fn group_v2(root: &Path) -> Option<u64> {
 pub fn tune() {
     #[cfg(all(target_os = "linux", target_env = "gnu"))]
     {
-        const LARGE: libc::c_int = 256 << 10;
+        // What is used again and again (windows of zstd, bodies of the usual sizes) must not be mapped and zeroed each time.
+        const LARGE: libc::c_int = 4 << 20;
+        const KEPT: libc::c_int = 8 << 20;
         for (parameter, value) in
-            [(libc::M_ARENA_MAX, 2), (libc::M_MMAP_THRESHOLD, LARGE), (libc::M_TRIM_THRESHOLD, LARGE)]
+            [(libc::M_ARENA_MAX, 2), (libc::M_MMAP_THRESHOLD, LARGE), (libc::M_TRIM_THRESHOLD, KEPT)]
         {
             #[allow(unsafe_code, reason = "there is no safe wrapper")]
             // SAFETY: mallopt only sets a parameter of the allocator; it takes no pointers.

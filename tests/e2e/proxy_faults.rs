@@ -39,6 +39,87 @@ fn a_cut_reaches_the_client_as_a_cut_and_is_recorded_as_incomplete() {
 }
 
 #[test]
+fn a_client_that_reads_slowly_has_everything_before_a_cut() {
+    // More than sockets and buffers hold, so that much is still on its way when upstream breaks off.
+    const SENT: usize = 16 << 20;
+    let upstream = Upstream::new();
+    let home = TestHome::new(&upstream.url());
+    let _daemon = Daemon::start(&home);
+    let proxy = Proxy::of(&home);
+    let mut client = proxy.connect();
+    client.send(proxy.message("s", "hi", true));
+    let mut api = upstream.accept();
+    let _ = (api.read_head(), api.read_rest());
+    let sending = std::thread::spawn(move || {
+        api.send(STREAM);
+        for _ in 0..SENT / 1024 {
+            api.send_chunk([b'x'; 1024]);
+        }
+    });
+    let _ = client.read_head();
+    assert_eq!(client.read_body(1024), [b'x'; 1024]);
+    assert_eq!(home.running().proxy.in_flight, 1, "the proxy waits for the client");
+    let (rest, end) = client.read_rest();
+    sending.join().unwrap();
+    assert_eq!((rest.len() + 1024, end), (SENT, BodyEnd::Cut));
+}
+
+#[test]
+fn a_connection_that_upstream_closed_while_it_rested_costs_nobody_a_request() {
+    let upstream = Upstream::new();
+    let home = TestHome::new(&upstream.url());
+    let _daemon = Daemon::start(&home);
+    let proxy = Proxy::of(&home);
+    let mut client = proxy.connect();
+    for n in 0..5 {
+        client.send(proxy.message("s", &format!("hi {n}"), true));
+        let mut api = upstream.accept();
+        let _ = (api.read_head(), api.read_rest());
+        api.send("HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok");
+        assert_eq!(client.read_head().status(), 200, "request {n}");
+        assert_eq!(client.read_rest(), (b"ok".to_vec(), BodyEnd::Whole));
+        // Closed without a word; the next request comes at once.
+        drop(api);
+    }
+    assert!(upstream.try_accept().is_none(), "each request was sent once");
+    assert_eq!(home.running().proxy.errors, 0);
+}
+
+#[test]
+fn a_name_that_does_not_resolve_is_said() {
+    let home = TestHome::new("http://api.invalid");
+    let _daemon = Daemon::start(&home);
+    let proxy = Proxy::of(&home);
+    let mut client = proxy.connect();
+    client.send(proxy.message("s", "hi", true));
+    assert_eq!(client.read_head().status(), 502);
+    let body = String::from_utf8(client.read_rest().0).unwrap();
+    assert!(body.contains("the name api.invalid does not resolve"), "{body}");
+}
+
+#[test]
+fn an_answer_that_begins_before_the_request_has_ended_gets_through() {
+    let upstream = Upstream::new();
+    let home = TestHome::new(&upstream.url());
+    let _daemon = Daemon::start(&home);
+    let proxy = Proxy::of(&home);
+    let mut client = proxy.connect();
+    let request = proxy.request("POST", "/v1/messages", &[], &vec![b'q'; 4 << 20]);
+    let (begin, rest) = request.split_at(64 << 10);
+    client.send(begin);
+    let mut api = upstream.accept();
+    let _ = api.read_head();
+    api.send("HTTP/1.1 413 Payload Too Large\r\ncontent-length: 3\r\n\r\nbig");
+    assert_eq!(client.read_head().status(), 413);
+    assert_eq!(client.read_rest(), (b"big".to_vec(), BodyEnd::Whole));
+    // The rest of the request still has where to go.
+    std::thread::scope(|scope| {
+        scope.spawn(|| client.send(rest));
+        assert_eq!(api.read_rest().0.len(), 4 << 20);
+    });
+}
+
+#[test]
 fn a_client_that_leaves_takes_the_upstream_request_with_it() {
     let upstream = Upstream::new();
     let home = TestHome::new(&upstream.url());

@@ -13,7 +13,7 @@ use crate::error::{CommandError, Result};
 use crate::exec::{Invocation, Outcome};
 
 /// Variables that the daemon must see as we do. A service manager does not hand our environment on.
-const HANDED_ON: [&str; 15] = [
+const HANDED_ON: [&str; 18] = [
     "CCD_HOME",
     "CCD_UPSTREAM",
     "CCD_PROXY_LISTEN",
@@ -30,6 +30,9 @@ const HANDED_ON: [&str; 15] = [
     "no_proxy",
     "SSL_CERT_FILE",
     "SSL_CERT_DIR",
+    "NODE_EXTRA_CA_CERTS",
+    "CLAUDE_CODE_CLIENT_CERT",
+    "CLAUDE_CODE_CLIENT_KEY",
 ];
 
 /// A service manager.

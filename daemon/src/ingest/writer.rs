@@ -421,8 +421,9 @@ fn concat(pieces: Vec<Bytes>) -> Bytes {
         Ok([only]) => only,
         Err(pieces) => {
             let mut out = Vec::with_capacity(pieces.iter().map(Bytes::len).sum());
-            for piece in &pieces {
-                out.extend_from_slice(piece);
+            // Each is let go as soon as it is copied: a large body is not held twice.
+            for piece in pieces {
+                out.extend_from_slice(&piece);
             }
             out.into()
         }

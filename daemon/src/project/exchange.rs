@@ -239,7 +239,7 @@ pub fn read(record: &ExchangeV2, request: &[u8], response: &[u8], prices: &Price
         parent_agent_id: record.parent_agent_id.clone(),
         tool_uses: answer.content().iter().filter_map(tool_use).collect(),
         tool_results: asked.tool_results,
-        prompt: asked.prompt.as_deref().map(preview),
+        prompt: asked.prompt,
         text_hashes: asked.text_hashes,
         text: Some(preview(&answer.text())).filter(|t| !t.is_empty()),
     }

@@ -94,7 +94,7 @@ pub struct RequestFacts {
     pub stream: bool,
     /// Results in the conversation's tail.
     pub tool_results: Vec<ToolResult>,
-    /// The tail's user text, where it brings no tool results: a new prompt.
+    /// First words of the tail's user text, where it brings no tool results: a new prompt.
     pub prompt: Option<String>,
     /// Hashes of the tail's user texts, to recognise a subagent by the prompt it was started with.
     pub text_hashes: Vec<u64>,
@@ -137,17 +137,20 @@ pub fn read(body: &[u8]) -> RequestFacts {
         }
     }
     tail.reverse();
+    // Texts are moved, not copied: one of them may be most of a body of many megabytes.
     let mut texts: Vec<String> = Vec::new();
-    for message in tail.iter().filter(|m| m.get("role").and_then(Value::as_str) == Some("user")) {
-        match message.get("content") {
-            Some(Value::String(text)) => texts.push(text.clone()),
+    for mut message in tail.into_iter().filter(|m| m.get("role").and_then(Value::as_str) == Some("user")) {
+        match message.get_mut("content").map(Value::take) {
+            Some(Value::String(text)) => texts.push(text),
             Some(Value::Array(blocks)) => {
-                for block in blocks {
+                for mut block in blocks {
                     match block.get("type").and_then(Value::as_str) {
                         Some("text") => {
-                            texts.extend(block.get("text").and_then(Value::as_str).map(str::to_owned));
+                            if let Some(Value::String(text)) = block.get_mut("text").map(Value::take) {
+                                texts.push(text);
+                            }
                         }
-                        Some("tool_result") => facts.tool_results.extend(tool_result(block)),
+                        Some("tool_result") => facts.tool_results.extend(tool_result(&block)),
                         _ => {}
                     }
                 }
@@ -159,7 +162,8 @@ pub fn read(body: &[u8]) -> RequestFacts {
     facts.purpose = purpose(&body, &texts);
     if facts.tool_results.is_empty() {
         // The client's own reminders come as further text blocks, before or after what was typed.
-        facts.prompt = texts.iter().rev().find(|t| !t.trim_start().starts_with("<system-reminder>")).cloned();
+        let typed = |t: &&String| !t.trim_start().starts_with("<system-reminder>");
+        facts.prompt = texts.iter().rev().find(typed).map(|t| preview(t));
     }
     facts
 }

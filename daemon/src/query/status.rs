@@ -45,7 +45,7 @@ pub fn status(app: &Running) -> Status {
         },
         proxy: ProxyStatus {
             listen: app.proxy_listen.to_string(),
-            upstream: app.proxy.settings().target.to_string(),
+            upstream: app.proxy.settings().upstream.target().to_string(),
             in_flight: proxy.in_flight.load(Ordering::Relaxed),
             exchanges: counters.exchanges,
             errors: proxy.errors.load(Ordering::Relaxed),

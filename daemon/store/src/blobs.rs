@@ -23,6 +23,8 @@ const SMALL: usize = 512;
 const FAMILIES: usize = 64;
 /// How many pieces all families together remember.
 const REMEMBERED: usize = 64 << 10;
+/// How many bodies are remembered as whole.
+const WHOLE: usize = 4_096;
 
 #[derive(Default)]
 struct Family {
@@ -40,31 +42,41 @@ impl Family {
 /// What is remembered of the bodies stored last.
 #[derive(Default)]
 pub(crate) struct Families {
-    families: HashMap<Vec<u8>, Family>,
+    by_name: HashMap<Vec<u8>, Family>,
     clock: u64,
+    /// Bodies that this process wrote or has read back: a request that is sent again is not read back each time.
+    whole: HashSet<Hash>,
 }
 
 impl Families {
     /// Forgets everything: what was remembered may be in doubt.
     pub(crate) fn forget(&mut self) {
-        self.families.clear();
+        self.by_name.clear();
+        self.whole.clear();
+    }
+
+    fn remember(&mut self, blob: &BlobRef) {
+        if self.whole.len() >= WHOLE {
+            self.whole.clear();
+        }
+        self.whole.insert(blob.id);
     }
 
     fn take(&mut self, name: &[u8]) -> Family {
-        self.families.remove(name).unwrap_or_default()
+        self.by_name.remove(name).unwrap_or_default()
     }
 
     fn put(&mut self, name: &[u8], mut family: Family) {
         self.clock += 1;
         family.used = self.clock;
-        self.families.insert(name.to_vec(), family);
-        while self.families.len() > FAMILIES
-            || (self.families.len() > 1
-                && self.families.values().map(Family::weight).sum::<usize>() > REMEMBERED)
+        self.by_name.insert(name.to_vec(), family);
+        while self.by_name.len() > FAMILIES
+            || (self.by_name.len() > 1
+                && self.by_name.values().map(Family::weight).sum::<usize>() > REMEMBERED)
         {
             let oldest =
-                self.families.iter().min_by_key(|(_, family)| family.used).map(|(name, _)| name.clone());
-            self.families.remove(&oldest.unwrap_or_default());
+                self.by_name.iter().min_by_key(|(_, family)| family.used).map(|(name, _)| name.clone());
+            self.by_name.remove(&oldest.unwrap_or_default());
         }
     }
 }
@@ -86,7 +98,11 @@ pub(crate) fn put(
     body: &[u8],
 ) -> Result<BlobRef> {
     let blob = BlobRef { id: hash(body), len: body.len() as u64 };
-    if body.is_empty() || is_known(shared, &blob, body) {
+    if body.is_empty() || families.whole.contains(&blob.id) {
+        return Ok(blob);
+    }
+    if is_known(shared, &blob, body) {
+        families.remember(&blob);
         return Ok(blob);
     }
     let mut family = families.take(name);
@@ -106,6 +122,9 @@ pub(crate) fn put(
         blob
     });
     families.put(name, family);
+    if result.is_ok() {
+        families.remember(&blob);
+    }
     result
 }
 

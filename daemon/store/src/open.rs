@@ -240,6 +240,8 @@ pub(crate) fn open_index(
     };
     if matches!(index_state, IndexState::Rebuilt { .. } | IndexState::Empty) {
         index.apply(vec![index::put_state(&state)?])?;
+        // The head is written behind: without its state it would be taken for a stranger.
+        index.flush()?;
     }
     Ok((index, state, index_state))
 }

@@ -170,6 +170,7 @@ impl Store {
                 let state = StateV1 { view_version: self.options.view_version, ..StateV1::default() };
                 let index = self.engine.start_over(&self.options)?;
                 index.apply(vec![index::put_state(&state)?])?;
+                index.flush()?;
                 (index, state, IndexState::Rebuilt { reason })
             }
             other => other?,

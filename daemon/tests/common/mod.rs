@@ -75,7 +75,6 @@ impl Daemon {
             config,
             reload: Arc::new(move || Config::load(&file, &env)),
             prepared,
-            proxies: Arc::new(hyper_util::client::proxy::matcher::Matcher::builder().build()),
             log: LogHandle::disconnected(),
             manager: "test",
             clock,

@@ -25,14 +25,15 @@ use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+use super::body::ProxyBody;
+use super::failure::describe;
+use super::flushed::{Flushed, Watched};
 use super::framing::Refusal;
 use super::intake::{Intake, Turn};
 use super::peer::{Peer, Peers};
 use super::respond;
 use super::room::{Place, Room};
 use super::server::Proxy;
-use super::tap::ProxyBody;
-use super::upstream::describe;
 
 /// How long to wait when no connection can be accepted: most likely all files are in use, and others close theirs.
 const PAUSE: Duration = Duration::from_millis(100);
@@ -112,7 +113,10 @@ impl Proxy {
         let stop = place.leave();
         let turns = Arc::clone(intake.turns());
         let this = Arc::clone(&self);
-        let service = service_fn(move |request| {
+        let flushed = Flushed::default();
+        let stream = Watched::new(intake, flushed.clone());
+        let service = service_fn(move |mut request: Request<Incoming>| {
+            request.extensions_mut().insert(flushed.clone());
             // Now, not when the answer is first asked for: the turns come in the requests' order.
             let turn = turns.next();
             let this = Arc::clone(&this);
@@ -128,7 +132,7 @@ impl Proxy {
             .half_close(false)
             // No time limits of hyper's: the intake has them, and knows an idle connection from a slow head.
             .header_read_timeout(None)
-            .serve_connection(TokioIo::new(intake), service);
+            .serve_connection(TokioIo::new(stream), service);
         tokio::pin!(connection);
         let cut = self.gauges().cut.clone();
         let served = async {

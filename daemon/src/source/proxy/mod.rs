@@ -6,18 +6,28 @@
 
 pub mod accept;
 pub mod admit;
+pub mod body;
 pub mod bypass;
-pub mod dial;
+mod dial;
+pub mod failure;
+pub mod flushed;
+mod forward;
 pub mod framing;
-
+mod gate;
 pub mod headers;
 pub mod intake;
+mod io;
+mod lane;
 pub mod limits;
 pub mod peer;
+mod pool;
 pub mod respond;
 pub mod room;
 pub mod server;
 pub mod tap;
+pub mod target;
+pub mod tls;
+mod tunnel;
 pub mod upstream;
 
 use std::sync::atomic::{AtomicU64, Ordering};

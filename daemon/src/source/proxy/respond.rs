@@ -6,7 +6,7 @@
 use bytes::Bytes;
 use http::{HeaderValue, Response, StatusCode, header};
 
-use super::tap::ProxyBody;
+use super::body::ProxyBody;
 
 /// An answer without a body.
 #[must_use]

@@ -1,27 +1,38 @@
-//! The tap: a body that goes through untouched while a copy is taken.
+//! The tap: takes a copy of an exchange while it goes by.
 //!
 //! Copying never waits and never fails the stream: small pieces are gathered (a piece of 100 bytes must not
 //! keep a whole read buffer alive), large ones shared by reference count, and once a limit is reached the rest
 //! is only counted. When both bodies are over, or dropped, the exchange is handed in, once.
+//!
+//! It is asked once for all that one poll brought: one lock, one look at the clock.
 
-use std::pin::Pin;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::task::{Context, Poll, ready};
 use std::time::Instant;
 
 use bytes::{Bytes, BytesMut};
-use http_body::{Body, Frame, SizeHint};
-use hyper::body::Incoming;
 
 use super::Gauges;
 use super::headers::captured;
 use crate::config::Capture;
-use crate::ingest::record::{ExchangeV2, Outcome};
+use crate::ingest::record::{ExchangeV2, Outcome, RouteV1};
 use crate::ingest::{CapturedExchange, Door, Reserved};
 
-/// Pieces from this size on are shared, not copied.
-const SHARE: usize = 32 << 10;
+/// Pieces from this size on are shared, not copied: they are most of the read buffer that they keep alive.
+const SHARE: usize = 16 << 10;
+/// As [`SHARE`], for pieces whose memory is theirs alone.
+const SHARE_OWN: usize = 4 << 10;
+/// Small pieces are gathered up to this size.
+const GATHER: usize = 64 << 10;
+
+/// Whose memory a piece lies in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Memory {
+    /// A read buffer's.
+    Buffer,
+    /// Its own.
+    Own,
+}
 
 /// The bytes kept of one body.
 #[derive(Default)]
@@ -34,7 +45,7 @@ struct Copy {
 }
 
 impl Copy {
-    fn add(&mut self, data: &Bytes, limits: &Capture, budget: &mut Reserved) {
+    fn add(&mut self, data: &Bytes, memory: Memory, limits: &Capture, budget: &mut Reserved) {
         self.seen += data.len() as u64;
         if self.full {
             return;
@@ -42,10 +53,17 @@ impl Copy {
         let room = limits.max_body_bytes.saturating_sub(self.kept);
         let take = usize::try_from(room).unwrap_or(usize::MAX).min(data.len());
         if take > 0 && budget.grow(take as u64, limits.max_queue_bytes) {
-            if take >= SHARE {
+            let share = match memory {
+                Memory::Buffer => SHARE,
+                Memory::Own => SHARE_OWN,
+            };
+            if take >= share {
                 self.seal();
                 self.pieces.push(data.slice(..take));
             } else {
+                if self.tail.len() + take > GATHER {
+                    self.seal();
+                }
                 self.tail.extend_from_slice(&data[..take]);
             }
             self.kept += take as u64;
@@ -117,17 +135,44 @@ impl Tap {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn request_data(&self, data: &Bytes) {
+    /// A piece of the request went by, and whether it was the last.
+    pub(super) fn request_data(&self, data: &Bytes, last: bool) {
+        let now = if last { Some(self.now_us()) } else { None };
         let state = &mut *self.lock();
         if let Some(budget) = &mut state.budget {
-            state.request.add(data, &self.limits, budget);
+            state.request.add(data, Memory::Buffer, &self.limits, budget);
+        } else {
+            state.request.seen += data.len() as u64;
+        }
+        if let (Some(now), Some(record)) = (now, &mut state.record) {
+            record.request_end_us.get_or_insert(now);
         }
     }
 
-    fn request_end(&self) {
+    /// What of the request has gone by, if all of it was kept.
+    pub(super) fn request_so_far(&self) -> Option<Vec<Bytes>> {
+        let state = &mut *self.lock();
+        state.request.seal();
+        (state.request.kept == state.request.seen).then(|| state.request.pieces.clone())
+    }
+
+    /// The client broke off.
+    pub(super) fn client_failed(&self) {
+        self.client_failed.store(true, Ordering::Relaxed);
+    }
+
+    /// The request went by whole.
+    pub(super) fn request_end(&self) {
         let now = self.now_us();
         if let Some(record) = &mut self.lock().record {
             record.request_end_us.get_or_insert(now);
+        }
+    }
+
+    /// How the request got to upstream.
+    pub(super) fn route(&self, route: RouteV1) {
+        if let Some(record) = &mut self.lock().record {
+            record.route = route;
         }
     }
 
@@ -156,38 +201,48 @@ impl Tap {
                 record.error = Some(error.to_owned());
             }
             if let Some(budget) = &mut state.budget {
-                state.response.add(body, &self.limits, budget);
+                state.response.add(body, Memory::Own, &self.limits, budget);
             }
         }
         self.finish(Outcome::UpstreamFailed, None);
     }
 
-    fn response_data(&self, data: &Bytes) {
+    /// Pieces of the response went by: all of them as one, and the length of each.
+    pub(super) fn response_data(&self, data: &Bytes, memory: Memory, lengths: &[u64]) {
         let now = self.now_us();
         let state = &mut *self.lock();
         let (Some(record), Some(budget)) = (&mut state.record, &mut state.budget) else { return };
         record.first_byte_us.get_or_insert(now);
         if !state.response.full {
-            record.marks.push((data.len() as u64, now.saturating_sub(state.last_mark_us)));
-            state.last_mark_us = now;
+            for length in lengths {
+                record.marks.push((*length, now.saturating_sub(state.last_mark_us)));
+                state.last_mark_us = now;
+            }
         }
-        state.response.add(data, &self.limits, budget);
+        state.response.add(data, memory, &self.limits, budget);
     }
 
-    fn trailers(&self, trailers: &http::HeaderMap) {
+    /// The response's trailers.
+    pub(super) fn trailers(&self, trailers: &http::HeaderMap) {
         if let Some(record) = &mut self.lock().record {
             record.response_trailers = captured(trailers);
         }
     }
 
+    /// Upstream broke off in the middle of its response.
+    pub(super) fn broken(&self, error: String) {
+        self.gauges.failed(&error);
+        self.finish(Outcome::UpstreamFailed, Some(error));
+    }
+
     /// A body was dropped before its end: by the client, or by the daemon's own end.
-    fn dropped(&self) {
+    pub(super) fn dropped(&self) {
         let stopped = self.gauges.cut.is_cancelled();
         self.finish(if stopped { Outcome::Stopped } else { Outcome::ClientGone }, None);
     }
 
     /// Hands the exchange in. Later calls do nothing: the first one to know how it ended is right.
-    fn finish(&self, outcome: Outcome, error: Option<String>) {
+    pub(super) fn finish(&self, outcome: Outcome, error: Option<String>) {
         let end_us = self.now_us();
         let captured = {
             let state = &mut *self.lock();
@@ -226,164 +281,5 @@ pub fn version(version: http::Version) -> u8 {
         http::Version::HTTP_2 => 20,
         http::Version::HTTP_3 => 30,
         _ => 11,
-    }
-}
-
-/// The request's body on its way to upstream.
-pub struct RequestBody {
-    inner: Incoming,
-    tap: Arc<Tap>,
-}
-
-impl RequestBody {
-    /// Wraps the client's body.
-    #[must_use]
-    pub fn new(inner: Incoming, tap: Arc<Tap>) -> Self {
-        if inner.is_end_stream() {
-            tap.request_end();
-        }
-        RequestBody { inner, tap }
-    }
-}
-
-impl Body for RequestBody {
-    type Data = Bytes;
-    type Error = hyper::Error;
-
-    fn poll_frame(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, hyper::Error>>> {
-        let frame = ready!(Pin::new(&mut self.inner).poll_frame(cx));
-        match &frame {
-            Some(Ok(f)) => {
-                if let Some(data) = f.data_ref() {
-                    self.tap.request_data(data);
-                }
-                // With a content length the last piece is the end; nobody asks for more.
-                if self.inner.is_end_stream() {
-                    self.tap.request_end();
-                }
-            }
-            None => self.tap.request_end(),
-            Some(Err(_)) => self.tap.client_failed.store(true, Ordering::Relaxed),
-        }
-        Poll::Ready(frame)
-    }
-
-    fn is_end_stream(&self) -> bool {
-        self.inner.is_end_stream()
-    }
-
-    fn size_hint(&self) -> SizeHint {
-        self.inner.size_hint()
-    }
-}
-
-/// The response's body on its way to the client: the API's, or one of ours.
-pub enum ProxyBody {
-    /// From upstream.
-    Tapped {
-        /// The body.
-        inner: Incoming,
-        /// Takes the copy.
-        tap: Arc<Tap>,
-        /// The end was seen.
-        done: bool,
-    },
-    /// Our own.
-    Own(Option<Bytes>),
-}
-
-impl ProxyBody {
-    /// Wraps upstream's body.
-    #[must_use]
-    pub fn tapped(inner: Incoming, tap: Arc<Tap>) -> Self {
-        if inner.is_end_stream() || inner.size_hint().exact() == Some(0) {
-            // 204, 304, HEAD: nobody will ask for a frame.
-            tap.finish(Outcome::Complete, None);
-            return ProxyBody::Tapped { inner, tap, done: true };
-        }
-        ProxyBody::Tapped { inner, tap, done: false }
-    }
-
-    /// A body of ours.
-    #[must_use]
-    pub fn own(bytes: Bytes) -> Self {
-        ProxyBody::Own(Some(bytes).filter(|b| !b.is_empty()))
-    }
-
-    /// The bytes of a body of ours.
-    #[must_use]
-    pub fn own_bytes(&self) -> Bytes {
-        match self {
-            ProxyBody::Own(Some(bytes)) => bytes.clone(),
-            _ => Bytes::new(),
-        }
-    }
-}
-
-impl Body for ProxyBody {
-    type Data = Bytes;
-    type Error = hyper::Error;
-
-    fn poll_frame(
-        self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, hyper::Error>>> {
-        match self.get_mut() {
-            ProxyBody::Own(bytes) => Poll::Ready(bytes.take().map(|b| Ok(Frame::data(b)))),
-            ProxyBody::Tapped { inner, tap, done } => {
-                let frame = ready!(Pin::new(&mut *inner).poll_frame(cx));
-                match &frame {
-                    Some(Ok(f)) => {
-                        if let Some(data) = f.data_ref() {
-                            tap.response_data(data);
-                        } else if let Some(trailers) = f.trailers_ref() {
-                            tap.trailers(trailers);
-                        }
-                        // With a content length, the last byte is the end, and nobody asks for more; an
-                        // HTTP/2 peer may have another, empty frame to send.
-                        if inner.is_end_stream() || inner.size_hint().exact() == Some(0) {
-                            *done = true;
-                            tap.finish(Outcome::Complete, None);
-                        }
-                    }
-                    Some(Err(error)) => {
-                        *done = true;
-                        let error = super::upstream::describe(error);
-                        tap.gauges.failed(&error);
-                        tap.finish(Outcome::UpstreamFailed, Some(error));
-                    }
-                    None => {
-                        *done = true;
-                        tap.finish(Outcome::Complete, None);
-                    }
-                }
-                Poll::Ready(frame)
-            }
-        }
-    }
-
-    fn is_end_stream(&self) -> bool {
-        match self {
-            ProxyBody::Own(bytes) => bytes.is_none(),
-            ProxyBody::Tapped { inner, .. } => inner.is_end_stream(),
-        }
-    }
-
-    fn size_hint(&self) -> SizeHint {
-        match self {
-            ProxyBody::Own(bytes) => SizeHint::with_exact(bytes.as_ref().map_or(0, Bytes::len) as u64),
-            ProxyBody::Tapped { inner, .. } => inner.size_hint(),
-        }
-    }
-}
-
-impl Drop for ProxyBody {
-    fn drop(&mut self) {
-        if let ProxyBody::Tapped { tap, done: false, .. } = self {
-            tap.dropped();
-        }
     }
 }

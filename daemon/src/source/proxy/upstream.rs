@@ -1,150 +1,416 @@
-//! The way to the API: a pooled client over HTTP/1.1 or 2, with rustls and the platform's trust roots.
+//! The way to the API: connections made as they are needed, kept while they are good, over HTTP/1.1 or 2.
 //!
-//! Requests are never repeated by us (a POST is not ours to repeat) except where the pool's connection turned
-//! out closed before a byte was sent. Redirects are passed through. Only connecting has a time limit: how long
-//! an answer may take is between the client and the API.
+//! A request goes again only where upstream cannot have looked at it: its connection turned out closed before a byte
+//! was written, or upstream said of the stream that it will not process it. Never otherwise: a POST is not ours to
+//! repeat. Redirects are passed through. Only making a connection has a time limit: how long an answer may take is
+//! between the client and the API.
 
-use std::sync::Arc;
+use std::pin::Pin;
+use std::sync::atomic::{AtomicBool, AtomicU8, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::task::{Context, Poll};
 use std::time::Duration;
 
-use http::Uri;
-use http::uri::{Authority, PathAndQuery, Scheme};
-use hyper_rustls::{ConfigBuilderExt, HttpsConnector, HttpsConnectorBuilder};
-use hyper_util::client::legacy::Client;
-use hyper_util::client::legacy::connect::HttpConnector;
-use hyper_util::client::proxy::matcher::Matcher;
-use hyper_util::rt::{TokioExecutor, TokioTimer};
-use rustls::ClientConfig;
+use bytes::Bytes;
+use http::request::Parts;
+use http::{Request, Response, Uri, Version, response};
+use http_body::{Body, Frame};
+use hyper::body::Incoming;
+use hyper::client::conn::http2;
+use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 
-use super::dial::Dial;
-use super::tap::RequestBody;
+use super::body::{ProxyBody, RequestBody, Upload};
+use super::dial::{Dialled, Dialler};
+use super::failure::{Failure, Kind, find};
+use super::flushed::Flushed;
+use super::io::Io;
+use super::lane::{Driven, Lane, Sent};
+use super::pool::{Line, Place, Pool, Rest, Shared};
+use super::tap::Tap;
+pub use super::target::Target;
+use crate::clock::Clock;
+use crate::config::Network;
+use crate::ingest::record::RouteV1;
 
-/// How long a TCP connection may take to be made.
-const CONNECT_TIMEOUT: Duration = Duration::from_secs(30);
-/// How long an unused connection is kept; below the API's own limit.
-const IDLE: Duration = Duration::from_secs(55);
+/// Limits of connections.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Limits {
+    /// How long a connection may take from the look-up of the name to the end of the TLS handshake.
+    pub ready: Duration,
+    /// How long an unused connection is kept; below the API's own limit.
+    pub idle: Duration,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Limits { ready: Duration::from_secs(30), idle: Duration::from_secs(55) }
+    }
+}
 
 /// How often an HTTP/2 connection in use is asked whether it is still there.
 const PING_EVERY: Duration = Duration::from_secs(15);
 /// How long it may take to answer.
 const PING_PATIENCE: Duration = Duration::from_secs(10);
+/// Bytes of one response that upstream may send ahead over HTTP/2: what a client that does not read can hold up.
+const STREAM_WINDOW: u32 = 1 << 20;
+/// The same of all responses on a connection: as many clients may stand still before others feel it.
+const CONNECTION_WINDOW: u32 = 64 << 20;
+/// Requests at a time on one HTTP/2 connection, where upstream takes as many.
+const MAX_STREAMS: usize = 100;
+/// Times that a request goes out at most.
+const ATTEMPTS: u32 = 3;
 
-/// The client to the API.
-pub type UpstreamClient = Client<HttpsConnector<Dial>, RequestBody>;
+const UNKNOWN: u8 = 0;
+const HTTP1: u8 = 1;
+const HTTP2: u8 = 2;
 
-/// TLS with the platform's trust roots. A machine without any still reaches an upstream of plain HTTP; over
-/// TLS it gets errors that name the missing roots.
-fn tls_config() -> Result<ClientConfig, rustls::Error> {
-    let provider = Arc::new(rustls::crypto::ring::default_provider());
-    let builder = ClientConfig::builder_with_provider(provider).with_safe_default_protocol_versions()?;
-    match builder.clone().try_with_platform_verifier() {
-        Ok(verified) => Ok(verified.with_no_client_auth()),
-        Err(error) => {
-            tracing::error!(%error, "no trust roots on this machine: no upstream can be reached over TLS");
-            Ok(builder.with_root_certificates(rustls::RootCertStore::empty()).with_no_client_auth())
+/// An HTTP/1.1 connection, and how it was made.
+pub(super) struct Http1 {
+    lane: Lane<RequestBody>,
+    route: RouteV1,
+}
+
+impl Rest for Http1 {
+    fn is_fresh(&mut self) -> bool {
+        self.lane.is_fresh()
+    }
+}
+
+/// The sending end of an HTTP/2 connection, and how it was made.
+pub(super) struct Http2 {
+    sender: http2::SendRequest<RequestBody>,
+    route: RouteV1,
+}
+
+type UpstreamPool = Pool<Http1, Http2>;
+
+/// How a response comes.
+pub(super) enum Way {
+    /// On a connection of its own, which its body drives.
+    Http1(Box<Http1>, Arc<UpstreamPool>),
+    /// On a connection of its own with a task of its own.
+    Task(Option<Driven>),
+    /// Among others.
+    Http2(#[allow(dead_code, reason = "held for as long as the response comes")] Place<Http2>),
+}
+
+impl Way {
+    /// Begins a poll.
+    pub(super) fn begin(&self, cx: &Context<'_>) {
+        if let Way::Http1(http1, _) = self {
+            http1.lane.begin(cx);
+        }
+    }
+
+    /// Takes the next piece.
+    pub(super) fn turn(
+        &mut self,
+        incoming: &mut Incoming,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, hyper::Error>>> {
+        match self {
+            Way::Http1(http1, _) => http1.lane.turn(incoming, Incoming::poll_frame),
+            Way::Task(_) | Way::Http2(_) => Pin::new(incoming).poll_frame(cx),
+        }
+    }
+
+    /// Ends a poll that found nothing more.
+    pub(super) fn end(&self, cx: &Context<'_>) {
+        if let Way::Http1(http1, _) = self {
+            http1.lane.end(cx);
+        }
+    }
+
+    /// The response came whole.
+    pub(super) fn over(self) {
+        match self {
+            Way::Http1(mut http1, pool) => {
+                if http1.lane.settle() {
+                    pool.put(*http1);
+                }
+            }
+            // The request may still be under way; its connection ends with it.
+            Way::Task(driven) => driven.into_iter().for_each(Driven::let_go),
+            Way::Http2(_) => {}
         }
     }
 }
 
-/// Builds the client.
-pub fn client(proxies: Arc<Matcher>) -> Result<UpstreamClient, rustls::Error> {
-    let mut tcp = HttpConnector::new();
-    tcp.enforce_http(false);
-    tcp.set_nodelay(true);
-    tcp.set_connect_timeout(Some(CONNECT_TIMEOUT));
-    tcp.set_keepalive(Some(Duration::from_secs(60)));
-    #[cfg(target_os = "linux")]
-    tcp.set_tcp_user_timeout(Some(CONNECT_TIMEOUT));
-    let tls = HttpsConnectorBuilder::new()
-        .with_tls_config(tls_config()?)
-        .https_or_http()
-        .enable_all_versions()
-        .wrap_connector(Dial::new(tcp, proxies));
-    Ok(Client::builder(TokioExecutor::new())
-        .pool_idle_timeout(IDLE)
-        .pool_timer(TokioTimer::new())
-        .timer(TokioTimer::new())
-        .http1_preserve_header_case(true)
-        // One connection carries every session: a dead one (sleep, another network) must be noticed.
-        .http2_keep_alive_interval(Some(PING_EVERY))
-        .http2_keep_alive_timeout(PING_PATIENCE)
-        .build(tls))
+/// A request in two halves: its head, and its body through all attempts.
+pub(super) struct Outgoing {
+    /// Its URI has scheme and authority.
+    pub(super) head: Parts,
+    pub(super) upload: Arc<Upload>,
 }
 
-/// Where requests go.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Target {
-    scheme: Scheme,
-    authority: Authority,
-    /// Path prefix without a closing slash.
-    prefix: String,
+impl Outgoing {
+    fn request(&self, version: Version, uri: Uri) -> Option<Request<RequestBody>> {
+        let mut request = Request::new(self.upload.attempt()?);
+        *request.method_mut() = self.head.method.clone();
+        *request.uri_mut() = uri;
+        *request.version_mut() = version;
+        *request.headers_mut() = self.head.headers.clone();
+        *request.extensions_mut() = self.head.extensions.clone();
+        Some(request)
+    }
 }
 
-impl Target {
-    /// From the configured base URL. `None` where it lacks scheme or host.
+/// A dial that others wait for: how many ended, and how the last one failed.
+#[derive(Default)]
+struct Dials {
+    ended: u64,
+    failure: Option<Failure>,
+}
+
+/// One upstream, and the connections to it.
+pub struct Upstream {
+    target: Target,
+    dialler: Dialler,
+    problem: Option<String>,
+    pool: Arc<UpstreamPool>,
+    clock: Arc<dyn Clock>,
+    /// What upstream spoke last.
+    speaks: AtomicU8,
+    /// Held while a connection is made that others may share.
+    dialling: tokio::sync::Mutex<()>,
+    dials: Mutex<Dials>,
+}
+
+impl Upstream {
+    /// `target`, by the way that `network` says. Files that cannot be used are no error here: whoever needs them gets
+    /// one, and [`Self::problem`] tells.
     #[must_use]
-    pub fn new(base: &Uri) -> Option<Self> {
-        Some(Target {
-            scheme: base.scheme()?.clone(),
-            authority: base.authority()?.clone(),
-            prefix: base.path().trim_end_matches('/').to_owned(),
+    pub fn new(target: Target, network: &Network, limits: Limits, clock: Arc<dyn Clock>) -> Arc<Self> {
+        let (dialler, problem) = Dialler::new(&target, network, limits.ready);
+        if let Some(problem) = &problem {
+            tracing::error!(problem, "the way to upstream");
+        }
+        Arc::new(Upstream {
+            target,
+            dialler,
+            problem,
+            pool: Pool::new(limits.idle, Arc::clone(&clock)),
+            clock,
+            speaks: AtomicU8::new(UNKNOWN),
+            dialling: tokio::sync::Mutex::new(()),
+            dials: Mutex::default(),
         })
     }
 
-    /// The host as the `Host` header has it.
+    /// Where requests go.
     #[must_use]
-    pub fn authority(&self) -> &Authority {
-        &self.authority
+    pub fn target(&self) -> &Target {
+        &self.target
     }
 
-    /// The URI of a path and query, byte for byte behind the prefix. `None` where it is no path.
+    /// What is wrong with the way there.
     #[must_use]
-    pub fn uri(&self, path_and_query: &str) -> Option<Uri> {
-        let joined: PathAndQuery = format!("{}{path_and_query}", self.prefix).parse().ok()?;
-        let mut parts = http::uri::Parts::default();
-        parts.scheme = Some(self.scheme.clone());
-        parts.authority = Some(self.authority.clone());
-        parts.path_and_query = Some(joined);
-        Uri::from_parts(parts).ok()
+    pub fn problem(&self) -> Option<&str> {
+        self.problem.as_deref()
     }
-}
 
-impl std::fmt::Display for Target {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "{}://{}{}", self.scheme, self.authority, self.prefix)
-    }
-}
-
-/// An error with its causes, in one line.
-pub fn describe(error: &(dyn std::error::Error + 'static)) -> String {
-    let mut out = error.to_string();
-    let mut source = error.source();
-    while let Some(cause) = source {
-        let text = cause.to_string();
-        if !out.ends_with(&text) {
-            out.push_str(": ");
-            out.push_str(&text);
+    /// Sends a request and waits for the response's head.
+    pub(super) async fn send(
+        &self,
+        outgoing: &Outgoing,
+        tap: &Arc<Tap>,
+        flushed: Option<Flushed>,
+    ) -> Result<(response::Parts, ProxyBody), Failure> {
+        let mut attempts = 0;
+        loop {
+            let (connection, reused) = match self.resting() {
+                Some(connection) => (connection, true),
+                None => self.fresh().await?,
+            };
+            attempts += 1;
+            let retry = !(reused && matches!(connection, Connection::Http1(_)));
+            let last = retry && attempts >= ATTEMPTS;
+            let tried = match connection {
+                Connection::Http1(http1) => self.by_http1(http1, reused, outgoing, tap).await,
+                Connection::Http2(place) => by_http2(place, reused, outgoing, tap).await,
+            };
+            match tried {
+                Tried::Answered(response, way) => {
+                    let (parts, incoming) = response.into_parts();
+                    tap.head(&parts);
+                    return Ok((parts, ProxyBody::relayed(incoming, way, Arc::clone(tap), flushed)));
+                }
+                Tried::Again(failure) if last => return Err(failure),
+                Tried::Again(failure) => tracing::debug!(%failure, "the request goes again"),
+                Tried::Failed(failure) => return Err(failure),
+            }
         }
-        source = cause.source();
     }
-    out
+
+    /// A connection that is there.
+    fn resting(&self) -> Option<Connection> {
+        if let Some(place) = self.pool.place() {
+            return Some(Connection::Http2(place));
+        }
+        self.pool.take().map(|http1| Connection::Http1(Box::new(http1)))
+    }
+
+    /// A connection made for this request, or, where many share one, by another meanwhile.
+    async fn fresh(&self) -> Result<(Connection, bool), Failure> {
+        if !self.dialler.may_be_http2() || self.speaks.load(Ordering::Relaxed) == HTTP1 {
+            return Ok((self.dial().await?, false));
+        }
+        let before = self.dials().ended;
+        let turn = self.dialling.lock().await;
+        if let Some(connection) = self.resting() {
+            return Ok((connection, true));
+        }
+        {
+            // Whoever was waited for found out already what waits for us.
+            let dials = self.dials();
+            if let (true, Some(failure)) = (dials.ended > before, &dials.failure) {
+                return Err(failure.clone());
+            }
+        }
+        if self.speaks.load(Ordering::Relaxed) == HTTP1 {
+            drop(turn);
+            return Ok((self.dial().await?, false));
+        }
+        let dialled = self.dial().await;
+        let mut dials = self.dials();
+        dials.ended += 1;
+        dials.failure = dialled.as_ref().err().cloned();
+        drop(dials);
+        Ok((dialled?, false))
+    }
+
+    fn dials(&self) -> std::sync::MutexGuard<'_, Dials> {
+        self.dials.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    async fn dial(&self) -> Result<Connection, Failure> {
+        let Dialled { io, http2, route } = self.dialler.dial().await?;
+        self.speaks.store(if http2 { HTTP2 } else { HTTP1 }, Ordering::Relaxed);
+        if !http2 {
+            let lane = Lane::open(io).await.map_err(|e| Failure::exchanging(&e))?;
+            return Ok(Connection::Http1(Box::new(Http1 { lane, route })));
+        }
+        let (sender, line) = open_http2(io).await.map_err(|e| Failure::exchanging(&e))?;
+        let shared = Shared::new(Http2 { sender, route }, line, Arc::clone(&self.clock));
+        let closed = || Failure::new(Kind::Closed, "upstream takes no requests");
+        let place = Place::take(&shared).ok_or_else(closed)?;
+        self.pool.share(shared);
+        Ok(Connection::Http2(place))
+    }
+
+    async fn by_http1(
+        &self,
+        mut http1: Box<Http1>,
+        reused: bool,
+        outgoing: &Outgoing,
+        tap: &Arc<Tap>,
+    ) -> Tried {
+        // Over HTTP/1.1 the request line has the path alone.
+        let path = outgoing.head.uri.path_and_query().map_or("/", |path| path.as_str());
+        let Some(request) = path.parse().ok().and_then(|uri| outgoing.request(Version::HTTP_11, uri)) else {
+            return Tried::Failed(unrepeatable());
+        };
+        tap.route(travelled(&http1.route, reused));
+        match http1.lane.send(request).await {
+            Sent::Answered(response) => {
+                // A response that begins before the request has ended: each must get on without the other.
+                let way = if outgoing.upload.is_over() {
+                    Way::Http1(http1, Arc::clone(&self.pool))
+                } else {
+                    Way::Task(http1.lane.spawn())
+                };
+                Tried::Answered(response, way)
+            }
+            Sent::Unsent(error) if reused => Tried::Again(Failure::exchanging(&error)),
+            Sent::Unsent(error) | Sent::Failed(error) => Tried::Failed(Failure::exchanging(&error)),
+        }
+    }
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
+enum Connection {
+    Http1(Box<Http1>),
+    Http2(Place<Http2>),
+}
 
-    #[test]
-    fn the_path_goes_behind_the_prefix_as_it_is() {
-        let t = |base: &str| Target::new(&base.parse().unwrap()).unwrap();
-        let plain = t("https://api.anthropic.com");
-        assert_eq!(plain.to_string(), "https://api.anthropic.com");
-        assert_eq!(
-            plain.uri("/v1/messages?beta=true").unwrap().to_string(),
-            "https://api.anthropic.com/v1/messages?beta=true"
-        );
-        let prefixed = t("http://gw:8080/anthropic/");
-        assert_eq!(prefixed.uri("/v1/a%2Fb//c").unwrap().to_string(), "http://gw:8080/anthropic/v1/a%2Fb//c");
-        assert!(plain.uri("/\u{7f}").is_none());
+/// What became of an attempt.
+enum Tried {
+    Answered(Response<Incoming>, Way),
+    /// Upstream cannot have looked at it.
+    Again(Failure),
+    Failed(Failure),
+}
+
+fn unrepeatable() -> Failure {
+    Failure::new(
+        Kind::Closed,
+        "upstream closed the connection, and the request is too large to be sent again",
+    )
+}
+
+/// How a request travelled on a connection that was made by `route`.
+fn travelled(route: &RouteV1, reused: bool) -> RouteV1 {
+    if !reused {
+        return route.clone();
     }
+    RouteV1 { reused, tunnelled: route.tunnelled, peer: route.peer.clone(), ..RouteV1::default() }
+}
+
+async fn by_http2(place: Place<Http2>, reused: bool, outgoing: &Outgoing, tap: &Arc<Tap>) -> Tried {
+    let Some(request) = outgoing.request(Version::HTTP_2, outgoing.head.uri.clone()) else {
+        return Tried::Failed(unrepeatable());
+    };
+    let http2 = &place.shared().sender;
+    tap.route(travelled(&http2.route, reused));
+    let mut sender = http2.sender.clone();
+    match sender.try_send_request(request).await {
+        Ok(response) => Tried::Answered(response, Way::Http2(place)),
+        Err(mut error) => {
+            let unsent = error.take_message().is_some();
+            let error = error.into_error();
+            let failure = Failure::exchanging(&error);
+            if unsent || is_refusal(&error) {
+                place.shared().retire();
+                Tried::Again(failure)
+            } else {
+                Tried::Failed(failure)
+            }
+        }
+    }
+}
+
+/// Whether upstream said that it did not and will not process the stream (RFC 9113 §8.7).
+fn is_refusal(error: &hyper::Error) -> bool {
+    find::<h2::Error>(error).is_some_and(|error| {
+        let reason = error.reason();
+        error.is_remote()
+            && (reason == Some(h2::Reason::REFUSED_STREAM)
+                || (error.is_go_away() && reason == Some(h2::Reason::NO_ERROR)))
+    })
+}
+
+/// Speaks HTTP/2 on `io`. The connection has a task of its own and ends with its last sender.
+async fn open_http2(io: Io) -> hyper::Result<(http2::SendRequest<RequestBody>, Arc<Line>)> {
+    let mut builder = http2::Builder::new(TokioExecutor::new());
+    builder
+        .timer(TokioTimer::new())
+        // One connection carries every session: a dead one (sleep, another network) must be noticed.
+        .keep_alive_interval(Some(PING_EVERY))
+        .keep_alive_timeout(PING_PATIENCE)
+        .initial_stream_window_size(STREAM_WINDOW)
+        .initial_connection_window_size(CONNECTION_WINDOW);
+    let (sender, mut connection) = builder.handshake(TokioIo::new(io)).await?;
+    let line = Arc::new(Line { room: AtomicUsize::new(MAX_STREAMS), retired: AtomicBool::new(false) });
+    let told = Arc::clone(&line);
+    tokio::spawn(async move {
+        let ended = std::future::poll_fn(|cx| {
+            let ended = Pin::new(&mut connection).poll(cx);
+            told.room.store(connection.current_max_send_streams().min(MAX_STREAMS), Ordering::Relaxed);
+            ended
+        });
+        if let Err(error) = ended.await {
+            tracing::debug!(%error, "a connection to upstream ended in an error");
+        }
+        told.retired.store(true, Ordering::Relaxed);
+    });
+    Ok((sender, line))
 }

@@ -7,7 +7,10 @@
 //! Readers hold on to a [`View`]: they wait for nobody, and nothing that happens to sled, to the disk's free space or to
 //! the files' names reaches them.
 //!
-//! Must never show a batch that sled refused, nor switch over to what is not durable.
+//! The head is written behind: a few batches together cost sled what one alone would. What a crash takes of them the
+//! journal brings back, as it does with all that was never synced.
+//!
+//! Must never lose a row that was shown, nor show one that was refused, nor switch over to what is not durable.
 
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -28,6 +31,8 @@ use crate::error::{Result, StoreError};
 use crate::files;
 use crate::types::{Mutation, Options};
 
+/// So many changes are written to the head at once, and so many a crash may leave to the journal.
+const BEHIND: usize = 256;
 /// A head whose rows take so much memory is folded, however few they are.
 const MEMORY: usize = 5 << 20;
 /// A head whose log has grown to this is folded: sled writes a page anew for each few changes in it.
@@ -59,6 +64,8 @@ struct Layout {
 struct Writer {
     /// None: opened when the next batch comes, so that the one before has let go of its memory by then.
     head: Option<Head>,
+    /// Changes that the mirror has and the head has not.
+    behind: Vec<Mutation>,
     /// Changes since the last fold.
     taken: usize,
     /// A fold that failed is tried again when so many were taken.
@@ -82,6 +89,7 @@ impl LayeredIndex {
         let Generation { dir, current, next, runs, cache } = generation;
         let writer = Mutex::new(Writer {
             head: Some(head),
+            behind: Vec::new(),
             taken: mirror.rows(),
             not_before: 0,
             broken: false,
@@ -134,16 +142,18 @@ impl LayeredIndex {
             Some(head) => head.discard(),
             None => head::remove(&generation::head_dir(&inner.dir, old)),
         }
+        writer.behind.clear();
         (writer.taken, writer.not_before, writer.broken) = (0, 0, false);
         self.merge_if_due();
         Ok(())
     }
 
-    fn is_due(&self, writer: &Writer, mirror: &Mirror) -> bool {
+    /// Whether it is time to fold. The head's log is looked at where it has grown.
+    fn is_due(&self, writer: &Writer, mirror: &Mirror, has_grown: bool) -> bool {
         writer.taken >= writer.not_before
             && (writer.taken >= self.options.head_mutations
                 || mirror.bytes() >= MEMORY
-                || writer.head.as_ref().is_some_and(|head| head.log_bytes() >= LOG))
+                || (has_grown && writer.head.as_ref().is_some_and(|head| head.log_bytes() >= LOG)))
     }
 
     /// The head, opened if it is not, in place of one that failed.
@@ -160,6 +170,22 @@ impl LayeredIndex {
             writer.head = Some(head);
         }
         writer.head.as_ref().ok_or_else(|| StoreError::Index("it has no head".into()))
+    }
+
+    /// Gives the head what it lacks. If it does not take it, the mirror has it still, and so has the run that replaces the
+    /// head.
+    fn catch_up(&self, writer: &mut Writer) -> Result<()> {
+        if writer.behind.is_empty() {
+            return Ok(());
+        }
+        let behind = std::mem::take(&mut writer.behind);
+        // Replacing a broken head has taken them along.
+        let was_broken = writer.broken;
+        let head = self.head(writer)?;
+        if was_broken {
+            return Ok(());
+        }
+        head.apply(&behind).inspect_err(|_| writer.broken = true)
     }
 
     /// Merges runs on a thread of its own, if there are enough of them, and none is at it.
@@ -217,16 +243,18 @@ impl Index for LayeredIndex {
 
     fn apply(&self, batch: Vec<Mutation>) -> Result<()> {
         let mut writer = lock(&self.writer);
-        if !writer.bulk
-            && let Err(error) = self.head(&mut writer)?.apply(&batch)
-        {
-            writer.broken = true;
-            return Err(error);
+        let is_full = writer.behind.len() >= BEHIND.min(self.options.head_mutations);
+        if is_full {
+            // Before the batch counts: one that is refused must not be seen.
+            self.catch_up(&mut writer)?;
+        }
+        if !writer.bulk {
+            writer.behind.extend_from_slice(&batch);
         }
         writer.taken += batch.len();
         let mirror = Arc::clone(&self.inner.view().mirror);
         mirror.apply(batch);
-        if self.is_due(&writer, &mirror)
+        if self.is_due(&writer, &mirror, is_full)
             && let Err(error) = self.fold(&mut writer)
         {
             if writer.bulk {
@@ -269,6 +297,7 @@ impl Index for LayeredIndex {
             self.fold(&mut writer)?;
             writer.bulk = false;
         }
+        self.catch_up(&mut writer)?;
         if writer.head.is_none() && !writer.broken { Ok(()) } else { self.head(&mut writer)?.flush() }
     }
 
@@ -301,6 +330,14 @@ impl Index for LayeredIndex {
 impl Drop for LayeredIndex {
     fn drop(&mut self) {
         self.inner.stop.store(true, Ordering::Relaxed);
+        let mut writer = lock(&self.writer);
+        // A head that fails is left as it is: the journal has what it lacks.
+        if !writer.broken
+            && let Err(error) = self.catch_up(&mut writer)
+        {
+            tracing::debug!(%error, "the index's last rows are left to the journal");
+        }
+        drop(writer);
         if let Some(thread) = lock(&self.merging).take() {
             // It looks at each row whether it should stop; what it wrote is removed at the next opening.
             drop(thread.join());
