@@ -4,11 +4,14 @@ use std::sync::PoisonError;
 use std::sync::atomic::Ordering;
 
 use ccd_proto::api::{
-    CaptureStatus, DaemonStatus, DetectionStatus, HookStatus, ProxyStatus, Status, StoreStatus, WebStatus,
+    CaptureStatus, DaemonStatus, DetectionStatus, HookStatus, ProxyStatus, RateLimits, Status, StoreStatus,
+    WebStatus,
 };
 
 use crate::app::Running;
 use crate::ingest::shared::StoreState;
+use crate::project::limits::LimitsRow;
+use crate::project::rows;
 
 /// The status, now. Answers whatever the store's state is.
 #[must_use]
@@ -49,6 +52,7 @@ pub fn status(app: &Running) -> Status {
             exchanges: counters.exchanges,
             errors: proxy.errors.load(Ordering::Relaxed),
             bypass: matches!(state, StoreState::Failed(_)),
+            retries: counters.retries,
             last_error: proxy.last_error(),
         },
         web: WebStatus { listen: None },
@@ -72,7 +76,16 @@ pub fn status(app: &Running) -> Status {
             queue_bytes: gauges.queue_bytes.load(Ordering::Relaxed),
         },
         detections: DetectionStatus { open: 0 },
+        rate_limits: rate_limits(app, &state),
     }
+}
+
+/// What the upstream in force told last of its limits. A row that cannot be read is damage that others find.
+fn rate_limits(app: &Running, state: &StoreState) -> Option<RateLimits> {
+    let StoreState::Ready(reader) = state else { return None };
+    let upstream = app.proxy.settings().target.to_string();
+    let row: LimitsRow = rows::decode(&reader.get(&rows::limits(&upstream)).ok()??).ok()?;
+    Some(row.to_api(app.clock.now_ns()))
 }
 
 /// Resident memory, where the system tells it cheaply.

@@ -2,6 +2,8 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::RateLimits;
+
 /// `GET /v0/status`.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 #[serde(default)]
@@ -20,6 +22,8 @@ pub struct Status {
     pub capture: CaptureStatus,
     /// Detections.
     pub detections: DetectionStatus,
+    /// What the upstream in force told last of its limits; null where it told nothing.
+    pub rate_limits: Option<RateLimits>,
 }
 
 /// The daemon's process.
@@ -63,6 +67,8 @@ pub struct ProxyStatus {
     pub errors: u64,
     /// True while requests are relayed without being captured.
     pub bypass: bool,
+    /// Exchanges captured that repeat one that failed, since ever.
+    pub retries: u64,
     /// The last error of the connection to upstream.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub last_error: Option<String>,
