@@ -20,6 +20,7 @@ pub mod exec;
 pub mod files;
 pub mod human;
 pub mod install;
+pub mod limits;
 pub mod logs;
 pub mod manifest;
 pub mod plugin;
@@ -44,6 +45,7 @@ pub mod turns;
 pub mod uninstall;
 pub mod usage;
 pub mod verify;
+pub mod waterfall;
 
 #[cfg(test)]
 mod testing;
