@@ -105,12 +105,15 @@ pub fn lines(env: &Env, out: &Printer, status: &Status) -> Vec<String> {
     let rejected = some(hooks.rejected, "set aside as damaged");
     fact("hooks", tone, format!("{installed}, {events}, {} in the spool{rejected}", count(hooks.spooled)));
 
-    let tone = if store.damaged > 0 || store.error.is_some() { Tone::Bad } else { Tone::Plain };
+    let fails = store.error.is_some() && !store.opening;
+    let tone = if store.damaged > 0 || fails { Tone::Bad } else { Tone::Plain };
     let (sessions, records) = (plural(store.sessions, "session"), plural(store.records, "record"));
     let damaged = some(store.damaged, "damaged");
     fact("store", tone, format!("{sessions}, {records}, {}, {}{damaged}", bytes(store.bytes), store.path));
-    if let Some(error) = &store.error {
-        fact("", Tone::Bad, format!("takes nothing: {error}"));
+    match &store.error {
+        Some(how) if store.opening => fact("", Tone::Warn, how.clone()),
+        Some(error) => fact("", Tone::Bad, format!("takes nothing: {error}")),
+        None => {}
     }
 
     let waiting = bytes(capture.queue_bytes);

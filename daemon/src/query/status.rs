@@ -68,6 +68,7 @@ pub fn status(app: &Running) -> Status {
             records: counters.hooks + counters.exchanges + counters.unreadable,
             sessions: counters.sessions,
             damaged: damaged + counters.unreadable,
+            opening: matches!(state, StoreState::Opening),
             error,
         },
         capture: CaptureStatus {

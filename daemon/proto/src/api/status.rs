@@ -110,6 +110,8 @@ pub struct StoreStatus {
     pub sessions: u64,
     /// Damaged frames found.
     pub damaged: u64,
+    /// It is being opened, or its index worked out: nothing is wrong, and questions wait.
+    pub opening: bool,
     /// Why the store takes nothing, if it does not.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub error: Option<String>,
