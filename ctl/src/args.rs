@@ -447,6 +447,43 @@ mod tests {
     }
 
     #[test]
+    fn the_proxys_commands_have_help_and_completions() {
+        let mut cli = Cli::command().term_width(100);
+        let help = cli.find_subcommand_mut("proxy").unwrap().render_help().to_string();
+        insta::assert_snapshot!(help, @r"
+        The way to the API: for one shell, for all sessions, or how it is
+
+        Usage: proxy <COMMAND>
+
+        Commands:
+          serve      Print the line that sends a shell's sessions here, and show their requests until Ctrl-C
+          status     Whether the proxy answers, who has its port, and whether Claude Code is sent there
+          install    Send Claude Code's requests through ccd, and change nothing else
+          uninstall  Take back what `proxy install` did, byte for byte
+          help       Print this message or the help of the given subcommand(s)
+
+        Options:
+          -h, --help  Print help
+        ");
+        for (shell, word) in
+            [(clap_complete::Shell::Bash, "ccctl__subcmd__proxy"), (clap_complete::Shell::Fish, "proxy")]
+        {
+            let mut script = Vec::new();
+            clap_complete::generate(shell, &mut Cli::command(), "ccctl", &mut script);
+            let script = String::from_utf8(script).unwrap();
+            for part in [word, "serve", "fix"] {
+                assert!(script.contains(part), "{shell}: {part}");
+            }
+        }
+        let line = ["ccctl", "proxy", "serve", "--shell", "zsh"];
+        let Command::Proxy(ProxyArgs { command: ProxyCommand::Serve(args) }) = Cli::parse_from(line).command
+        else {
+            panic!()
+        };
+        assert_eq!(args.shell, ShellName::Sh);
+    }
+
+    #[test]
     fn doctor_is_verify_and_usage_is_daily() {
         assert!(matches!(Cli::parse_from(["ccctl", "doctor"]).command, Command::Verify(_)));
         let Command::Usage(args) = Cli::parse_from(["ccctl", "usage", "--by", "model,tool"]).command else {

@@ -20,14 +20,13 @@ const STOP: &str = "event: message_stop\ndata: {\"type\":\"message_stop\"}\n\n";
 const MESSAGE: &str = r#"{"type":"message","id":"msg_2","model":"claude-opus-5-5","content":[],"stop_reason":"end_turn","usage":{"input_tokens":1000,"output_tokens":20}}"#;
 const OVERLOADED: &str = r#"{"type":"error","error":{"type":"overloaded_error","message":"Overloaded"}}"#;
 
-/// The body of a model call, with or without its member `stream`.
+/// The body of a model call; without a stream, as the client falls back to it.
 fn body(stream: bool) -> Vec<u8> {
-    let mut body = json!({
-        "model": "claude-opus-5-5", "max_tokens": 100, "messages": [{"role": "user", "content": "hi"}],
+    let max_tokens = if stream { 128_000 } else { 64_000 };
+    let messages = json!([{"role": "user", "content": "hi"}]);
+    let body = json!({
+        "model": "claude-opus-5-5", "max_tokens": max_tokens, "messages": messages, "stream": stream,
     });
-    if stream {
-        body["stream"] = true.into();
-    }
     body.to_string().into_bytes()
 }
 

@@ -17,7 +17,7 @@ pub struct ProxyArgs {
 /// What can be done with the proxy
 #[derive(Clone, Debug, Subcommand)]
 pub enum ProxyCommand {
-    /// Print the line that sends a shell's sessions through ccd, and show their requests until Ctrl-C
+    /// Print the line that sends a shell's sessions here, and show their requests until Ctrl-C
     Serve(ServeArgs),
     /// Whether the proxy answers, who has its port, and whether Claude Code is sent there
     Status(JsonArgs),

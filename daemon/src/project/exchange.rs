@@ -144,6 +144,7 @@ impl ExchangeFacts {
             failed: self.failed,
             exact: key.exact,
             stream: key.stream,
+            max_tokens: key.max_tokens,
         };
         Some((key.group, attempt))
     }

@@ -1,9 +1,10 @@
 //! Which exchange repeats which: the client does not say so, its bodies do.
 //!
 //! An exchange repeats another one of its session that went to the same path with the same body, failed, and had
-//! ended when it began. The same body is one of the same bytes, or, for the request that follows a cut stream, the
-//! same one with its top-level member `stream` taken out. The newest earlier attempt decides: if that one went well,
-//! or has been repeated already, the exchange is a request of its own that happens to say the same.
+//! ended when it began. The same body is one of the same bytes, or, for the request that follows a stream that broke
+//! off, one that asks for no stream and for no more tokens and is otherwise the same: so the client falls back
+//! (2.1.329: `stream` becomes false and `max_tokens` half of what it was). The newest earlier attempt decides: if that
+//! one went well, or has been repeated already, the exchange is a request of its own that happens to say the same.
 //!
 //! Pure: the same exchanges give the same links, in whatever order they are told.
 
@@ -33,12 +34,15 @@ const LOOK_BACK: usize = 64;
 /// By what an exchange is recognised.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Key {
-    /// Method, path, and the body without `stream`: what a repetition has in common with what it repeats.
+    /// Method, path, and the body without `stream` and `max_tokens`: what a repetition has in common with what it
+    /// repeats.
     pub group: [u8; 16],
     /// The body's bytes.
     pub exact: [u8; 16],
     /// It asks for a stream.
     pub stream: bool,
+    /// The most tokens that it asks for; 0 where it does not say.
+    pub max_tokens: u64,
 }
 
 /// The key of an exchange whose whole body is known and whose session is named.
@@ -51,20 +55,27 @@ pub fn key(record: &ExchangeV2, body: &[u8]) -> Option<Key> {
         group.update(&(part.len() as u64).to_be_bytes());
         group.update(part);
     }
-    let mut stream = false;
+    let (mut stream, mut max_tokens) = (false, 0);
     let members = serde_json::Deserializer::from_slice(body).deserialize_map(Members).ok();
     // A body that is no object has no member to take out.
     for (name, value) in members.as_deref().unwrap_or(&[("", None)]) {
-        if *name == "stream" {
-            stream = value.is_some_and(|v| v.get() == "true");
-            continue;
+        match *name {
+            "stream" => {
+                stream = value.is_some_and(|v| v.get() == "true");
+                continue;
+            }
+            "max_tokens" => {
+                max_tokens = value.and_then(|v| v.get().parse().ok()).unwrap_or(0);
+                continue;
+            }
+            _ => {}
         }
         for part in [name.as_bytes(), value.map_or(body, |v| v.get().as_bytes())] {
             group.update(&(part.len() as u64).to_be_bytes());
             group.update(part);
         }
     }
-    Some(Key { group: first16(group.finalize()), exact: first16(blake3::hash(body)), stream })
+    Some(Key { group: first16(group.finalize()), exact: first16(blake3::hash(body)), stream, max_tokens })
 }
 
 /// Reads an object's members as they stand, without reading what is in them.
@@ -103,12 +114,15 @@ pub struct Attempt {
     pub exact: [u8; 16],
     /// It asks for a stream.
     pub stream: bool,
+    /// The most tokens that it asks for.
+    pub max_tokens: u64,
 }
 
 impl Attempt {
-    /// Whether this is the same request as `earlier`, or what the client sends after that one's stream was cut.
+    /// Whether this is the same request as `earlier`, or what the client sends after that one's stream broke off.
     fn says_the_same_as(&self, earlier: &Attempt) -> bool {
-        self.exact == earlier.exact || (earlier.stream && !self.stream)
+        let falls_back = earlier.stream && !self.stream && self.max_tokens <= earlier.max_tokens;
+        self.exact == earlier.exact || falls_back
     }
 }
 

@@ -8,14 +8,8 @@ use crate::ingest::record::{BodyV1, Outcome, RouteV1, Stored};
 const S: u64 = 1_000_000_000;
 
 fn attempt(id: u8, start_s: u64, end_s: u64, failed: bool) -> Attempt {
-    Attempt {
-        started_ns: start_s * S,
-        id: [id; 16],
-        ended_ns: end_s * S,
-        failed,
-        exact: [0; 16],
-        stream: true,
-    }
+    let (started_ns, ended_ns) = (start_s * S, end_s * S);
+    Attempt { started_ns, id: [id; 16], ended_ns, failed, exact: [0; 16], stream: true, max_tokens: 100 }
 }
 
 fn seen(attempts: &[Attempt]) -> Vec<(u8, Option<u8>, u32, Option<u8>)> {
@@ -62,6 +56,9 @@ fn a_stream_is_repeated_without_one_and_not_the_other_way_round() {
     };
     assert_eq!(seen(&[attempt(1, 0, 1, true), plain(2, 2, false)]).len(), 2);
     assert_eq!(seen(&[plain(1, 0, true), attempt(2, 2, 3, false)]), []);
+    let asks = |max_tokens| Attempt { max_tokens, ..plain(2, 2, false) };
+    assert_eq!(seen(&[attempt(1, 0, 1, true), asks(50)]).len(), 2, "no more than before");
+    assert_eq!(seen(&[attempt(1, 0, 1, true), asks(101)]), [], "more than before is another request");
     let chain = [attempt(1, 0, 1, true), plain(2, 2, true), plain(3, 4, false)];
     assert_eq!(seen(&chain)[2], (3, Some(2), 3, None));
 }
@@ -97,7 +94,7 @@ fn record(method: &str, path: &str, session: Option<&str>) -> ExchangeV2 {
 }
 
 #[test]
-fn bodies_are_the_same_without_their_own_stream_member_only() {
+fn bodies_are_compared_without_their_own_stream_and_max_tokens_only() {
     let post = record("POST", "/v1/messages", Some("s"));
     let of = |body: &str| key(&post, body.as_bytes()).unwrap();
     let streaming = of(r#"{"model":"m","stream":true,"messages":[{"stream":true}]}"#);
@@ -106,6 +103,9 @@ fn bodies_are_the_same_without_their_own_stream_member_only() {
     assert_eq!((streaming.stream, plain.stream), (true, false));
     assert_ne!(streaming.exact, plain.exact);
     assert_eq!(of(r#"{"model":"m","messages":[{"stream":true}],"stream":false}"#).group, plain.group);
+    let fewer = of(r#"{"model":"m","max_tokens":64000,"messages":[{"stream":true}],"stream":false}"#);
+    assert_eq!((fewer.group, fewer.max_tokens), (plain.group, 64_000));
+    assert_eq!(of(r#"{"max_tokens":"many"}"#).max_tokens, 0);
     for other in [
         r#"{"model":"m","messages":[{}]}"#,
         r#"{"model":"m","messages":[{"stream":true}],"x":1}"#,
@@ -125,7 +125,7 @@ fn bodies_are_the_same_without_their_own_stream_member_only() {
 }
 
 fn some_attempts() -> impl Strategy<Value = Vec<Attempt>> {
-    let one = (0u64..1500, 0u64..700, any::<bool>(), 0u8..2, any::<bool>());
+    let one = (0u64..1500, 0u64..700, any::<bool>(), 0u8..3, any::<bool>());
     prop::collection::vec(one, 0..24).prop_map(|all| {
         let made =
             |(n, (start, length, failed, exact, stream)): (usize, (u64, u64, bool, u8, bool))| Attempt {

@@ -63,7 +63,8 @@ pub struct Exchange {
     pub reasoning: Reasoning,
     /// How its time was spent.
     pub timing: Timing,
-    /// The exchange that failed and that this one repeats: the same body again, or again without `stream`.
+    /// The exchange that failed and that this one repeats: the same body again, or what the client falls back to: the
+    /// same without a stream.
     pub retry_of: Option<String>,
     /// 1, or one more than that of the exchange it repeats.
     pub attempt: u32,
