@@ -46,16 +46,11 @@ pub fn run(env: &Env, out: &mut Printer, args: &UsageArgs) -> Result<()> {
 fn below(env: &Env, out: &mut Printer, usage: &Usage) -> Result<()> {
     let again = &usage.retries;
     if again.exchanges > 0 {
-        let billed = again.tokens.total();
-        let cost = if billed > 0 {
-            format!(": {} tokens, {}", count(billed), captured(&again.cost))
-        } else {
-            String::new()
+        let billed = match again.tokens.total() {
+            0 => "billed nothing".to_owned(),
+            tokens => format!("{} tokens, {} (in the total)", count(tokens), captured(&again.cost)),
         };
-        out.line(format!(
-            "\n{} failed and were sent again{cost} (in the total)",
-            plural(again.exchanges, "attempt")
-        ))?;
+        out.line(format!("\nsent again after a failure: {}, {billed}", plural(again.exchanges, "attempt")))?;
     }
     for (tone, line) in usage.rate_limits.iter().flat_map(|told| limits::lines(env, told)).take(1) {
         out.line(out.paint(tone, &format!("\nrate limits: {line}")))?;

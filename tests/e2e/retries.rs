@@ -145,7 +145,7 @@ fn what_a_cut_stream_was_billed_is_told_beside_the_request_without_a_stream_that
     // $4 and $20 per million tokens.
     assert_eq!(usage.retries.cost_usd_micros, Some(4_200));
     let text = home.ccctl(&["usage"]).ok().text();
-    assert!(text.contains("1 attempt failed and were sent again: 1.0k tokens, $0.0042"), "{text}");
+    assert!(text.contains("sent again after a failure: 1 attempt, 1.0k tokens, $0.0042"), "{text}");
     let none: Usage = home.query(&["usage", "total", "--until", "2020-01-01"]);
     assert_eq!(none.retries.exchanges, 0, "the range holds for them, too");
 }
