@@ -2,11 +2,15 @@
 //!
 //! Only shapes: what an argument means is decided by the file of its command.
 
+mod proxy;
+
 use std::ffi::OsString;
 use std::path::PathBuf;
 
 use clap::builder::styling::{AnsiColor, Styles};
 use clap::{Args, Parser, Subcommand, ValueEnum};
+
+pub use self::proxy::{ProxyArgs, ProxyCommand, ProxyInstallArgs, ProxyUninstallArgs, ServeArgs, ShellName};
 
 const STYLES: Styles =
     Styles::styled().header(AnsiColor::Green.on_default().bold()).usage(AnsiColor::Green.on_default().bold());
@@ -34,7 +38,7 @@ pub enum Command {
     Uninstall(UninstallArgs),
     /// Check that everything is in place, and say what to do where it is not
     #[command(alias = "doctor")]
-    Verify(JsonArgs),
+    Verify(VerifyArgs),
     /// Start the daemon
     Start,
     /// Stop the daemon, once the streams under way have ended
@@ -61,6 +65,8 @@ pub enum Command {
     Show(ShowArgs),
     /// Tokens and cost
     Usage(UsageArgs),
+    /// The way to the API: for one shell, for all sessions, or how it is
+    Proxy(ProxyArgs),
     /// What is recorded on disk: its size and health, backups, clearing up
     Store(StoreArgs),
     /// A completion script for your shell
@@ -70,6 +76,17 @@ pub enum Command {
 /// Only `--json`.
 #[derive(Clone, Debug, Default, Args)]
 pub struct JsonArgs {
+    /// Print one JSON object
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// `verify`
+#[derive(Clone, Debug, Default, Args)]
+pub struct VerifyArgs {
+    /// Put right what can be put right first, and say what was done
+    #[arg(long)]
+    pub fix: bool,
     /// Print one JSON object
     #[arg(long)]
     pub json: bool,
@@ -293,6 +310,9 @@ pub struct InstallArgs {
     /// Print one JSON object
     #[arg(long)]
     pub json: bool,
+    /// Nothing but the base URL: what `proxy install` asks for
+    #[arg(skip)]
+    pub only_proxy: bool,
 }
 
 /// Where the hooks are registered
@@ -424,6 +444,43 @@ mod tests {
             assert!(args.thinking);
             assert_eq!(args.args, ["-p", "--json", "hi"]);
         }
+    }
+
+    #[test]
+    fn the_proxys_commands_have_help_and_completions() {
+        let mut cli = Cli::command().term_width(100);
+        let help = cli.find_subcommand_mut("proxy").unwrap().render_help().to_string();
+        insta::assert_snapshot!(help, @r"
+        The way to the API: for one shell, for all sessions, or how it is
+
+        Usage: proxy <COMMAND>
+
+        Commands:
+          serve      Print the line that sends a shell's sessions here, and show their requests until Ctrl-C
+          status     Whether the proxy answers, who has its port, and whether Claude Code is sent there
+          install    Send Claude Code's requests through ccd, and change nothing else
+          uninstall  Take back what `proxy install` did, byte for byte
+          help       Print this message or the help of the given subcommand(s)
+
+        Options:
+          -h, --help  Print help
+        ");
+        for (shell, word) in
+            [(clap_complete::Shell::Bash, "ccctl__subcmd__proxy"), (clap_complete::Shell::Fish, "proxy")]
+        {
+            let mut script = Vec::new();
+            clap_complete::generate(shell, &mut Cli::command(), "ccctl", &mut script);
+            let script = String::from_utf8(script).unwrap();
+            for part in [word, "serve", "fix"] {
+                assert!(script.contains(part), "{shell}: {part}");
+            }
+        }
+        let line = ["ccctl", "proxy", "serve", "--shell", "zsh"];
+        let Command::Proxy(ProxyArgs { command: ProxyCommand::Serve(args) }) = Cli::parse_from(line).command
+        else {
+            panic!()
+        };
+        assert_eq!(args.shell, ShellName::Sh);
     }
 
     #[test]

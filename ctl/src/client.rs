@@ -20,6 +20,7 @@ use serde::de::DeserializeOwned;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpStream, UnixStream};
 use tokio::runtime::Runtime;
+use tokio::signal::unix::{self, SignalKind};
 
 use crate::env::Env;
 use crate::error::{CommandError, Kind, Result};
@@ -43,11 +44,67 @@ pub struct Head {
     pub headers: HeaderMap,
 }
 
+/// Signals that ask a command in the foreground to end.
+pub struct Signals {
+    int: unix::Signal,
+    term: unix::Signal,
+    hup: unix::Signal,
+}
+
+impl Signals {
+    async fn recv(&mut self) {
+        tokio::select! {
+            _ = self.int.recv() => {}
+            _ = self.term.recv() => {}
+            _ = self.hup.recv() => {}
+        }
+    }
+}
+
 impl<'a> Client<'a> {
     /// A client of this installation's daemon; nothing is sent yet.
     pub fn new(env: &'a Env) -> Result<Self> {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
         Ok(Client { env, runtime })
+    }
+
+    /// Whether somebody listens on the control socket.
+    #[must_use]
+    pub fn is_heard(&self) -> bool {
+        let socket = self.env.layout.control_socket();
+        self.runtime.block_on(async { UnixStream::connect(socket).await.is_ok() })
+    }
+
+    /// The signals that ask a command in the foreground to end, caught from now on.
+    pub fn signals(&self) -> Result<Signals> {
+        let _inside = self.runtime.enter();
+        let caught = |kind| unix::signal(kind).map_err(CommandError::from);
+        Ok(Signals {
+            int: caught(SignalKind::interrupt())?,
+            term: caught(SignalKind::terminate())?,
+            hup: caught(SignalKind::hangup())?,
+        })
+    }
+
+    /// As [`Client::stream`], until a signal asks to end. Says whether one did.
+    pub fn follow(
+        &self,
+        out: &mut Printer,
+        target: &str,
+        signals: &mut Signals,
+        mut take: impl FnMut(&mut Printer, &[u8]) -> Result<()>,
+    ) -> Result<bool> {
+        self.runtime.block_on(async {
+            tokio::select! {
+                done = self.pieces(out, Method::GET, target, &mut take) => done.map(|()| false),
+                () = signals.recv() => Ok(true),
+            }
+        })
+    }
+
+    /// Waits for a signal, and no longer than this. Says whether one came.
+    pub fn pause(&self, signals: &mut Signals, limit: Duration) -> bool {
+        self.runtime.block_on(async { tokio::time::timeout(limit, signals.recv()).await.is_ok() })
     }
 
     /// Asks with GET and returns the reply's exact bytes.

@@ -1,4 +1,5 @@
-//! The one key that `install` may put into the daemon's `config.toml`: `upstream`, and what upstreams mean.
+//! The one key that `install` may put into the daemon's `config.toml`: `upstream`, and what upstreams mean. And the
+//! address of the proxy, which is only read.
 //!
 //! Text in, text out; the user's own configuration and comments stay. Credentials in a URL are never shown.
 
@@ -24,6 +25,12 @@ fn text(bytes: &[u8]) -> Result<&str> {
 /// The upstream that a configuration names.
 pub fn upstream(bytes: &[u8]) -> Result<Option<String>> {
     Ok(parse(text(bytes)?)?.get(UPSTREAM).and_then(Item::as_str).map(ToOwned::to_owned))
+}
+
+/// The address that a configuration gives the proxy.
+pub fn proxy_listen(bytes: &[u8]) -> Result<Option<String>> {
+    let document = parse(text(bytes)?)?;
+    Ok(document.get("proxy").and_then(|proxy| proxy.get("listen")?.as_str()).map(ToOwned::to_owned))
 }
 
 /// The configuration with this upstream, or with none.

@@ -4,7 +4,7 @@
 
 use std::fmt::Write as _;
 
-use ccd_proto::api::{ExchangeDetail, StreamEvent};
+use ccd_proto::api::{Exchange, ExchangeDetail, StreamEvent};
 
 use crate::args::ExchangeArgs;
 use crate::client::{Client, decode};
@@ -14,8 +14,7 @@ use crate::exchanges::outcome;
 use crate::human::{bytes, count, duration_ms};
 use crate::printer::{Printer, Tone, visible, visible_block};
 use crate::query::Target;
-use crate::time;
-use crate::tree;
+use crate::{limits, time, tree, waterfall};
 
 /// Runs the command.
 pub fn run(env: &Env, out: &mut Printer, args: &ExchangeArgs) -> Result<()> {
@@ -73,9 +72,15 @@ pub fn summary(env: &Env, out: &Printer, detail: &ExchangeDetail) -> Vec<String>
     fact("model", e.model.as_deref().unwrap_or_default());
     fact("started", &time::short(&e.started_at, env.now, &env.tz));
     fact("took", &took(detail));
+    fact("route", &waterfall::route(&e.timing));
     fact("status", &outcome(e).0);
     fact("stop reason", e.stop_reason.as_deref().unwrap_or_default());
     fact("error", e.error.as_deref().unwrap_or_default());
+    fact("attempt", &attempt(e));
+    fact(
+        "wait",
+        &detail.retry_after_s.map_or_else(String::new, |s| format!("asked to come back after {s} s")),
+    );
     fact("request id", e.request_id.as_deref().unwrap_or_default());
     fact("message id", e.message_id.as_deref().unwrap_or_default());
     fact("sent", &kept(e.request_bytes, detail.request_kept));
@@ -91,6 +96,10 @@ pub fn summary(env: &Env, out: &Printer, detail: &ExchangeDetail) -> Vec<String>
         fact("thinking", &format!("{} blocks{omitted}", e.reasoning.blocks));
     }
     fact("stream", &pace(&detail.events));
+    for (_, line) in detail.rate_limits.iter().flat_map(|told| limits::lines(env, told)).take(1) {
+        fact("rate limits", &line);
+    }
+    lines.extend(waterfall::lines(&e.timing));
     if let Some(content) = detail.message.as_ref().and_then(|m| m.get("content")) {
         lines.push(String::new());
         lines.extend(tree::readable(content).lines().map(ToOwned::to_owned));
@@ -116,6 +125,14 @@ fn took(detail: &ExchangeDetail) -> String {
     text
 }
 
+/// Which attempt it is, what it repeats and what repeats it; nothing where it stands alone.
+fn attempt(e: &Exchange) -> String {
+    let of =
+        |what: &str, id: &Option<String>| id.as_ref().map(|id| format!(", {what} {id}")).unwrap_or_default();
+    let links = [of("repeats", &e.retry_of), of("repeated by", &e.retried_by)].concat();
+    if links.is_empty() { links } else { format!("{}{links}", e.attempt) }
+}
+
 fn kept(size: u64, kept: Option<u64>) -> String {
     match kept {
         Some(kept) if kept < size => format!("{}, of which only {} were kept", bytes(size), bytes(kept)),
@@ -139,7 +156,7 @@ fn pace(events: &[StreamEvent]) -> String {
 mod tests {
     use super::*;
     use crate::testing::{Home, Reply};
-    use ccd_proto::api::Exchange;
+    use ccd_proto::api::Timing;
     use serde_json::json;
 
     #[test]
@@ -168,6 +185,17 @@ mod tests {
                 ttfb_ms: Some(300),
                 duration_ms: 2100,
                 request_bytes: 5000,
+                timing: Timing {
+                    reused: true,
+                    peer: Some("127.0.0.1:9".into()),
+                    sent_ms: Some(0.5),
+                    head_ms: Some(299.0),
+                    first_byte_ms: Some(300.0),
+                    total_ms: 2100.0,
+                    ..Timing::default()
+                },
+                attempt: 2,
+                retry_of: Some("0199".into()),
                 ..Exchange::default()
             },
             request_kept: Some(1000),
@@ -185,10 +213,16 @@ mod tests {
         request      POST /v1/messages?beta=true
         started      20:15:09
         took         2.1s, first byte after 300ms
+        route        the connection that was there to 127.0.0.1:9
         status       200 cut
+        attempt      2, repeats 0199
         sent         4.9 KiB, of which only 1000 B were kept
         received     0 B
         stream       2 events until 2.0s, longest silence 1.7s
+          request    █······························· 0.50ms
+          waiting    █████··························· 299ms
+          first byte ·····█·························· 1.00ms
+          response   ·····███████████████████████████ 1.8s
 
         (thinking omitted by the API)
         hi\u{7}

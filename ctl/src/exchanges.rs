@@ -46,11 +46,7 @@ pub fn table(env: &Env, exchanges: &[Exchange]) -> Table {
     .spare(["SENT", "SESSION", "TOOK", "TOKENS", "COST"]);
     for e in exchanges {
         let (status, tone) = outcome(e);
-        let what = match &e.error {
-            Some(error) => format!("{} {}: {error}", e.purpose, model(e.model.as_deref())),
-            None if e.model.is_some() => format!("{} {}", e.purpose, model(e.model.as_deref())),
-            None => format!("{} {}", e.method, e.path),
-        };
+        let what = what(e);
         table.toned([
             (captured(&e.exchange_id), Tone::Plain),
             (captured(e.session_id.as_deref().map_or("–", short_id)), Tone::Faint),
@@ -64,6 +60,17 @@ pub fn table(env: &Env, exchanges: &[Exchange]) -> Table {
         ]);
     }
     table
+}
+
+/// What it was, in front which attempt it is where others came before.
+#[must_use]
+pub fn what(e: &Exchange) -> String {
+    let again = if e.attempt > 1 { format!("↻{} ", e.attempt) } else { String::new() };
+    match &e.error {
+        Some(error) => format!("{again}{} {}: {error}", e.purpose, model(e.model.as_deref())),
+        None if e.model.is_some() => format!("{again}{} {}", e.purpose, model(e.model.as_deref())),
+        None => format!("{again}{} {}", e.method, e.path),
+    }
 }
 
 /// The status that the client received, and what to think of it.
@@ -100,6 +107,7 @@ mod tests {
             ..Exchange::default()
         };
         let cut = Exchange { complete: false, error: Some("reset by peer".into()), ..ok.clone() };
+        let again = Exchange { attempt: 2, ..ok.clone() };
         let other = Exchange {
             model: None,
             method: "GET".into(),
@@ -109,18 +117,20 @@ mod tests {
             cost: String::new(),
             ..ok.clone()
         };
-        let table = table(&Home::new().env(), &[ok, cut, other]);
+        let table = table(&Home::new().env(), &[again, cut, other, ok]);
         insta::assert_snapshot!(table.render(130, false), @r"
         EXCHANGE                              SESSION   STARTED   WHAT                             HTTP  TOOK      SENT  TOKENS     COST
-        019a0000-0000-7000-8000-000000000001  5f0c6c2e  20:15:09  main opus-4-6                     200  2.1s  75.2 KiB   12.3k  $0.0123
+        019a0000-0000-7000-8000-000000000001  5f0c6c2e  20:15:09  ↻2 main opus-4-6                  200  2.1s  75.2 KiB   12.3k  $0.0123
         019a0000-0000-7000-8000-000000000001  5f0c6c2e  20:15:09  main opus-4-6: reset by peer  200 cut  2.1s  75.2 KiB   12.3k  $0.0123
         019a0000-0000-7000-8000-000000000001  5f0c6c2e  20:15:09  GET /v1/models                    404  2.1s  75.2 KiB       –
+        019a0000-0000-7000-8000-000000000001  5f0c6c2e  20:15:09  main opus-4-6                     200  2.1s  75.2 KiB   12.3k  $0.0123
         ");
         insta::assert_snapshot!(table.render(80, false), @r"
         EXCHANGE                              STARTED   WHAT                      HTTP
-        019a0000-0000-7000-8000-000000000001  20:15:09  main opus-4-6              200
+        019a0000-0000-7000-8000-000000000001  20:15:09  ↻2 main opus-4-6           200
         019a0000-0000-7000-8000-000000000001  20:15:09  main opus-4-6: reset…  200 cut
         019a0000-0000-7000-8000-000000000001  20:15:09  GET /v1/models             404
+        019a0000-0000-7000-8000-000000000001  20:15:09  main opus-4-6              200
         ");
     }
 }

@@ -29,7 +29,7 @@ fn scaled(n: u64, base: u64, units: &[&str]) -> String {
 /// `340ms`, `12.3s`, `4m05s`, `2h07m`, `3d04h`.
 #[must_use]
 pub fn duration_ms(ms: u64) -> String {
-    let s = (ms + 500) / 1000;
+    let s = ms.saturating_add(500) / 1000;
     match (ms, s) {
         (0..=999, _) => format!("{ms}ms"),
         (1000..=59_949, _) => format!("{}.{}s", (ms + 50) / 1000, (ms + 50) % 1000 / 100),
@@ -85,6 +85,7 @@ mod tests {
             (245_000, "4m05s"),
             (7_620_000, "2h07m"),
             (273_600_000, "3d04h"),
+            (u64::MAX, "213503982334d14h"),
         ] {
             assert_eq!(duration_ms(ms), want);
         }

@@ -20,12 +20,16 @@ pub mod exec;
 pub mod files;
 pub mod human;
 pub mod install;
+pub mod limits;
 pub mod logs;
 pub mod manifest;
 pub mod plugin;
+pub mod ports;
 pub mod printer;
 pub mod proof;
+pub mod proxy;
 pub mod query;
+pub mod repair;
 pub mod restart;
 pub mod run;
 pub mod service;
@@ -44,6 +48,7 @@ pub mod turns;
 pub mod uninstall;
 pub mod usage;
 pub mod verify;
+pub mod waterfall;
 
 #[cfg(test)]
 mod testing;
@@ -56,15 +61,19 @@ use printer::Printer;
 /// Does what was asked.
 pub fn dispatch(env: &Env, out: &mut Printer, cli: &Cli) -> Result<()> {
     match &cli.command {
-        Command::Install(args) => install::run(env, out, args),
+        Command::Install(args) => ports::explained(env, install::run(env, out, args)),
         Command::Uninstall(args) => uninstall::run(env, out, args),
         Command::Verify(args) => verify::run(env, out, args),
-        Command::Start => start::run(env, out),
+        Command::Start => {
+            ports::explained(env, start::run(env, out)).and_then(|()| repair::after_start(env, out))
+        }
         Command::Stop(args) => stop::run(env, out, args),
-        Command::Restart(args) => restart::run(env, out, args),
+        Command::Restart(args) => {
+            ports::explained(env, restart::run(env, out, args)).and_then(|()| repair::after_start(env, out))
+        }
         Command::Status(args) => status::run(env, out, args),
         Command::Logs(args) => logs::run(env, out, args),
-        Command::Run(args) => run::run(env, out, args),
+        Command::Run(args) => ports::explained(env, run::run(env, out, args)),
         Command::Sessions(args) => sessions::run(env, out, args),
         Command::Turns(args) => turns::run(env, out, args),
         Command::Traces(args) => traces::run(env, out, args),
@@ -72,6 +81,7 @@ pub fn dispatch(env: &Env, out: &mut Printer, cli: &Cli) -> Result<()> {
         Command::Exchange(args) => exchange::run(env, out, args),
         Command::Show(args) => show::run(env, out, args),
         Command::Usage(args) => usage::run(env, out, args),
+        Command::Proxy(args) => proxy::run(env, out, args),
         Command::Store(args) => store::run(env, out, args),
         Command::Completions(args) => completions::run(out, args),
     }

@@ -45,6 +45,8 @@ pub struct Options {
     pub hooks: HooksIn,
     /// `--settings`.
     pub settings: Option<PathBuf>,
+    /// Nothing but the base URL: `ccctl proxy install`.
+    pub only_proxy: bool,
 }
 
 /// What a file is, which decides how it is mended if somebody else changed it meanwhile.

@@ -32,7 +32,7 @@ pub fn request(env: &Env, settings: &Path) -> Result<String> {
     let document = Document::read(&fs_err::read(settings)?).map_err(|e| e.of(settings))?;
     let url = document.env(BASE_URL).ok_or_else(|| {
         CommandError::failed(format!("{} has no env.{BASE_URL}", settings.display()))
-            .hint("`ccctl install` puts it there")
+            .hint("`ccctl doctor --fix` puts it there")
     })?;
     if !env.is_our_url(&url) {
         return Err(CommandError::failed(format!("{}: env.{BASE_URL} is not ours", settings.display()))

@@ -113,6 +113,29 @@ fn read_settings(env: &Env, value: &OsStr) -> Result<Map<String, Value>> {
 fn foreign_url(env: &Env, given: &Map<String, Value>) -> Option<String> {
     let in_map = |map: &Map<String, Value>| map.get("env")?.get(BASE_URL)?.as_str().map(ToOwned::to_owned);
     let in_file = |path: &Path| in_map(Document::read(&std::fs::read(path).ok()?).ok()?.value());
+    let url = in_map(given)
+        .or_else(|| settings_in_force(env).iter().find_map(|path| in_file(path)))
+        .or_else(|| env.text(BASE_URL))?;
+    (!url.is_empty() && !env.is_our_url(&url)).then_some(url)
+}
+
+/// The base URL that would be in force in this directory and shell without us, if it is not ours.
+#[must_use]
+pub(crate) fn foreign_in_force(env: &Env) -> Option<String> {
+    foreign_url(env, &Map::new())
+}
+
+/// The settings file in force here that names a base URL which is not ours: it wins over the shell's.
+#[must_use]
+pub(crate) fn settings_with_url(env: &Env) -> Option<PathBuf> {
+    settings_in_force(env).into_iter().find(|path| {
+        let url = std::fs::read(path).ok().and_then(|bytes| Document::read(&bytes).ok()?.env(BASE_URL));
+        url.is_some_and(|url| !url.is_empty() && !env.is_our_url(&url))
+    })
+}
+
+/// The settings files that a client here reads, in its order.
+fn settings_in_force(env: &Env) -> Vec<PathBuf> {
     let project = env.cwd.join(".claude");
     let user = env.claude_dirs().ok().and_then(|dirs| dirs.into_iter().next());
     let files = [
@@ -120,24 +143,31 @@ fn foreign_url(env: &Env, given: &Map<String, Value>) -> Option<String> {
         Some(project.join("settings.json")),
         user.map(|d| d.join("settings.json")),
     ];
-    let url = in_map(given)
-        .or_else(|| files.into_iter().flatten().find_map(|path| in_file(&path)))
-        .or_else(|| env.text(BASE_URL))?;
-    (!url.is_empty() && !env.is_our_url(&url)).then_some(url)
+    files.into_iter().flatten().collect()
 }
 
-/// A running daemon that sends requests where the client would have sent them.
-fn upstream_checked(env: &Env, out: &mut Printer, foreign: Option<&str>) -> Result<Status> {
-    let by_env = env.text("CCD_UPSTREAM");
+/// Variables for a daemon that is started here, so that it sends requests where the client would have sent them.
+pub(crate) fn extra_for(env: &Env, foreign: Option<&str>) -> Result<Vec<(String, OsString)>> {
     let mut extra = Vec::new();
-    if let (Some(url), None) = (foreign, &by_env) {
+    if let (Some(url), None) = (foreign, env.text("CCD_UPSTREAM")) {
         let configured =
             std::fs::read(&env.layout.config_file).ok().map(|bytes| config::upstream(&bytes)).transpose()?;
         if configured.flatten().is_none() {
             extra.push(("CCD_UPSTREAM".to_owned(), OsString::from(url)));
         }
     }
-    let (status, _) = daemon::ensure(env, out, &extra)?;
+    Ok(extra)
+}
+
+/// A running daemon that sends requests where the client would have sent them.
+fn upstream_checked(env: &Env, out: &mut Printer, foreign: Option<&str>) -> Result<Status> {
+    let (status, _) = daemon::ensure(env, out, &extra_for(env, foreign)?)?;
+    same_way(env, &status, foreign).map(|()| status)
+}
+
+/// Whether the running daemon sends requests where the client would have sent them.
+pub(crate) fn same_way(env: &Env, status: &Status, foreign: Option<&str>) -> Result<()> {
+    let by_env = env.text("CCD_UPSTREAM");
     let upstream = &status.proxy.upstream;
     // CCD_UPSTREAM is the user's own word on it.
     let wanted = by_env.as_deref().or(foreign);
@@ -151,7 +181,7 @@ fn upstream_checked(env: &Env, out: &mut Printer, foreign: Option<&str>) -> Resu
             .hint("`ccctl stop`, then run this again: the daemon is started with the right one")
             .hint(format!("or set `upstream` in {}", env.layout.config_file.display())))
         }
-        _ => Ok(status),
+        _ => Ok(()),
     }
 }
 

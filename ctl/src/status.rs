@@ -10,9 +10,10 @@ use crate::client::{Client, decode};
 use crate::env::Env;
 use crate::error::{Kind, Result};
 use crate::human::{bytes, count, duration_ms, plural};
+use crate::limits;
 use crate::manifest::Manifest;
 use crate::plugin;
-use crate::printer::{Printer, Tone, visible};
+use crate::printer::{Printer, Tone, visible, visible_block};
 
 /// Runs the command.
 pub fn run(env: &Env, out: &mut Printer, args: &JsonArgs) -> Result<()> {
@@ -29,7 +30,7 @@ pub fn run(env: &Env, out: &mut Printer, args: &JsonArgs) -> Result<()> {
     }
     let Reply { body: mut status, .. }: Reply<Status> = decode(&body)?;
     status.hooks.installed = hooks;
-    lines(out, &status).iter().try_for_each(|line| out.line(line))
+    lines(env, out, &status).iter().try_for_each(|line| out.line(line))
 }
 
 /// Whether Claude Code's hooks call this installation's `cc-hook`, in every configuration directory.
@@ -66,15 +67,16 @@ fn with_hooks(body: &[u8], installed: bool) -> Vec<u8> {
 
 /// The status for people.
 #[must_use]
-pub fn lines(out: &Printer, status: &Status) -> Vec<String> {
-    let Status { daemon, proxy, web, hooks, store, capture, detections } = status;
+pub fn lines(env: &Env, out: &Printer, status: &Status) -> Vec<String> {
+    let Status { daemon, web, hooks, store, capture, detections, .. } = status;
     let mut lines = Vec::new();
+    // Text of several lines, such as an error that points at its place, stays one below the other.
     let mut fact = |name: &str, tone: Tone, text: String| {
-        let name = out.paint(Tone::Strong, &format!("{name:8}"));
-        lines.push(format!("{name} {}", out.paint(tone, &visible(&text))));
+        for (at, line) in visible_block(&text).lines().enumerate() {
+            let name = out.paint(Tone::Strong, &format!("{:8}", if at == 0 { name } else { "" }));
+            lines.push(format!("{name} {}", out.paint(tone, line)));
+        }
     };
-    let some = |n: u64, what: &str| if n > 0 { format!(", {} {what}", count(n)) } else { String::new() };
-
     let state = if daemon.state.is_empty() { "running" } else { &daemon.state };
     let tone = if state == "serving" { Tone::Good } else { Tone::Warn };
     let up = duration_ms(daemon.uptime_s.saturating_mul(1000));
@@ -86,32 +88,10 @@ pub fn lines(out: &Printer, status: &Status) -> Vec<String> {
         format!("{state}, pid {}, version {}, up {up}{kept}, {memory}", daemon.pid, daemon.version),
     );
     if let Some(error) = &daemon.config_error {
-        fact("config", Tone::Bad, format!("the file in place is not in force: {error}"));
+        fact("config", Tone::Bad, format!("the file in place is not in force: {}", error.trim_end()));
     }
-
-    let tone = if proxy.bypass { Tone::Bad } else { Tone::Plain };
-    let bypass = if proxy.bypass { ", RELAYING WITHOUT CAPTURE" } else { "" };
-    let relayed = some(proxy.relayed, "relayed only");
-    let captured = plural(proxy.exchanges, "exchange");
-    let (listen, upstream, under_way) = (&proxy.listen, &proxy.upstream, proxy.in_flight);
-    fact(
-        "proxy",
-        tone,
-        format!("{listen} → {upstream}, {under_way} under way, {captured} captured{relayed}{bypass}"),
-    );
-    if let Some(reason) = &proxy.bypass_reason {
-        fact("", Tone::Bad, format!("nothing is captured: {reason}"));
-    }
-    if proxy.refused > 0 {
-        fact("", Tone::Bad, format!("{} of other users refused", plural(proxy.refused, "connection")));
-    }
-    if proxy.turned_away > 0 {
-        let (many, open) = (plural(proxy.turned_away, "connection"), count(proxy.connections));
-        fact("", Tone::Warn, format!("{many} turned away as too many, {open} open"));
-    }
-    if proxy.errors > 0 {
-        let last = proxy.last_error.as_deref().map(|e| format!(", last: {e}")).unwrap_or_default();
-        fact("", Tone::Warn, format!("{} to upstream since start{last}", plural(proxy.errors, "error")));
+    for (at, (tone, text)) in proxy_facts(env, status).into_iter().enumerate() {
+        fact(if at == 0 { "proxy" } else { "" }, tone, text);
     }
     if let Some(listen) = &web.listen {
         fact("web", Tone::Plain, listen.clone());
@@ -123,12 +103,15 @@ pub fn lines(out: &Printer, status: &Status) -> Vec<String> {
     let rejected = some(hooks.rejected, "set aside as damaged");
     fact("hooks", tone, format!("{installed}, {events}, {} in the spool{rejected}", count(hooks.spooled)));
 
-    let tone = if store.damaged > 0 || store.error.is_some() { Tone::Bad } else { Tone::Plain };
+    let fails = store.error.is_some() && !store.opening;
+    let tone = if store.damaged > 0 || fails { Tone::Bad } else { Tone::Plain };
     let (sessions, records) = (plural(store.sessions, "session"), plural(store.records, "record"));
     let damaged = some(store.damaged, "damaged");
     fact("store", tone, format!("{sessions}, {records}, {}, {}{damaged}", bytes(store.bytes), store.path));
-    if let Some(error) = &store.error {
-        fact("", Tone::Bad, format!("takes nothing: {error}"));
+    match &store.error {
+        Some(how) if store.opening => fact("", Tone::Warn, how.clone()),
+        Some(error) => fact("", Tone::Bad, format!("takes nothing: {error}")),
+        None => {}
     }
 
     let waiting = bytes(capture.queue_bytes);
@@ -148,10 +131,49 @@ pub fn lines(out: &Printer, status: &Status) -> Vec<String> {
     lines
 }
 
+/// A figure that is told only where there is something to count.
+fn some(n: u64, what: &str) -> String {
+    if n > 0 { format!(", {} {what}", count(n)) } else { String::new() }
+}
+
+/// The proxy's part: what it does, its last error, the API's rate limits.
+#[must_use]
+pub fn proxy_facts(env: &Env, status: &Status) -> Vec<(Tone, String)> {
+    let proxy = &status.proxy;
+    let tone = if proxy.bypass { Tone::Bad } else { Tone::Plain };
+    let bypass = if proxy.bypass { ", RELAYING WITHOUT CAPTURE" } else { "" };
+    let again =
+        if proxy.retries > 0 { format!(" ({} sent again)", count(proxy.retries)) } else { String::new() };
+    let relayed = some(proxy.relayed, "relayed only");
+    let captured = plural(proxy.exchanges, "exchange");
+    let (listen, upstream, under_way) = (&proxy.listen, &proxy.upstream, proxy.in_flight);
+    let doing =
+        format!("{listen} → {upstream}, {under_way} under way, {captured} captured{again}{relayed}{bypass}");
+    let mut facts = vec![(tone, doing)];
+    if let Some(reason) = &proxy.bypass_reason {
+        facts.push((Tone::Bad, format!("nothing is captured: {}", visible(reason))));
+    }
+    if proxy.refused > 0 {
+        facts.push((Tone::Bad, format!("{} of other users refused", plural(proxy.refused, "connection"))));
+    }
+    if proxy.turned_away > 0 {
+        let (many, open) = (plural(proxy.turned_away, "connection"), count(proxy.connections));
+        facts.push((Tone::Warn, format!("{many} turned away as too many, {open} open")));
+    }
+    if proxy.errors > 0 {
+        let last = proxy.last_error.as_deref().map(|e| format!(", last: {}", visible(e))).unwrap_or_default();
+        facts.push((Tone::Warn, format!("{} to upstream since start{last}", plural(proxy.errors, "error"))));
+    }
+    let told = status.rate_limits.iter().flat_map(|told| limits::lines(env, told));
+    facts.extend(told.map(|(tone, line)| (tone, format!("rate limits: {line}"))));
+    facts
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::testing::{Home, Reply};
+    use ccd_proto::api::{RateLimit, RateLimits};
     use serde_json::Value;
 
     #[test]
@@ -197,10 +219,24 @@ mod tests {
         s.proxy.errors = 2;
         s.proxy.last_error = Some("refused\u{1b}".into());
         s.store.path = "/x/store".into();
-        insta::assert_snapshot!(lines(&out, &s).join("\n"), @r"
+        s.daemon.config_error = Some("TOML parse error at line 1\n  |\n1 | x\u{1b}\n".into());
+        s.proxy.retries = 3;
+        s.rate_limits = Some(RateLimits {
+            limits: vec![RateLimit {
+                name: "unified-5h".into(),
+                used_percent: Some(42.0),
+                ..RateLimit::default()
+            }],
+            ..RateLimits::default()
+        });
+        insta::assert_snapshot!(lines(&Home::new().env(), &out, &s).join("\n"), @r"
         daemon   serving, pid 42, version 0.1.0, up 2h07m, 0 B
-        proxy    127.0.0.1:7788 → https://api.anthropic.com, 0 under way, 0 exchanges captured
+        config   the file in place is not in force: TOML parse error at line 1
+                   |
+                 1 | x\u{1b}
+        proxy    127.0.0.1:7788 → https://api.anthropic.com, 0 under way, 0 exchanges captured (3 sent again)
                  2 errors to upstream since start, last: refused\u{1b}
+                 rate limits: 5h 42 % used
         hooks    not installed, 0 events, 0 in the spool
         store    0 sessions, 0 records, 0 B, /x/store
         capture  nothing lost, 0 B waiting

@@ -7,7 +7,8 @@ use crate::args::{UsageArgs, name_of};
 use crate::client::{Client, decode};
 use crate::env::Env;
 use crate::error::{CommandError, Result};
-use crate::human::{count, short_id};
+use crate::human::{count, plural, short_id};
+use crate::limits;
 use crate::printer::{Printer, Tone};
 use crate::query::Target;
 use crate::sessions::model;
@@ -28,14 +29,31 @@ pub fn run(env: &Env, out: &mut Printer, args: &UsageArgs) -> Result<()> {
     }
     let usage: Usage = decode(&body)?;
     if usage.rows.is_empty() && usage.totals.exchanges == 0 {
-        return out.line(
+        out.line(
             "no usage in this range: `ccctl sessions` shows what was recorded, --since reaches further back",
-        );
+        )?;
+        return below(env, out, &usage);
     }
     table(&usage).print(out)?;
     if !usage.unpriced_models.is_empty() {
         let models = usage.unpriced_models.iter().map(|m| captured(m)).collect::<Vec<_>>().join(", ");
         out.line(out.paint(Tone::Warn, &format!("\nin no cost, for want of a price: {models}")))?;
+    }
+    below(env, out, &usage)
+}
+
+/// What was sent again, and the rate limits.
+fn below(env: &Env, out: &mut Printer, usage: &Usage) -> Result<()> {
+    let again = &usage.retries;
+    if again.exchanges > 0 {
+        let billed = match again.tokens.total() {
+            0 => "billed nothing".to_owned(),
+            tokens => format!("{} tokens, {} (in the total)", count(tokens), captured(&again.cost)),
+        };
+        out.line(format!("\nsent again after a failure: {}, {billed}", plural(again.exchanges, "attempt")))?;
+    }
+    for (tone, line) in usage.rate_limits.iter().flat_map(|told| limits::lines(env, told)).take(1) {
+        out.line(out.paint(tone, &format!("\nrate limits: {line}")))?;
     }
     Ok(())
 }

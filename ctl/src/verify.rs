@@ -1,21 +1,28 @@
 //! `ccctl verify` (`doctor`): is everything in place, and what is to be done where it is not.
 //!
-//! One check per line: what was looked at, what was found, what to type. Changes nothing.
+//! One check per line: what was looked at, what was found, what to type. Changes nothing, unless `--fix` asks for it:
+//! then what can be put right is put right first, and the checks tell how it is afterwards.
 
 use std::os::unix::fs::{FileTypeExt, PermissionsExt};
 use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
 
 use ccd_proto::api::Status;
 use serde::Serialize;
 
-use crate::args::JsonArgs;
+use crate::args::VerifyArgs;
 use crate::env::Env;
 use crate::error::{CommandError, Result};
 use crate::exec::Invocation;
 use crate::human::plural;
 use crate::manifest::Manifest;
-use crate::printer::{Printer, Tone, visible};
-use crate::{claude, daemon, plugin, proof};
+use crate::printer::{Printer, Tone, visible, visible_block};
+use crate::repair::{self, Repaired};
+use crate::settings::{BASE_URL, Document};
+use crate::{claude, daemon, plugin, ports, proof};
+
+/// How long a store may take to open before that is what is told of it.
+const OPENING: Duration = Duration::from_secs(5);
 
 /// One check.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -48,19 +55,39 @@ impl Check {
 }
 
 /// Runs the command.
-pub fn run(env: &Env, out: &mut Printer, args: &JsonArgs) -> Result<()> {
+pub fn run(env: &Env, out: &mut Printer, args: &VerifyArgs) -> Result<()> {
+    let repaired = if args.fix { repair::run(env, out)? } else { Repaired::default() };
     let checks = checks(env, out);
     if args.json {
         #[derive(Serialize)]
-        struct Checks<'a> {
+        struct Verdict<'a> {
             ok: bool,
             checks: &'a [Check],
+            fixed: &'a [String],
+            not_fixed: Option<&'a str>,
         }
-        out.json(&Checks { ok: checks.iter().all(|c| c.ok), checks: &checks })?;
+        out.json(&Verdict {
+            ok: checks.iter().all(|c| c.ok),
+            checks: &checks,
+            fixed: &repaired.done,
+            not_fixed: repaired.failed.as_ref().map(|error| error.message.as_str()),
+        })?;
     } else {
+        for done in &repaired.done {
+            out.line(format!("{} {:10} {}", out.paint(Tone::Warn, "•"), "fixed", visible(done)))?;
+        }
+        if let Some(error) = &repaired.failed {
+            out.warn(&error.message);
+            error.hints.iter().for_each(|hint| out.note(format!("  {}", visible(hint))));
+        }
         for check in &checks {
             let (mark, tone) = if check.ok { ("✓", Tone::Good) } else { ("✗", Tone::Bad) };
-            out.line(format!("{} {:10} {}", out.paint(tone, mark), check.name, visible(&check.detail)))?;
+            // An error that points at its place keeps its lines.
+            for (at, line) in visible_block(&check.detail).lines().enumerate() {
+                let mark = if at == 0 { out.paint(tone, mark) } else { " ".to_owned() };
+                let name = if at == 0 { check.name } else { "" };
+                out.line(format!("{mark} {name:10} {line}"))?;
+            }
             if let Some(hint) = &check.hint {
                 out.line(format!("             → {}", visible(hint)))?;
             }
@@ -75,8 +102,9 @@ pub fn run(env: &Env, out: &mut Printer, args: &JsonArgs) -> Result<()> {
 /// Every check.
 pub fn checks(env: &Env, out: &mut Printer) -> Vec<Check> {
     let mut checks = vec![Check::of("programs", programs(env))];
-    let status = daemon::status(env, out);
+    let status = opened(env, out);
     checks.extend(daemon_checks(env, status.as_ref().map(Option::as_ref)));
+    checks.extend(port_check(env, status.as_ref().ok().and_then(Option::as_ref)));
     let manifest = Manifest::load(&env.layout);
     let manifest = match manifest {
         Ok(Some(manifest)) => manifest,
@@ -96,7 +124,9 @@ pub fn checks(env: &Env, out: &mut Printer) -> Vec<Check> {
     };
     let settings = manifest.options.settings.clone();
     for dir in env.claude_dirs().unwrap_or_default() {
-        checks.extend(hook_checks(env, &dir, settings.as_deref()));
+        if !manifest.options.only_proxy {
+            checks.extend(hook_checks(env, &dir, settings.as_deref()));
+        }
         if manifest.options.proxy {
             let file = settings.clone().unwrap_or_else(|| dir.join("settings.json"));
             let running = status.as_ref().ok().is_some_and(Option::is_some);
@@ -108,6 +138,18 @@ pub fn checks(env: &Env, out: &mut Printer) -> Vec<Check> {
     checks.push(service_check(&manifest));
     checks.push(places(env));
     checks
+}
+
+/// The daemon's status, once its store is open, which takes a moment after a start.
+fn opened(env: &Env, out: &mut Printer) -> Result<Option<Status>> {
+    let deadline = Instant::now() + OPENING;
+    loop {
+        let status = daemon::status(env, out)?;
+        if !status.as_ref().is_some_and(|s| s.store.opening) || Instant::now() >= deadline {
+            return Ok(status);
+        }
+        std::thread::sleep(Duration::from_millis(50));
+    }
 }
 
 /// The programs are there and of one version.
@@ -158,7 +200,7 @@ fn daemon_checks(env: &Env, status: Result<Option<&Status>, &CommandError>) -> V
     checks.push(match &d.config_error {
         Some(error) => Check::bad(
             "config",
-            format!("{config} is not in force: {error}"),
+            format!("{config} is not in force: {}", error.trim_end()),
             "correct it: it is read again by itself",
         ),
         None => Check::good(
@@ -167,6 +209,7 @@ fn daemon_checks(env: &Env, status: Result<Option<&Status>, &CommandError>) -> V
         ),
     });
     checks.push(match &status.store.error {
+        Some(how) if status.store.opening => Check::good("store", how.clone()),
         Some(error) => Check::bad(
             "store",
             format!("takes nothing: {error}"),
@@ -227,6 +270,25 @@ fn hook_checks(env: &Env, dir: &Path, settings: Option<&Path>) -> Vec<Check> {
     vec![fit, Check::of("event", proof::hook(env, &hooks).map(|()| "a hook event arrives".to_owned()))]
 }
 
+/// Who listens where a settings file sends requests, if it is not ccd.
+fn listens_at(file: &Path) -> Option<String> {
+    let document = Document::read(&std::fs::read(file).ok()?).ok()?;
+    let url = document.env(BASE_URL)?;
+    let address = url.strip_prefix("http://")?.split('/').next()?.parse().ok()?;
+    ports::holder(address).filter(|holder| !holder.is_ccd()).map(|holder| holder.to_string())
+}
+
+/// A port that somebody else has keeps the daemon from starting. One that is free needs no line.
+fn port_check(env: &Env, status: Option<&Status>) -> Option<Check> {
+    let address = ports::configured(env).filter(|_| status.is_none())?;
+    let holder = ports::holder(address)?;
+    Some(Check::bad(
+        "port",
+        format!("{address} is taken by {holder}"),
+        "end that program, or set `[proxy] listen` in config.toml; then `ccctl start`",
+    ))
+}
+
 fn request_check(env: &Env, file: &Path, running: bool) -> Check {
     match proof::request(env, file) {
         Ok(version) => {
@@ -235,12 +297,13 @@ fn request_check(env: &Env, file: &Path, running: bool) -> Check {
         Err(e) => {
             let advice = if running {
                 // It listens elsewhere than when it was installed.
-                "`ccctl install` writes the daemon's address into it"
+                "`ccctl doctor --fix` writes the daemon's address into it"
             } else {
-                "`ccctl start`; or `ccctl uninstall`, if ccd shall not run"
+                "`ccctl doctor --fix`; or `ccctl uninstall`, if ccd shall not run"
             };
             let hint = e.hints.first().cloned().unwrap_or_else(|| advice.into());
-            Check::bad("request", e.message, hint)
+            let who = listens_at(file).map(|who| format!("; {who} listens there")).unwrap_or_default();
+            Check::bad("request", format!("{}{who}", e.message), hint)
         }
     }
 }
@@ -308,7 +371,7 @@ mod tests {
     fn a_bare_machine_is_told_what_to_do() {
         let home = Home::new();
         let (mut out, text, _) = Printer::captured(100);
-        let error = run(&home.env(), &mut out, &JsonArgs::default()).unwrap_err();
+        let error = run(&home.env(), &mut out, &VerifyArgs::default()).unwrap_err();
         assert_eq!(error.exit_code(), 1);
         insta::assert_snapshot!(text.text().replace(&home.path().display().to_string(), "~"), @r"
         ✗ programs   the program `ccd` is missing
@@ -338,7 +401,7 @@ mod tests {
     #[test]
     fn json_has_the_documented_shape() {
         let (mut out, text, _) = Printer::captured(100);
-        run(&Home::new().env(), &mut out, &JsonArgs { json: true }).unwrap_err();
+        run(&Home::new().env(), &mut out, &VerifyArgs { json: true, fix: false }).unwrap_err();
         let value: serde_json::Value = serde_json::from_str(&text.text()).unwrap();
         assert!(text.text().starts_with("{\"schema_version\":1,"));
         let first = value["checks"][0].as_object().unwrap();

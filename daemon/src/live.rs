@@ -10,6 +10,7 @@ use ccd_store::{Locator, Reader, Record, StoreError};
 
 use crate::ingest::record::{self, ExchangeV2, Payload, Stored};
 use crate::project::price::Prices;
+use crate::project::retries::Relinked;
 use crate::project::session::{Fact, SessionState};
 use crate::project::text::text_hash;
 use crate::project::{exchange, hook, ids, rows};
@@ -105,26 +106,26 @@ impl Live {
     }
 
     /// Adds a fact to a session's state, and holds it at least until [`Live::trim`]: the index does not have
-    /// the fact yet. For the writer only.
+    /// the fact yet. Gives the links between attempts that it changed. For the writer only.
     pub fn apply(
         &self,
         reader: &Reader,
         session_id: &str,
         fact: &Fact,
         at: Locator,
-    ) -> Result<(), LiveError> {
+    ) -> Result<Vec<Relinked>, LiveError> {
         let key = ids::session_key(session_id);
         let mut state = match self.lock().by_key.remove(&key) {
             Some((_, state)) => state,
             None => Arc::new(self.load(reader, session_id)?),
         };
         // Copies only while a query is reading it.
-        Arc::make_mut(&mut state).apply(fact, at);
+        let relinked = Arc::make_mut(&mut state).apply(fact, at);
         let mut states = self.lock();
         states.tick += 1;
         let tick = states.tick;
         states.by_key.insert(key, (tick, state));
-        Ok(())
+        Ok(relinked)
     }
 
     /// Lets go of what is too much. For the writer, once the index has what the states have.
@@ -149,7 +150,7 @@ impl Live {
             let at = Locator::from_bytes(bytes);
             // A damaged record costs its own fact; the rest of the session is served.
             match reader.record(at).map_err(LiveError::from).and_then(|r| read_fact(reader, &r, &prices)) {
-                Ok(Some((_, fact))) => state.apply(&fact, at),
+                Ok(Some((_, fact))) => drop(state.apply(&fact, at)),
                 Ok(None) => {}
                 Err(error) => tracing::warn!(%error, "a record of a session cannot be read"),
             }

@@ -1,6 +1,6 @@
 //! The proxy and its way to upstream, in-process: what takes a clock that is set by hand, or a shorter patience.
 
-#![allow(clippy::unwrap_used, reason = "a test that cannot go on shall panic")]
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test that cannot go on shall panic")]
 
 use std::net::SocketAddr;
 use std::sync::Arc;

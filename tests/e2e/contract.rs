@@ -17,7 +17,10 @@ const SESSION: &str = "session_id cwd project model models started_at last_at en
 const SPAN: &str = "span_id trace_id parent_id session_id turn_id agent_id agent_type kind name started_at \
     duration_ms status tool_use_id input output error model tokens cost_usd_micros sources";
 const EXCHANGE: &str = "exchange_id session_id agent_id method path status request_id message_id model started_at \
-    ttfb_ms duration_ms request_bytes response_bytes complete stop_reason tokens cost_usd_micros reasoning";
+    ttfb_ms duration_ms request_bytes response_bytes complete stop_reason tokens cost_usd_micros reasoning \
+    timing retry_of attempt retried_by";
+const TIMING: &str = "reused tunnelled peer resolve_ms connect_ms tls_ms sent_ms head_ms first_byte_ms total_ms \
+    longest_gap_ms stalls";
 
 #[track_caller]
 fn assert_fields(value: &Value, names: &str) {
@@ -70,7 +73,7 @@ fn every_promised_field_is_there_under_its_name() {
     let status = query(&["status"]);
     for (part, names) in [
         ("daemon", "running pid version uptime_s manager rss_bytes"),
-        ("proxy", "listen upstream in_flight exchanges errors bypass"),
+        ("proxy", "listen upstream in_flight exchanges errors bypass retries"),
         ("web", "listen"),
         ("hooks", "installed events spooled"),
         ("store", "path bytes records sessions damaged"),
@@ -102,10 +105,12 @@ fn every_promised_field_is_there_under_its_name() {
     assert_fields(exchange, EXCHANGE);
     assert_fields(&exchange["tokens"], TOKENS);
     assert_fields(&exchange["reasoning"], "blocks omitted");
+    assert_fields(&exchange["timing"], TIMING);
     assert_time(&exchange["started_at"]);
 
     let usage = query(&["usage", "--by", "model"]);
-    assert_fields(&usage, "since until timezone totals rows unpriced_models");
+    assert_fields(&usage, "since until timezone totals rows unpriced_models retries rate_limits");
+    assert_fields(&usage["retries"], "exchanges tokens cost_usd_micros");
     assert_fields(&usage["totals"], "tokens cost_usd_micros exchanges");
     assert_fields(&usage["rows"][0], "key tokens cost_usd_micros");
     assert_eq!(usage["rows"][0]["key"]["model"], "claude-opus-5-5");

@@ -4,6 +4,7 @@
 use std::collections::BTreeSet;
 use std::thread;
 
+use ccd_proto::api::Usage;
 use ccd_tests::harness::{ClientRun, Daemon, RealClient, TestHome};
 use ccd_tests::mock::{Ended, Exchange, Mock, Script, ToolCall};
 use serde_json::Value;
@@ -230,6 +231,18 @@ fn failures_and_retries_are_exchanges_of_their_own() {
     let messages = ledger.iter().filter(|sent| sent.message_id.is_some());
     let streamed: Vec<_> = messages.map(|sent| capture.exchange(sent).stream).collect();
     assert_eq!(streamed, [true, true, true, true, false], "the last is the client's fallback");
+    // The client marks none of them; its bodies say which repeats which.
+    let got: Vec<_> = ledger.iter().map(|sent| capture.exchange(sent)).collect();
+    assert_eq!(got.iter().map(|e| e.attempt).collect::<Vec<_>>(), [1, 2, 3, 1, 2, 1, 2]);
+    for (earlier, later) in got.iter().zip(&got[1..]).filter(|(_, later)| later.attempt > 1) {
+        assert_eq!(later.retry_of.as_ref(), Some(&earlier.exchange_id));
+        assert_eq!(earlier.retried_by.as_ref(), Some(&later.exchange_id));
+    }
+    let usage: Usage = home.query(&["usage", "total"]);
+    let billed = |sent: &&Exchange| capture.exchange(sent).retried_by.is_some();
+    let (tokens, micros) = check::sum(ledger.iter().filter(billed));
+    assert_eq!((usage.retries.exchanges, usage.retries.tokens), (4, tokens));
+    assert_eq!(usage.retries.cost_usd_micros, Some(micros));
 }
 
 #[test]

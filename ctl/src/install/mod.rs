@@ -39,6 +39,18 @@ pub fn run(env: &Env, out: &mut Printer, args: &InstallArgs) -> Result<()> {
         let plan = Plan::make(env, args)?;
         return dry_run(env, out, args, &plan);
     }
+    let (plan, report) = put_in_place(env, out, args)?;
+    screen::print(env, out, args, &plan, &report)
+}
+
+/// Does what an earlier installation did, and nothing that is done already. Gives the files that were changed.
+pub(crate) fn again(env: &Env, out: &mut Printer, args: &InstallArgs) -> Result<Vec<PathBuf>> {
+    let (_, report) = put_in_place(env, out, args)?;
+    report.warnings.iter().for_each(|warning| out.warn(warning));
+    Ok(report.changed)
+}
+
+fn put_in_place(env: &Env, out: &mut Printer, args: &InstallArgs) -> Result<(Plan, Report)> {
     let _lock = Lock::take(&env.layout.state_dir)?;
     let plan = Plan::make(env, args)?;
     let first = !env.layout.install_manifest().exists();
@@ -46,7 +58,7 @@ pub fn run(env: &Env, out: &mut Printer, args: &InstallArgs) -> Result<()> {
     let mut journal = Journal::open(&env.layout, env.token())?;
     let done = Installer { env, args, plan: &plan, changed: Vec::new() }.carry_out(out, &mut journal);
     match done {
-        Ok(report) => screen::print(env, out, args, &plan, &report),
+        Ok(report) => Ok((plan, report)),
         Err(error) if first => {
             uninstall::take_back(env, out, journal)?;
             if !was_running {
@@ -89,6 +101,7 @@ impl Installer<'_> {
             proxy: !self.args.no_proxy,
             hooks: self.args.hooks,
             settings: self.args.settings.as_ref().map(|path| env.cwd.join(path)),
+            only_proxy: self.args.only_proxy,
         };
         let mut warnings = plan.warnings.clone();
 
@@ -114,7 +127,7 @@ impl Installer<'_> {
         if let Some(url) = &url {
             Client::new(env)?.ping(url)?;
         }
-        for dir in &plan.dirs {
+        for dir in plan.dirs.iter().filter(|_| !self.args.only_proxy) {
             for (path, content) in plan.plugin_files(dir)? {
                 match self.args.hooks {
                     HooksIn::Plugin => {
@@ -131,7 +144,9 @@ impl Installer<'_> {
             self.change(journal, |journal| plan.settings(env, journal, path, url.as_deref()))?;
         }
 
-        proof::hook(env, &self.installed_hooks()?)?;
+        if !self.args.only_proxy {
+            proof::hook(env, &self.installed_hooks()?)?;
+        }
         if url.is_some() {
             for path in &plan.settings {
                 proof::request(env, path)?;
@@ -273,7 +288,7 @@ fn dry_run(env: &Env, out: &mut Printer, args: &InstallArgs, plan: &Plan) -> Res
     {
         planned.extend(plan::own(&journal, &manager.path(), &manager.file(env, &plan.ccd)?)?);
     }
-    for dir in &plan.dirs {
+    for dir in plan.dirs.iter().filter(|_| !args.only_proxy) {
         for (path, content) in plan.plugin_files(dir)? {
             match args.hooks {
                 HooksIn::Plugin => planned.extend(plan::own(&journal, &path, content.as_bytes())?),

@@ -51,7 +51,8 @@ impl Plan {
         let mut warnings = Vec::new();
         let program = claude::find(env);
         let client = program.as_deref().and_then(|program| claude::version(env, program));
-        if client.is_none() {
+        // Which hooks the client knows matters to who writes hooks.
+        if client.is_none() && !args.only_proxy {
             let what = if program.is_some() { "does not tell its version" } else { "was not found" };
             warnings.push(format!(
                 "`{}` {what}: the hooks are those that every supported version knows; install again after it was installed or updated",
@@ -103,7 +104,7 @@ impl Plan {
         for path in plan.settings.clone() {
             plan.settings(env, &mut journal, &path, (!args.no_proxy).then_some("http://127.0.0.1:1/x"))?;
         }
-        if args.hooks == HooksIn::Plugin {
+        if args.hooks == HooksIn::Plugin && !args.only_proxy {
             for dir in &plan.dirs {
                 for (path, content) in plan.plugin_files(dir)? {
                     own(&journal, &path, content.as_bytes())?;

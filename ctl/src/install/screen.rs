@@ -28,7 +28,7 @@ struct Outcome<'a> {
     installed: bool,
     changed: &'a [std::path::PathBuf],
     daemon: Daemon<'a>,
-    hooks: Hooks<'a>,
+    hooks: Option<Hooks<'a>>,
     proxy: bool,
     upstream: &'a str,
     proof: Proof,
@@ -73,11 +73,12 @@ pub(super) fn print(
                 listen: &report.status.proxy.listen,
                 service: report.manager,
             },
-            hooks: Hooks { events: &plan.hooks.events, client: plan.client.map(|v| v.to_string()) },
+            hooks: (!args.only_proxy)
+                .then(|| Hooks { events: &plan.hooks.events, client: plan.client.map(|v| v.to_string()) }),
             proxy: !args.no_proxy,
             upstream: &report.status.proxy.upstream,
             // A proof that fails is a failed installation, and does not come here.
-            proof: Proof { hook: true, request: !report.settings.is_empty() },
+            proof: Proof { hook: !args.only_proxy, request: !report.settings.is_empty() },
             switched_off: off,
             warnings: &report.warnings,
         });
@@ -102,7 +103,9 @@ fn lines(
         let short = home.as_ref().and_then(|home| path.strip_prefix(home).ok());
         visible(&short.map_or_else(|| path.display().to_string(), |rest| format!("~/{}", rest.display())))
     };
-    let title = if report.changed.is_empty() {
+    let title = if args.only_proxy {
+        format!("Claude Code's requests go through ccd {}.", ccd_proto::VERSION)
+    } else if report.changed.is_empty() {
         format!("ccd {} was installed already: nothing had to be changed.", ccd_proto::VERSION)
     } else {
         format!("ccd {} is installed.", ccd_proto::VERSION)
@@ -119,7 +122,7 @@ fn lines(
     fact("daemon", visible(&format!("pid {}, {kept}", status.daemon.pid)));
     let client = plan.client.map(|v| format!(" for Claude Code {v}")).unwrap_or_default();
     let events = plural(plan.hooks.events.len() as u64, "event");
-    for dir in &plan.dirs {
+    for dir in plan.dirs.iter().filter(|_| !args.only_proxy) {
         let place = match args.hooks {
             HooksIn::Plugin => path(&plugin::directory(dir)),
             HooksIn::Settings => plan.settings.iter().map(|p| path(p)).collect::<Vec<_>>().join(", "),
@@ -138,7 +141,9 @@ fn lines(
     }
     fact(
         "proof",
-        if report.settings.is_empty() {
+        if args.only_proxy {
+            "a request arrived"
+        } else if report.settings.is_empty() {
             "a hook event arrived"
         } else {
             "a hook event and a request arrived"
@@ -155,12 +160,13 @@ fn lines(
         "Use Claude Code as always; sessions that are running take this up with their next prompt. Then:"
             .to_owned(),
     );
+    let take_back = if args.only_proxy { "ccctl proxy uninstall" } else { "ccctl uninstall" };
     for (command, what) in [
         ("ccctl sessions", "what was recorded"),
         ("ccctl traces --follow", "what happens, as it happens"),
         ("ccctl usage", "tokens and cost"),
         ("ccctl verify", "checks that everything is in place"),
-        ("ccctl uninstall", "takes all of this back, byte for byte"),
+        (take_back, "takes all of this back, byte for byte"),
     ] {
         lines.push(format!("  {} {what}", out.paint(Tone::Strong, &format!("{command:23}"))));
     }

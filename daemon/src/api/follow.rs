@@ -1,6 +1,6 @@
-//! `traces --follow`: spans as they come and change, one JSON object per line.
+//! What is followed: spans as they come and change, exchanges as they end. One JSON object per line.
 //!
-//! A message only says which session changed; what is sent comes from the session itself. So a reader that
+//! For spans, a message only says which session changed; what is sent comes from the session itself. So a reader that
 //! lags behind the messages loses none of the spans: it looks at every session that changed since.
 
 use std::collections::HashMap;
@@ -15,7 +15,7 @@ use crate::app::Running;
 use crate::query::content::Contents;
 use crate::query::filter::Filter;
 use crate::query::spans::matches;
-use crate::query::{Ask, QueryError, sessions};
+use crate::query::{Ask, QueryError, exchanges, sessions};
 
 /// Lines that may wait for a slow reader.
 const QUEUE: usize = 256;
@@ -61,6 +61,48 @@ pub(super) async fn follow(app: &Arc<Running>, filter: Filter) -> Result<mpsc::R
                     if tx.send(line).await.is_err() {
                         return;
                     }
+                }
+            }
+        }
+    });
+    Ok(rx)
+}
+
+/// Starts to follow exchanges as they end. A reader that lags a thousand batches behind misses some: a list has them.
+pub(super) async fn exchanges(
+    app: &Arc<Running>,
+    filter: Filter,
+) -> Result<mpsc::Receiver<Bytes>, QueryError> {
+    let mut recorded = app.shared.recorded.subscribe();
+    let now_ns = app.clock.now_ns();
+    // Whoever cannot ask is told so now.
+    Ask::new(&app.shared, now_ns).await?;
+    let (tx, rx) = mpsc::channel(QUEUE);
+    let app = Arc::clone(app);
+    tokio::spawn(async move {
+        loop {
+            let batch = tokio::select! {
+                () = tx.closed() => return,
+                message = recorded.recv() => match message {
+                    Ok(batch) => batch,
+                    Err(RecvError::Lagged(_)) => continue,
+                    Err(RecvError::Closed) => return,
+                },
+            };
+            let Ok(ask) = Ask::new(&app.shared, now_ns).await else { continue };
+            let read = move || {
+                let found = batch.iter().filter_map(|(at, id)| exchanges::one(&ask, *at, *id).ok()?);
+                Ok(found.collect::<Vec<_>>())
+            };
+            let Ok(found) = blocking(read).await else { return };
+            for exchange in found {
+                let is_asked_for = filter.session.as_ref().is_none_or(|prefix| {
+                    exchange.session_id.as_ref().is_some_and(|id| id.starts_with(prefix))
+                });
+                let Ok(mut line) = serde_json::to_vec(&exchange) else { continue };
+                line.push(b'\n');
+                if is_asked_for && tx.send(line.into()).await.is_err() {
+                    return;
                 }
             }
         }

@@ -23,6 +23,7 @@ enum Route<'a> {
     Spans,
     Follow,
     Exchanges,
+    FollowExchanges,
     Exchange(&'a str),
     Body(&'a str, Side),
     Show(&'a str),
@@ -44,6 +45,8 @@ fn find<'a>(method: &Method, path: &'a str) -> Result<Route<'a>, bool> {
         ["v0", "spans"] => (false, Route::Spans),
         ["v0", "spans", "follow"] => (false, Route::Follow),
         ["v0", "exchanges"] => (false, Route::Exchanges),
+        // No id is this word.
+        ["v0", "exchanges", "follow"] => (false, Route::FollowExchanges),
         ["v0", "exchanges", id] => (false, Route::Exchange(id)),
         ["v0", "exchanges", id, "request"] => (false, Route::Body(id, Side::Request)),
         ["v0", "exchanges", id, "response"] => (false, Route::Body(id, Side::Response)),
@@ -106,6 +109,11 @@ pub(super) async fn route(
         Route::Follow => {
             let filter = Filter::parse(query)?;
             let lines = follow::follow(&app, filter).await?;
+            Ok(with_type("application/x-ndjson", ApiBody::Lines(lines)))
+        }
+        Route::FollowExchanges => {
+            let filter = Filter::parse(query)?;
+            let lines = follow::exchanges(&app, filter).await?;
             Ok(with_type("application/x-ndjson", ApiBody::Lines(lines)))
         }
         Route::Sessions => ask(&app, query, sessions::sessions).await,

@@ -4,9 +4,12 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use ccd_store::{Mutation, Reader, Record};
 
+use super::shared::RowOf;
 use crate::live::{Live, LiveError, read_fact};
 use crate::project::exchange::ExchangeFacts;
 use crate::project::ids;
+use crate::project::limits::{LimitsRow, Told};
+use crate::project::retries::Relinked;
 use crate::project::rows::{self, Counters, Rollup, RollupKey};
 use crate::project::session::{Fact, SessionState};
 
@@ -17,7 +20,9 @@ pub struct Batch<'a> {
     counters: Counters,
     mutations: Vec<Mutation>,
     rollups: BTreeMap<RollupKey, Rollup>,
+    limits: BTreeMap<String, LimitsRow>,
     touched: BTreeSet<String>,
+    exchanges: Vec<RowOf>,
 }
 
 /// A batch's rows, and the sessions that it changed.
@@ -28,6 +33,8 @@ pub struct Applied {
     pub counters: Counters,
     /// Sessions that it changed.
     pub sessions: Vec<String>,
+    /// Exchanges that it brought.
+    pub exchanges: Vec<RowOf>,
 }
 
 impl<'a> Batch<'a> {
@@ -40,7 +47,9 @@ impl<'a> Batch<'a> {
             counters,
             mutations: Vec::new(),
             rollups: BTreeMap::new(),
+            limits: BTreeMap::new(),
             touched: BTreeSet::new(),
+            exchanges: Vec::new(),
         }
     }
 
@@ -65,13 +74,18 @@ impl<'a> Batch<'a> {
             if self.touched.insert(session_id.clone()) && self.reader.get(&rows::session(key))?.is_none() {
                 self.counters.sessions += 1;
             }
-            self.live.apply(self.reader, &session_id, &fact, record.locator)?;
+            let relinked = self.live.apply(self.reader, &session_id, &fact, record.locator)?;
+            self.relink(relinked)?;
             self.put(rows::session_record(key, record.seq), record.locator.to_bytes().to_vec());
             self.look_ups(&session_id, &fact);
         }
         if let Fact::Exchange(facts) = &fact {
             let row = &facts.row;
             self.put(rows::exchange(row.started_ns, row.id), rows::encode(row)?);
+            self.exchanges.push((row.started_ns, row.id));
+            if let Some(told) = &facts.limits {
+                self.add_limits(told)?;
+            }
             if row.tokens.is_some() {
                 let session = match session_id.as_str() {
                     "" => None,
@@ -79,6 +93,36 @@ impl<'a> Batch<'a> {
                 };
                 self.roll_up(facts, session.as_deref())?;
             }
+        }
+        Ok(())
+    }
+
+    /// Rows of exchanges that repeat or are repeated.
+    fn relink(&mut self, relinked: Vec<Relinked>) -> Result<(), LiveError> {
+        for link in relinked {
+            let key = rows::retry(link.row.started_ns, link.row.id);
+            if link.is_alone() {
+                self.mutations.push(Mutation::Delete(key));
+            } else {
+                self.put(key, rows::encode(&link.row)?);
+            }
+            self.counters.retries += u64::from(link.is_retry());
+            self.counters.retries -= u64::from(link.was_retry).min(self.counters.retries);
+        }
+        Ok(())
+    }
+
+    fn add_limits(&mut self, told: &Told) -> Result<(), LiveError> {
+        let key = rows::limits(&told.upstream);
+        if !self.limits.contains_key(&told.upstream) {
+            let row = match self.reader.get(&key)? {
+                Some(bytes) => rows::decode(&bytes)?,
+                None => LimitsRow::new(&told.upstream),
+            };
+            self.limits.insert(told.upstream.clone(), row);
+        }
+        if let Some(row) = self.limits.get_mut(&told.upstream) {
+            row.add(told);
         }
         Ok(())
     }
@@ -156,7 +200,16 @@ impl<'a> Batch<'a> {
             let row = rows::encode(&rollup)?;
             self.put(key.to_bytes(), row);
         }
+        for (upstream, known) in std::mem::take(&mut self.limits) {
+            let row = rows::encode(&known)?;
+            self.put(rows::limits(&upstream), row);
+        }
         self.put(rows::COUNTERS.to_vec(), rows::encode(&self.counters)?);
-        Ok(Applied { mutations: self.mutations, counters: self.counters, sessions })
+        Ok(Applied {
+            mutations: self.mutations,
+            counters: self.counters,
+            sessions,
+            exchanges: self.exchanges,
+        })
     }
 }

@@ -21,6 +21,9 @@ pub enum StoreState {
     Failed(String),
 }
 
+/// What makes the key of an exchange's row: its beginning and its id.
+pub type RowOf = (u64, [u8; 16]);
+
 /// What the writer shows to others.
 pub struct Shared {
     /// The store.
@@ -29,6 +32,8 @@ pub struct Shared {
     pub live: Live,
     /// Ids of sessions that changed. Lagging readers lose nothing: they look at the session, not the message.
     pub changed: broadcast::Sender<String>,
+    /// Exchanges that were recorded, in batches.
+    pub recorded: broadcast::Sender<Arc<[RowOf]>>,
     /// Damaged frames found when the journal was read.
     pub damaged: AtomicU64,
     /// Why the last write failed, until one succeeds.
@@ -48,6 +53,7 @@ impl Shared {
             state: watch::Sender::new(StoreState::Opening),
             live: Live::new(prices),
             changed: broadcast::Sender::new(1024),
+            recorded: broadcast::Sender::new(1024),
             damaged: AtomicU64::new(0),
             error: Mutex::new(None),
             progress: Mutex::new(None),
@@ -84,11 +90,14 @@ impl Shared {
         *self.counters.lock().unwrap_or_else(PoisonError::into_inner) = counters;
     }
 
-    /// Tells followers which sessions changed.
-    pub(super) fn tell(&self, sessions: Vec<String>) {
+    /// Tells followers which sessions changed and which exchanges there are.
+    pub(super) fn tell(&self, sessions: Vec<String>, exchanges: Vec<RowOf>) {
         for session in sessions {
             // Nobody follows: nobody is told.
             let _ = self.changed.send(session);
+        }
+        if !exchanges.is_empty() && self.recorded.receiver_count() > 0 {
+            let _ = self.recorded.send(exchanges.into());
         }
     }
 

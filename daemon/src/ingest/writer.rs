@@ -333,7 +333,7 @@ impl Writer {
         store.apply(upto, applied.mutations)?;
         self.shared.live.trim();
         self.shared.set_counters(applied.counters);
-        self.shared.tell(applied.sessions);
+        self.shared.tell(applied.sessions, applied.exchanges);
         Ok(())
     }
 

@@ -6,10 +6,13 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use super::decode::decode;
+use super::limits;
 use super::message::{self, Assembled};
 use super::price::Prices;
 use super::request::{self, Purpose, ToolResult};
+use super::retries::{self, Attempt};
 use super::text::{preview, text_hash, tool_summary};
+use super::timing::{self, TimingRow};
 use crate::ingest::record::{ExchangeV2, Outcome};
 
 /// The row of an exchange in lists: what the index keeps of it.
@@ -67,6 +70,8 @@ pub struct ExchangeRow {
     pub thinking_blocks: u64,
     /// Thinking blocks without text.
     pub thinking_omitted: u64,
+    /// How its time was spent.
+    pub timing: TimingRow,
 }
 
 impl ExchangeRow {
@@ -119,6 +124,30 @@ pub struct ExchangeFacts {
     pub text_hashes: Vec<u64>,
     /// The response's text, first words.
     pub text: Option<String>,
+    /// By what a repetition of it would be recognised.
+    pub retry_key: Option<retries::Key>,
+    /// It did not bring what was asked for: an error, or a response that was cut.
+    pub failed: bool,
+    /// What the response told of rate limits.
+    pub limits: Option<Box<limits::Told>>,
+}
+
+impl ExchangeFacts {
+    /// As an attempt among others.
+    #[must_use]
+    pub fn attempt(&self) -> Option<([u8; 16], Attempt)> {
+        let key = self.retry_key?;
+        let attempt = Attempt {
+            started_ns: self.row.started_ns,
+            id: self.row.id,
+            ended_ns: self.row.ended_ns(),
+            failed: self.failed,
+            exact: key.exact,
+            stream: key.stream,
+            max_tokens: key.max_tokens,
+        };
+        Some((key.group, attempt))
+    }
 }
 
 /// Longest path kept in a row, in characters.
@@ -165,11 +194,8 @@ pub fn read(record: &ExchangeV2, request: &[u8], response: &[u8], prices: &Price
     let path = record.path.split('?').next().unwrap_or("");
     let is_messages = record.method == "POST" && path.ends_with("/messages");
     let is_count = record.method == "POST" && path.ends_with("/messages/count_tokens");
-    let asked = if is_messages || is_count {
-        request::read(&decoded_request(record, request))
-    } else {
-        request::RequestFacts::default()
-    };
+    let sent = decoded_request(record, request);
+    let asked = if is_messages || is_count { request::read(&sent) } else { request::RequestFacts::default() };
     let answer = assemble(record, response);
     let purpose = match asked.purpose {
         _ if is_count => Purpose::CountTokens,
@@ -195,6 +221,9 @@ pub fn read(record: &ExchangeV2, request: &[u8], response: &[u8], prices: &Price
     let content_type = header(&record.response_headers, "content-type").unwrap_or("");
     let stream = asked.stream || content_type.starts_with("text/event-stream");
     let whole_message = !is_messages || answer.complete || record.status.is_some_and(|s| s >= 400);
+    let cut_by_us = record.response.kept < record.response.seen;
+    let told_all = cut_by_us || (whole_message && answer.error_is_final(record.status));
+    let failed = !over || !told_all || record.status.is_none_or(|s| s >= 400);
     let reasoning = answer.reasoning(false);
     let short = |s: Option<&str>| s.map(|s| cut(s, MAX_NAME));
     ExchangeFacts {
@@ -235,6 +264,7 @@ pub fn read(record: &ExchangeV2, request: &[u8], response: &[u8], prices: &Price
                 .map(|_| 1_000_000),
             thinking_blocks: reasoning.blocks,
             thinking_omitted: reasoning.omitted,
+            timing: timing::read(record),
         },
         parent_agent_id: record.parent_agent_id.clone(),
         tool_uses: answer.content().iter().filter_map(tool_use).collect(),
@@ -242,6 +272,9 @@ pub fn read(record: &ExchangeV2, request: &[u8], response: &[u8], prices: &Price
         prompt: asked.prompt,
         text_hashes: asked.text_hashes,
         text: Some(preview(&answer.text())).filter(|t| !t.is_empty()),
+        retry_key: retries::key(record, &sent).filter(|_| record.method == "POST"),
+        failed,
+        limits: limits::read(record, answer.error.as_deref()).map(Box::new),
     }
 }
 

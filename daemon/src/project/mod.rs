@@ -9,19 +9,22 @@ pub mod decode;
 pub mod exchange;
 pub mod hook;
 pub mod ids;
+pub mod limits;
 mod links;
 pub mod message;
 pub mod price;
 pub mod request;
+pub mod retries;
 pub mod rows;
 pub mod session;
 pub mod sse;
 mod summary;
 pub mod text;
+pub mod timing;
 mod turns;
 pub mod view;
 #[cfg(test)]
 mod view_tests;
 
 /// Raised when the same records would give other views: the index is then rebuilt from the journal.
-pub const VERSION: u16 = 1;
+pub const VERSION: u16 = 2;

@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use super::cost::Sum;
 use super::exchange::{ExchangeFacts, ExchangeRow};
+use super::retries::RetryRow;
 use super::session::SessionState;
 
 /// Counters of the whole store.
@@ -16,6 +17,8 @@ const SESSION_RECORD: u8 = 0x22;
 const EXCHANGE: u8 = 0x23;
 const ROLLUP: u8 = 0x24;
 const LOOKUP: u8 = 0x25;
+const RETRY: u8 = 0x26;
+const LIMITS: u8 = 0x27;
 
 /// Length of a roll-up's time bucket: a quarter of an hour, so that days can be cut in any time zone.
 pub const BUCKET_NS: u64 = 900_000_000_000;
@@ -33,6 +36,8 @@ pub struct Counters {
     pub sessions: u64,
     /// Records that this build cannot read.
     pub unreadable: u64,
+    /// Exchanges that repeat one that failed.
+    pub retries: u64,
 }
 
 /// What usage is added up by.
@@ -185,6 +190,38 @@ pub fn exchanges_end() -> Vec<u8> {
     vec![EXCHANGE + 1]
 }
 
+/// The row of an exchange that repeats or is repeated.
+#[must_use]
+pub fn retry(started_ns: u64, id: [u8; 16]) -> Vec<u8> {
+    let mut out = retries_from(started_ns);
+    out.extend_from_slice(&id);
+    out
+}
+
+/// Keys of such rows from this beginning of their exchange on.
+#[must_use]
+pub fn retries_from(started_ns: u64) -> Vec<u8> {
+    prefixed(RETRY, &started_ns.to_be_bytes())
+}
+
+/// The end of all of them.
+#[must_use]
+pub fn retries_end() -> Vec<u8> {
+    vec![RETRY + 1]
+}
+
+/// What is known of an upstream's rate limits.
+#[must_use]
+pub fn limits(upstream: &str) -> Vec<u8> {
+    prefixed(LIMITS, &super::ids::session_key(upstream))
+}
+
+/// The range of all upstreams' rate limits.
+#[must_use]
+pub fn all_limits() -> (Vec<u8>, Vec<u8>) {
+    (vec![LIMITS], vec![LIMITS + 1])
+}
+
 /// Longest id kept as a key; ids that agree so far are told apart where they lead to.
 const MAX_ID: usize = 64;
 
@@ -241,9 +278,9 @@ pub fn decode_within<T: for<'a> Deserialize<'a>, const LIMIT: usize>(bytes: &[u8
     Ok(value)
 }
 
-/// An exchange's row as `exchanges` and `show` print it.
+/// An exchange's row as `exchanges` and `show` print it, with its place among the attempts at the same request.
 #[must_use]
-pub fn to_api(row: &ExchangeRow) -> ccd_proto::api::Exchange {
+pub fn to_api(row: &ExchangeRow, retry: Option<&RetryRow>) -> ccd_proto::api::Exchange {
     let cost = match (row.tokens, row.cost) {
         (None, _) => String::new(),
         (Some(_), None) => "unpriced".into(),
@@ -273,6 +310,10 @@ pub fn to_api(row: &ExchangeRow) -> ccd_proto::api::Exchange {
         cost_usd_micros: row.cost.map(|c| i64::try_from(c).unwrap_or(i64::MAX)),
         cost,
         reasoning: row.reasoning(),
+        timing: row.timing.to_api(row.end_us),
+        retry_of: retry.and_then(|r| r.retry_of).map(super::ids::exchange),
+        attempt: retry.map_or(1, |r| r.attempt),
+        retried_by: retry.and_then(|r| r.retried_by).map(super::ids::exchange),
     }
 }
 

@@ -14,6 +14,7 @@ use ccd_store::Locator;
 use super::exchange::ExchangeFacts;
 use super::hook::{HookFacts, HookKind, ToolCall};
 use super::request::Purpose;
+use super::retries::{Attempts, Relinked, RetryRow};
 
 /// A fact and the record it stands in.
 #[derive(Clone, Debug)]
@@ -105,6 +106,7 @@ pub struct SessionState {
     pub(super) tools: BTreeMap<String, Tool>,
     pub(super) agents: BTreeMap<String, Agent>,
     pub(super) calls: BTreeMap<[u8; 16], Call>,
+    attempts: Attempts,
 }
 
 /// Keeps the smaller of what is there and what comes.
@@ -149,12 +151,29 @@ impl SessionState {
         self.agents.get(agent_id)?.kind.as_deref()
     }
 
-    /// Adds a fact.
-    pub fn apply(&mut self, fact: &Fact, record: Locator) {
+    /// Adds a fact; gives the links between attempts that it changed.
+    pub fn apply(&mut self, fact: &Fact, record: Locator) -> Vec<Relinked> {
         match fact {
-            Fact::Hook(hook) => self.apply_hook(hook, record),
-            Fact::Exchange(exchange) => self.apply_exchange(exchange, record),
+            Fact::Hook(hook) => {
+                self.apply_hook(hook, record);
+                Vec::new()
+            }
+            Fact::Exchange(exchange) => {
+                self.apply_exchange(exchange, record);
+                self.relink(exchange)
+            }
         }
+    }
+
+    fn relink(&mut self, facts: &ExchangeFacts) -> Vec<Relinked> {
+        let Some((group, attempt)) = facts.attempt() else { return Vec::new() };
+        let changed = self.attempts.add(group, attempt).into_iter();
+        changed
+            .filter_map(|(id, before, after)| {
+                let row = RetryRow::new(&self.calls.get(&id)?.facts.row, &after);
+                Some(Relinked { row, was_retry: before.retry_of.is_some() })
+            })
+            .collect()
     }
 
     fn seen(&mut self, from_ns: u64, to_ns: u64) {
@@ -292,7 +311,9 @@ impl SessionState {
                 keep_min(&mut tool.result, (at, result.is_error, result.denied, result.preview.clone()));
             }
         }
-        self.calls.insert(row.id, Call { facts: facts.clone(), record });
+        // What the limits were is nothing about the session.
+        let facts = ExchangeFacts { limits: None, ..facts.clone() };
+        self.calls.insert(facts.row.id, Call { facts, record });
     }
 }
 

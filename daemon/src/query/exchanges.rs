@@ -1,5 +1,7 @@
 //! `exchanges` and `exchange`: what went over the wire, as a list and byte for byte.
 
+use std::collections::HashMap;
+
 use ccd_proto::api::{Exchange, ExchangeDetail, Exchanges, StreamEvent};
 use http::StatusCode;
 
@@ -8,7 +10,8 @@ use super::{Ask, QueryError, content, sessions};
 use crate::ingest::record::{self, BodyV1, ExchangeV2, Payload};
 use crate::live::body;
 use crate::project::exchange::{ExchangeRow, assemble, header, read};
-use crate::project::{decode, ids, rows, sse};
+use crate::project::retries::RetryRow;
+use crate::project::{decode, ids, limits, rows, sse};
 
 /// Exchanges, newest first.
 pub fn exchanges(ask: &Ask, filter: &Filter) -> Result<Exchanges, QueryError> {
@@ -22,9 +25,9 @@ pub fn exchanges(ask: &Ask, filter: &Filter) -> Result<Exchanges, QueryError> {
     };
     let from = rows::exchanges_from(filter.since_ns.unwrap_or(0));
     let to = filter.until_ns.map_or_else(rows::exchanges_end, rows::exchanges_from);
-    let mut exchanges = Vec::new();
+    let mut found: Vec<ExchangeRow> = Vec::new();
     for row in ask.reader.scan(&from, &to).rev() {
-        if filter.full(exchanges.len()) {
+        if filter.full(found.len()) {
             break;
         }
         let row: ExchangeRow = rows::decode(&row?.1)?;
@@ -36,14 +39,46 @@ pub fn exchanges(ask: &Ask, filter: &Filter) -> Result<Exchanges, QueryError> {
                 .as_deref()
                 .is_none_or(|s| (s == "error") == (row.error.is_some() || !row.complete))
         {
-            exchanges.push(with_reasoning(ask, &row, filter)?);
+            found.push(row);
         }
     }
-    Ok(Exchanges { exchanges })
+    let retries = retries_among(ask, &found)?;
+    let exchanges = found.iter().map(|row| with_reasoning(ask, row, retries.get(&row.id), filter));
+    Ok(Exchanges { exchanges: exchanges.collect::<Result<_, _>>()? })
 }
 
-fn with_reasoning(ask: &Ask, row: &ExchangeRow, filter: &Filter) -> Result<Exchange, QueryError> {
-    let mut exchange = rows::to_api(row);
+/// The links between attempts of those listed: there are few, so their range is read, not each.
+fn retries_among(ask: &Ask, found: &[ExchangeRow]) -> Result<HashMap<[u8; 16], RetryRow>, QueryError> {
+    let (Some(newest), Some(oldest)) = (found.first(), found.last()) else { return Ok(HashMap::new()) };
+    let to = rows::retries_from(newest.started_ns.saturating_add(1));
+    let mut retries = HashMap::new();
+    for row in ask.reader.scan(&rows::retries_from(oldest.started_ns), &to) {
+        let row: RetryRow = rows::decode(&row?.1)?;
+        retries.insert(row.id, row);
+    }
+    Ok(retries)
+}
+
+/// An exchange's place among the attempts at the same request.
+fn retry(ask: &Ask, row: &ExchangeRow) -> Result<Option<RetryRow>, QueryError> {
+    let found = ask.reader.get(&rows::retry(row.started_ns, row.id))?;
+    Ok(found.map(|bytes| rows::decode(&bytes)).transpose()?)
+}
+
+/// One exchange as the list has it, by its row's key; none if the index does not know it (any more).
+pub fn one(ask: &Ask, started_ns: u64, id: [u8; 16]) -> Result<Option<Exchange>, QueryError> {
+    let Some(bytes) = ask.reader.get(&rows::exchange(started_ns, id))? else { return Ok(None) };
+    let row: ExchangeRow = rows::decode(&bytes)?;
+    Ok(Some(rows::to_api(&row, retry(ask, &row)?.as_ref())))
+}
+
+fn with_reasoning(
+    ask: &Ask,
+    row: &ExchangeRow,
+    retry: Option<&RetryRow>,
+    filter: &Filter,
+) -> Result<Exchange, QueryError> {
+    let mut exchange = rows::to_api(row, retry);
     if filter.reasoning
         && row.thinking_blocks > row.thinking_omitted
         && let Some(stored) = ask.reader.record_by_id(&row.id)?
@@ -118,7 +153,7 @@ pub fn exchange(ask: &Ask, id: &str, filter: &Filter) -> Result<ExchangeDetail, 
     let response = body(&ask.reader, &record.response.stored)?;
     let facts = read(&record, &request, &response, &ask.shared.live.prices());
     let answer = assemble(&record, &response);
-    let mut exchange = rows::to_api(&facts.row);
+    let mut exchange = rows::to_api(&facts.row, retry(ask, &facts.row)?.as_ref());
     exchange.reasoning = answer.reasoning(filter.reasoning);
     let text = |headers: &[(String, Vec<u8>)]| -> Vec<(String, String)> {
         headers.iter().map(|(n, v)| (n.clone(), String::from_utf8_lossy(v).into_owned())).collect()
@@ -133,6 +168,8 @@ pub fn exchange(ask: &Ask, id: &str, filter: &Filter) -> Result<ExchangeDetail, 
         request_kept: kept(&record.request),
         response_kept: kept(&record.response),
         events: events(&record, &response),
+        rate_limits: facts.limits.as_ref().map(|told| limits::LimitsRow::of(told).to_api(ask.now_ns)),
+        retry_after_s: limits::retry_after(&record),
         message: Some(answer.message).filter(|m| !m.is_null()),
     })
 }

@@ -4,11 +4,14 @@ use std::sync::PoisonError;
 use std::sync::atomic::Ordering;
 
 use ccd_proto::api::{
-    CaptureStatus, DaemonStatus, DetectionStatus, HookStatus, ProxyStatus, Status, StoreStatus, WebStatus,
+    CaptureStatus, DaemonStatus, DetectionStatus, HookStatus, ProxyStatus, RateLimits, Status, StoreStatus,
+    WebStatus,
 };
 
 use crate::app::Running;
 use crate::ingest::shared::StoreState;
+use crate::project::limits::LimitsRow;
+use crate::project::rows;
 
 /// The status, now. Answers whatever the store's state is.
 #[must_use]
@@ -55,6 +58,7 @@ pub fn status(app: &Running) -> Status {
             connections: proxy.connections.load(Ordering::Relaxed),
             refused: proxy.refused.load(Ordering::Relaxed),
             turned_away: proxy.turned_away.load(Ordering::Relaxed),
+            retries: counters.retries,
             last_error: proxy.last_error(),
         },
         web: WebStatus { listen: None },
@@ -70,6 +74,7 @@ pub fn status(app: &Running) -> Status {
             records: counters.hooks + counters.exchanges + counters.unreadable,
             sessions: counters.sessions,
             damaged: damaged + counters.unreadable,
+            opening: matches!(state, StoreState::Opening),
             error,
         },
         capture: CaptureStatus {
@@ -78,7 +83,16 @@ pub fn status(app: &Running) -> Status {
             queue_bytes: gauges.queue_bytes.load(Ordering::Relaxed),
         },
         detections: DetectionStatus { open: 0 },
+        rate_limits: rate_limits(app, &state),
     }
+}
+
+/// What the upstream in force told last of its limits. A row that cannot be read is damage that others find.
+fn rate_limits(app: &Running, state: &StoreState) -> Option<RateLimits> {
+    let StoreState::Ready(reader) = state else { return None };
+    let upstream = app.proxy.settings().upstream.target().to_string();
+    let row: LimitsRow = rows::decode(&reader.get(&rows::limits(&upstream)).ok()??).ok()?;
+    Some(row.to_api(app.clock.now_ns()))
 }
 
 /// Resident memory, where the system tells it cheaply.

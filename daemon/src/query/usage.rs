@@ -5,13 +5,15 @@
 
 use std::collections::{BTreeMap, HashMap};
 
-use ccd_proto::api::{Session, Tokens, Usage};
+use ccd_proto::api::{RateLimits, Retries, Session, Tokens, Usage};
 use jiff::tz::TimeZone;
 
 use super::filter::Filter;
 use super::{Ask, QueryError, sessions};
 use crate::clock::rfc3339;
 use crate::project::cost::Sum;
+use crate::project::limits::LimitsRow;
+use crate::project::retries::RetryRow;
 use crate::project::rows::{self, BUCKET_NS, Rollup};
 
 /// Length of a block in buckets: 5 hours.
@@ -89,7 +91,49 @@ pub fn usage(ask: &Ask, filter: &Filter) -> Result<Usage, QueryError> {
         unpriced_models: totals.unpriced_models.iter().cloned().collect(),
         totals: totals.to_row(BTreeMap::new()),
         rows,
+        retries: retries(ask, filter)?,
+        rate_limits: rate_limits(ask)?,
     })
+}
+
+/// What attempts that were repeated cost. Which tools they would have called nobody knows: that filter leaves none.
+fn retries(ask: &Ask, filter: &Filter) -> Result<Retries, QueryError> {
+    let session = filter.session.as_deref().map(|prefix| sessions::resolve(ask, prefix)).transpose()?;
+    let of_project = match &filter.project {
+        Some(_) => Some(sessions::matching(ask, &Filter { limit: 0, session: None, ..filter.clone() })?),
+        None => None,
+    };
+    let cut = |ns: u64| ns - ns % BUCKET_NS;
+    let from = rows::retries_from(cut(filter.since_ns.unwrap_or(0)));
+    let to = filter
+        .until_ns
+        .map_or_else(rows::retries_end, |ns| rows::retries_from(cut(ns.saturating_add(BUCKET_NS - 1))));
+    let (mut sum, mut exchanges) = (Sum::default(), 0);
+    for row in ask.reader.scan(&from, &to) {
+        let row: RetryRow = rows::decode(&row?.1)?;
+        if row.retried_by.is_some()
+            && filter.tool.is_none()
+            && session.as_ref().is_none_or(|s| *s == row.session_id)
+            && of_project.as_ref().is_none_or(|of| of.iter().any(|s| s.session_id == row.session_id))
+        {
+            exchanges += 1;
+            sum.add(&row.billed());
+        }
+    }
+    Ok(Retries { exchanges, tokens: sum.tokens, cost_usd_micros: sum.cost_usd_micros(), cost: sum.display() })
+}
+
+/// What the upstream that was heard last told of its limits.
+fn rate_limits(ask: &Ask) -> Result<Option<RateLimits>, QueryError> {
+    let (from, to) = rows::all_limits();
+    let mut newest: Option<LimitsRow> = None;
+    for row in ask.reader.scan(&from, &to) {
+        let row: LimitsRow = rows::decode(&row?.1)?;
+        if newest.as_ref().is_none_or(|known| known.at_ns() < row.at_ns()) {
+            newest = Some(row);
+        }
+    }
+    Ok(newest.map(|row| row.to_api(ask.now_ns)))
 }
 
 /// Where blocks begin: on the hour of the first use after the block before it ended. All use counts, whatever

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{Reasoning, Tokens};
+use super::{RateLimits, Reasoning, Timing, Tokens};
 
 /// `GET /v0/exchanges`.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
@@ -61,6 +61,15 @@ pub struct Exchange {
     pub cost: String,
     /// Thinking.
     pub reasoning: Reasoning,
+    /// How its time was spent.
+    pub timing: Timing,
+    /// The exchange that failed and that this one repeats: the same body again, or what the client falls back to: the
+    /// same without a stream.
+    pub retry_of: Option<String>,
+    /// 1, or one more than that of the exchange it repeats.
+    pub attempt: u32,
+    /// The exchange that repeats this one.
+    pub retried_by: Option<String>,
 }
 
 /// `GET /v0/exchanges/ID`.
@@ -85,6 +94,10 @@ pub struct ExchangeDetail {
     pub message: Option<serde_json::Value>,
     /// Each event of a stream: its type and when it arrived, microseconds after the request.
     pub events: Vec<StreamEvent>,
+    /// What this response told of the API's limits.
+    pub rate_limits: Option<RateLimits>,
+    /// Seconds that the client was asked to wait before it comes again.
+    pub retry_after_s: Option<u64>,
 }
 
 /// One event of a streamed response.

@@ -8,6 +8,7 @@
 //! | `GET /v0/spans` | [`Spans`] |
 //! | `GET /v0/spans/follow` | one [`Span`] per line (JSON lines), for as long as the reader stays |
 //! | `GET /v0/exchanges` | [`Exchanges`] |
+//! | `GET /v0/exchanges/follow` | one [`Exchange`] per line as it ends, for as long as the reader stays |
 //! | `GET /v0/exchanges/ID` | [`ExchangeDetail`] |
 //! | `GET /v0/exchanges/ID/request`, `…/response` | the exact body bytes |
 //! | `GET /v0/show/ID` | [`Shown`] |
@@ -35,13 +36,16 @@
 //! Readers ignore fields that they do not know.
 
 mod exchanges;
+mod limits;
 mod status;
 mod store;
+mod timing;
 mod usage;
 
 use serde::{Deserialize, Serialize};
 
 pub use self::exchanges::{Exchange, ExchangeDetail, Exchanges, StreamEvent};
+pub use self::limits::{Limited, RateLimit, RateLimits};
 pub use self::status::{
     CaptureStatus, DaemonStatus, DetectionStatus, HookStatus, ProxyStatus, Status, StoreStatus, WebStatus,
 };
@@ -49,7 +53,8 @@ pub use self::store::{
     BackedUp, DamagedRange, DamagedRecord, FileStats, Line, LostRecord, Operation, Progress, Pruned, Rebuilt,
     Restored, Retention, StoreStats, Verified,
 };
-pub use self::usage::{Usage, UsageRow};
+pub use self::timing::{Stall, Timing, millis};
+pub use self::usage::{Retries, Usage, UsageRow};
 
 /// Any reply: `schema_version`, then the reply's own fields.
 #[derive(Clone, Debug, Serialize, Deserialize)]

@@ -2,6 +2,8 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::RateLimits;
+
 /// `GET /v0/status`.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 #[serde(default)]
@@ -20,6 +22,8 @@ pub struct Status {
     pub capture: CaptureStatus,
     /// Detections.
     pub detections: DetectionStatus,
+    /// What the upstream in force told last of its limits; null where it told nothing.
+    pub rate_limits: Option<RateLimits>,
 }
 
 /// The daemon's process.
@@ -74,6 +78,8 @@ pub struct ProxyStatus {
     pub refused: u64,
     /// Connections told to come again because there were too many, since start.
     pub turned_away: u64,
+    /// Exchanges captured that repeat one that failed, since ever.
+    pub retries: u64,
     /// The last error of the connection to upstream.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub last_error: Option<String>,
@@ -115,6 +121,8 @@ pub struct StoreStatus {
     pub sessions: u64,
     /// Damaged frames found.
     pub damaged: u64,
+    /// It is being opened, or its index worked out: nothing is wrong, and questions wait.
+    pub opening: bool,
     /// Why the store takes nothing, if it does not.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub error: Option<String>,

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use super::Tokens;
+use super::{RateLimits, Tokens};
 
 /// `GET /v0/usage`.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
@@ -26,6 +26,25 @@ pub struct Usage {
     pub rows: Vec<UsageRow>,
     /// Models called that have no price, and are in no cost.
     pub unpriced_models: Vec<String>,
+    /// What failed and was sent again. Its tokens and cost are part of `totals`.
+    pub retries: Retries,
+    /// What was told last of the API's limits, whatever the range; null where nothing was.
+    pub rate_limits: Option<RateLimits>,
+}
+
+/// Attempts that failed and were sent again: those that the range, the session and the project leave over, as far
+/// as their records are kept.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Retries {
+    /// Such attempts, billed or not.
+    pub exchanges: u64,
+    /// Tokens that they were billed: what a stream used before it was cut.
+    pub tokens: Tokens,
+    /// Cost in micro-dollars; null where nothing could be priced.
+    pub cost_usd_micros: Option<i64>,
+    /// Cost for people.
+    pub cost: String,
 }
 
 /// Tokens and cost of one key.
