@@ -32,5 +32,6 @@ pub mod project;
 pub mod query;
 pub mod source;
 pub mod startup;
+pub mod supervise;
 pub mod telemetry;
 pub mod watch;

@@ -41,9 +41,11 @@ pub fn status(app: &Running) -> Status {
             state: app.state().into(),
             log: app.log_filter(),
             config_error: app.config_error(),
+            supervisor: app.supervisor(),
         },
         proxy: ProxyStatus {
             listen: app.proxy_listen.to_string(),
+            holder: app.holder.into(),
             upstream: app.proxy.settings().target.to_string(),
             in_flight: proxy.in_flight.load(Ordering::Relaxed),
             exchanges: counters.exchanges,

@@ -78,6 +78,8 @@ impl Daemon {
             proxies: Arc::new(hyper_util::client::proxy::matcher::Matcher::builder().build()),
             log: LogHandle::disconnected(),
             manager: "test",
+            holder: "self",
+            bypass: None,
             clock,
         };
         let (tx, rx) = tokio::sync::oneshot::channel();
