@@ -26,6 +26,13 @@ pub fn upstream(bytes: &[u8]) -> Result<Option<String>> {
     Ok(parse(text(bytes)?)?.get(UPSTREAM).and_then(Item::as_str).map(ToOwned::to_owned))
 }
 
+/// The address that a configuration has the proxy listen on.
+pub fn listen(bytes: &[u8]) -> Result<Option<String>> {
+    let document = parse(text(bytes)?)?;
+    let listen = document.get("proxy").and_then(|table| table.get("listen"));
+    Ok(listen.and_then(Item::as_str).map(ToOwned::to_owned))
+}
+
 /// The configuration with this upstream, or with none.
 pub fn with_upstream(bytes: &[u8], url: Option<&str>) -> Result<Vec<u8>> {
     let mut document = parse(text(bytes)?)?;

@@ -17,4 +17,5 @@ mod readme;
 mod real_client;
 mod scenario;
 mod store;
+mod supervise;
 mod tls;

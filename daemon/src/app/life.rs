@@ -83,9 +83,12 @@ pub async fn run(parts: Parts, ready: impl FnOnce(&Arc<Running>)) -> Result<(), 
     if app.succeeded.load(std::sync::atomic::Ordering::Relaxed) {
         reception.close().await;
         let keeper = Keeper::start(app.layout.spool_dir.clone())?;
-        inside.give_up(&app, &keeper).await;
+        let given_up = inside.give_up(&app, &keeper).await;
         reception.drain(&app).await;
         keeper.finish(&app).await?;
+        if tokio::time::timeout(WRITER_PATIENCE, given_up).await.is_err() {
+            tracing::error!("the store is not let go of; its journal is whole");
+        }
     } else {
         inside.retention.abort();
         inside.closing.cancel();
@@ -250,7 +253,9 @@ impl Inside {
     }
 
     /// Gives the home to another daemon: as soon as what was captured is written, and before the streams have ended.
-    async fn give_up(self, app: &Arc<Running>, keeper: &Keeper) {
+    /// What is returned ends when that is done.
+    async fn give_up(self, app: &Arc<Running>, keeper: &Keeper) -> tokio::sync::oneshot::Receiver<()> {
+        let (done, given_up) = tokio::sync::oneshot::channel();
         self.retention.abort();
         self.closing.cancel();
         self.api.abort();
@@ -266,7 +271,7 @@ impl Inside {
         let Some(writer) = self.writer else {
             remove_sockets(app, self.captures);
             drop(self.lock);
-            return;
+            return given_up;
         };
         app.door.stop().await;
         let (then, lock, captures) = (Arc::clone(app), self.lock, self.captures);
@@ -281,10 +286,12 @@ impl Inside {
             drop(lock);
             tracing::info!("the store is given up");
             std::mem::forget(alone);
+            drop(done);
         };
         if let Err(error) = std::thread::Builder::new().name("ccd-release".into()).spawn(release) {
             tracing::error!(%error, "the store is given up only at the end");
         }
+        given_up
     }
 }
 

@@ -103,6 +103,8 @@ pub(super) struct Supervisor {
     /// Whether the worker before the next one is to be ended at once.
     pub(super) leave_now: bool,
     pub(super) stopping: bool,
+    /// A signal asked for the end.
+    signalled: bool,
     /// The program was replaced: become it.
     pub(super) renew: bool,
     pub(super) ended: Option<Ended>,
@@ -122,7 +124,9 @@ pub fn supervise(setup: Setup, succession: Option<&Succession>) -> Result<Ended,
         let now = Instant::now();
         let came = signals.take();
         if came.stop {
-            this.stop(this.stopping, now);
+            // The second signal is the impatient one.
+            let again = std::mem::replace(&mut this.signalled, true);
+            this.stop(again, now);
         }
         if came.hup {
             this.hand_over(false, now);
@@ -169,6 +173,7 @@ impl Supervisor {
             reason: None,
             leave_now: false,
             stopping: false,
+            signalled: false,
             renew: false,
             ended: None,
         }
@@ -246,6 +251,7 @@ impl Supervisor {
             supervisor: self.about(),
             version: ccd_proto::VERSION.into(),
             worker: self.workers.iter().find(|w| w.role == Role::Serving && w.ready).map(|w| w.number()),
+            workers: self.workers.iter().map(Worker::number).collect(),
             refusing: self.refuser.is_some(),
             reason: self.reason.clone(),
             listen: self

@@ -71,6 +71,8 @@ pub struct Supervision {
     pub version: String,
     /// The worker that serves.
     pub worker: Option<i32>,
+    /// All workers, those included that finish their streams.
+    pub workers: Vec<i32>,
     /// No worker can run: every request is answered with 503.
     pub refusing: bool,
     /// Why nothing is captured, while nothing is.
