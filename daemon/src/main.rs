@@ -172,7 +172,7 @@ fn alone(bypass: Option<String>) -> anyhow::Result<()> {
         (startup::prepare_behind(&layout, listener.socket, false)?, listener.holder)
     };
     serve(layout, config, prepared, Served { manager, holder, to_stderr: true, bypass }, |_| {
-        notify_ready(manager)
+        notify_ready(manager);
     })
 }
 

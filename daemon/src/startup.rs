@@ -142,6 +142,7 @@ pub fn listen(addr: SocketAddr) -> Result<TcpListener, StartError> {
 }
 
 /// Whether another daemon owns this home, and its process id as far as known.
+#[must_use]
 pub fn owner(layout: &Layout) -> Option<StartError> {
     let path = layout.lock_file();
     let file = File::open(&path).ok()?;

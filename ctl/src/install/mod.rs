@@ -198,7 +198,7 @@ impl Installer<'_> {
         for (path, content) in &files {
             match content {
                 Some(content) => {
-                    changed |= self.change(journal, |journal| plan::own(journal, path, content))?
+                    changed |= self.change(journal, |journal| plan::own(journal, path, content))?;
                 }
                 None => changed |= journal.undo(path)? != Undone::Nothing,
             }

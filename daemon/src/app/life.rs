@@ -13,6 +13,7 @@
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, AtomicU8};
+use std::sync::mpsc::{SyncSender, sync_channel};
 use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
 use std::time::Duration;
@@ -25,7 +26,7 @@ use tokio_util::task::TaskTracker;
 use super::{Parts, QUESTIONS, Running, SERVING, locked};
 use crate::ingest::shared::{Shared, StoreState};
 use crate::ingest::writer::Writer;
-use crate::ingest::{Ack, CapturedExchange, Door, Submission};
+use crate::ingest::{Ack, CapturedExchange, Door, QUEUE, Submission};
 use crate::maintenance::{Maintenance, retention};
 use crate::project::price::Prices;
 use crate::source::proxy::server::{Proxy, Settings};
@@ -58,12 +59,13 @@ pub async fn run(parts: Parts, ready: impl FnOnce(&Arc<Running>)) -> Result<(), 
         ready(&app);
         tracing::info!(proxy = %app.proxy_listen, "accepting; waiting for the store");
     }
-    let home = match home {
-        Some(home) => Some(home),
-        None => tokio::select! {
+    let home = if home.is_some() {
+        home
+    } else {
+        tokio::select! {
             home = owned(&app, capture) => Some(home?),
             () = app.stop.notified() => None,
-        },
+        }
     };
     let Some(home) = home else {
         // Told to end before the home was ours. What came in is kept for whoever has it.
@@ -306,14 +308,18 @@ fn remove_sockets(app: &Running, hooks: bool) {
 
 /// Keeps exchanges as files, on a thread of its own.
 struct Keeper {
-    to: std::sync::mpsc::Sender<Box<CapturedExchange>>,
+    to: SyncSender<Box<CapturedExchange>>,
     thread: JoinHandle<()>,
 }
 
 impl Keeper {
     fn start(dir: PathBuf) -> Result<Self, StartError> {
-        let (to, from) = std::sync::mpsc::channel::<Box<CapturedExchange>>();
-        let work = move || from.iter().for_each(|exchange| keep(&dir, &exchange));
+        let (to, from) = sync_channel::<Box<CapturedExchange>>(QUEUE);
+        let work = move || {
+            for exchange in from {
+                keep(&dir, &exchange);
+            }
+        };
         let thread = std::thread::Builder::new().name("ccd-keeper".into()).spawn(work);
         Ok(Keeper { to, thread: thread.map_err(|e| failed("the keeper's thread", &e))? })
     }
@@ -324,7 +330,7 @@ impl Keeper {
         while let Ok(submission) = rx.try_recv() {
             match submission {
                 Submission::Exchange(exchange) => {
-                    let _ = self.to.send(exchange);
+                    let _ = self.to.try_send(exchange);
                 }
                 Submission::Kept(_, ack) | Submission::Hook(_, Some(ack)) => {
                     let _ = ack.send(Ack::Refused);

@@ -15,6 +15,7 @@ pub mod writer;
 
 use std::fmt;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::mpsc::SyncSender;
 use std::sync::{Arc, PoisonError, RwLock};
 
 use bytes::Bytes;
@@ -146,7 +147,7 @@ struct WeakDoor {
 }
 
 /// Where exchanges go once the store has been given to another daemon.
-type Aside = RwLock<Option<std::sync::mpsc::Sender<Box<CapturedExchange>>>>;
+type Aside = RwLock<Option<SyncSender<Box<CapturedExchange>>>>;
 
 impl WeakDoor {
     fn upgrade(&self) -> Option<Door> {
@@ -192,7 +193,7 @@ impl Door {
         // Held until it is handed in: what goes to the writer does so before the writer is told to end.
         let aside = self.aside.read().unwrap_or_else(PoisonError::into_inner);
         let taken = match &*aside {
-            Some(aside) => aside.send(exchange).is_ok(),
+            Some(aside) => aside.try_send(exchange).is_ok(),
             None => self.tx.try_send(Submission::Exchange(exchange)).is_ok(),
         };
         if !taken {
@@ -202,7 +203,7 @@ impl Door {
 
     /// From now on exchanges go there instead of to the writer; with none, nowhere, and whoever waits for them sees the
     /// end.
-    pub fn set_aside(&self, to: Option<std::sync::mpsc::Sender<Box<CapturedExchange>>>) {
+    pub fn set_aside(&self, to: Option<SyncSender<Box<CapturedExchange>>>) {
         *self.aside.write().unwrap_or_else(PoisonError::into_inner) = to;
     }
 

@@ -42,10 +42,14 @@ pub enum KeptError {
 fn frame(out: &mut Vec<u8>, pieces: &[&[u8]]) {
     let length: u64 = pieces.iter().map(|p| p.len() as u64).sum();
     let mut crc = crc32fast::Hasher::new();
-    pieces.iter().for_each(|piece| crc.update(piece));
+    for piece in pieces {
+        crc.update(piece);
+    }
     out.extend_from_slice(&length.to_le_bytes());
     out.extend_from_slice(&crc.finalize().to_le_bytes());
-    pieces.iter().for_each(|piece| out.extend_from_slice(piece));
+    for piece in pieces {
+        out.extend_from_slice(piece);
+    }
 }
 
 /// The file's bytes.
@@ -63,8 +67,8 @@ fn take<'a>(rest: &mut &'a [u8]) -> Result<&'a [u8], KeptError> {
     let short = KeptError::Damaged("it ends too early");
     let Some((head, after)) = rest.split_first_chunk::<12>() else { return Err(short) };
     let (length, crc) = head.split_at(8);
-    let length = length.try_into().map(u64::from_le_bytes).unwrap_or(u64::MAX);
-    let crc = crc.try_into().map(u32::from_le_bytes).unwrap_or(0);
+    let length = length.try_into().map_or(u64::MAX, u64::from_le_bytes);
+    let crc = crc.try_into().map_or(0, u32::from_le_bytes);
     let Some((bytes, after)) = usize::try_from(length).ok().and_then(|n| after.split_at_checked(n)) else {
         return Err(short);
     };
@@ -88,7 +92,7 @@ pub fn decode(file: &Bytes) -> Result<CapturedExchange, KeptError> {
     };
     let mut id = [0; 16];
     id.copy_from_slice(&head[2..18]);
-    let at_ns = head[18..].try_into().map(u64::from_le_bytes).unwrap_or(0);
+    let at_ns = head[18..].try_into().map_or(0, u64::from_le_bytes);
     let locator = Locator { segment: 0, offset: 0, index: 0 };
     let (kind, schema) = (head[0], head[1]);
     let stored = Record { seq: 0, locator, kind, schema, id, at_ns, body: body.to_vec() };

@@ -183,7 +183,7 @@ impl Ladder {
     /// Tries the two kinds of workers in turn.
     fn refuse(&mut self) -> Next {
         let pause = doubled(Duration::from_secs(1), self.refused, self.policy.max_refuse);
-        let rung = if self.refused % 2 == 0 { Rung::Bypass } else { Rung::Full };
+        let rung = if self.refused.is_multiple_of(2) { Rung::Bypass } else { Rung::Full };
         self.refused = self.refused.saturating_add(1);
         Next { rung, pause }
     }

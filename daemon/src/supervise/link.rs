@@ -35,7 +35,7 @@ pub async fn attend(channel: UnixStream, app: Arc<Running>) {
                 Some(Order::Info(json)) => match serde_json::from_str(&json) {
                     Ok(about) => app.set_supervisor(Some(about)),
                     Err(error) => {
-                        tracing::debug!(%error, "what the supervisor says of itself is not understood")
+                        tracing::debug!(%error, "what the supervisor says of itself is not understood");
                     }
                 },
                 None => tracing::debug!(line, "an order that is not known"),

@@ -30,6 +30,7 @@ pub type Reload = Box<dyn Fn() -> Result<SocketAddr, String>>;
 pub type Tell = Box<dyn FnOnce(Result<(u32, SocketAddr), &str>)>;
 
 /// What a supervisor is made of.
+#[allow(clippy::struct_excessive_bools, reason = "independent facts, not the states of one thing")]
 pub struct Setup {
     /// The program of the workers, and our own. Read again at every start: it may have been replaced.
     pub program: PathBuf,
@@ -71,6 +72,7 @@ pub enum Ended {
 }
 
 /// A supervisor.
+#[allow(clippy::struct_excessive_bools, reason = "independent facts, not the states of one thing")]
 pub(super) struct Supervisor {
     pub(super) program: PathBuf,
     pub(super) stamp: Option<Stamp>,
@@ -250,7 +252,7 @@ impl Supervisor {
         serde_json::to_string(&ccd_proto::api::Supervision {
             supervisor: self.about(),
             version: ccd_proto::VERSION.into(),
-            worker: self.workers.iter().find(|w| w.role == Role::Serving && w.ready).map(|w| w.number()),
+            worker: self.workers.iter().find(|w| w.role == Role::Serving && w.ready).map(Worker::number),
             workers: self.workers.iter().map(Worker::number).collect(),
             refusing: self.refuser.is_some(),
             reason: self.reason.clone(),

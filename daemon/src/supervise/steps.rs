@@ -145,11 +145,11 @@ impl Supervisor {
                 }
             }
             let worker = self.workers.remove(at);
-            self.died(worker, end, now);
+            self.died(&worker, end, now);
         }
     }
 
-    fn died(&mut self, worker: Worker, end: End, now: Instant) {
+    fn died(&mut self, worker: &Worker, end: End, now: Instant) {
         let why = worker.error.clone().or_else(|| worker.running.clone());
         let why = why.map_or_else(|| end.to_string(), |why| format!("{why} ({end})"));
         tracing::info!(pid = worker.number(), role = ?worker.role, end = why, "worker ended");
@@ -164,7 +164,7 @@ impl Supervisor {
             Role::Serving if self.stopping => {}
             // As somebody asked it: `ccctl stop`, or the end of its retirement.
             Role::Serving if end == End::Code(0) => self.stop(false, now),
-            Role::Serving => self.crashed(&worker, why, now),
+            Role::Serving => self.crashed(worker, why, now),
         }
     }
 

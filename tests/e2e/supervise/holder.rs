@@ -6,12 +6,12 @@ use std::process::{Command, Stdio};
 
 use ccd_tests::assert_eventually;
 use ccd_tests::harness::soak::summary;
-use ccd_tests::harness::wire::{BodyEnd, Upstream};
+use ccd_tests::harness::wire::Upstream;
 use ccd_tests::harness::{Supervised, TestHome, binary, eventually};
 use ccd_tests::mock::Mock;
 use rustix::process::Signal;
 
-use super::{ask, short};
+use super::{Stream, ask, short};
 use crate::check;
 use crate::proxy::Proxy;
 
@@ -75,14 +75,8 @@ fn a_killed_supervisor_costs_neither_a_connection_nor_a_stream() {
     let proxy = Proxy::of(&home);
     let mut kills = 0;
     for _ in 0..3 {
-        let mut client = proxy.connect();
-        client.send(proxy.message(&format!("held-{kills}"), "hi", true));
-        let mut api = upstream.accept();
-        let _ = (api.read_head(), api.read_rest());
-        api.send("HTTP/1.1 200 OK\r\nContent-Length: 12\r\n\r\nbefore");
-        let _ = client.read_head();
-        assert_eq!(client.read_body(6), b"before");
-
+        let mut stream = Stream::open(&format!("held-{kills}"), &proxy, &upstream);
+        stream.step();
         let worker = supervised.worker();
         supervised.signal(Signal::KILL);
         let _ = supervised.end();
@@ -96,8 +90,8 @@ fn a_killed_supervisor_costs_neither_a_connection_nor_a_stream() {
             supervised.status().is_some_and(|status| status.daemon.pid != worker),
             "the store is given to the next worker"
         );
-        api.send("after!");
-        assert_eq!(client.read_rest(), (b"after!".to_vec(), BodyEnd::Whole));
+        stream.step();
+        let _ = stream.end();
         kills += 1;
         assert_eventually!(
             check::exchanges(&home).iter().filter(|got| got.complete).count() == kills,

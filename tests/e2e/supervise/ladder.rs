@@ -10,9 +10,17 @@ use ccd_tests::mock::Mock;
 use rustix::process::Signal;
 use serde_json::Value;
 
-use super::{Installed, ask, short};
+use super::{Installed, Stream, ask, short};
 use crate::check;
 use crate::proxy::Proxy;
+
+/// Whether every thread of a process has been stopped: a signal takes a moment.
+fn has_stopped(pid: u32) -> bool {
+    let Ok(tasks) = std::fs::read_dir(format!("/proc/{pid}/task")) else { return !cfg!(target_os = "linux") };
+    tasks.map(|task| std::fs::read_to_string(task.unwrap().path().join("stat"))).all(|stat| {
+        stat.is_ok_and(|stat| stat.rsplit(')').next().is_some_and(|rest| rest.trim_start().starts_with('T')))
+    })
+}
 
 /// A program that is ours where `good` says so, and dies at once otherwise. `$*` are the arguments.
 fn flawed(real: &str, good: &str) -> String {
@@ -105,18 +113,12 @@ fn while_the_worker_is_stopped_others_are_answered_and_its_streams_go_on_afterwa
     let home = TestHome::new(&upstream.url());
     let supervised = Supervised::start(&home);
     let proxy = Proxy::of(&home);
-    let head = "HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nTransfer-Encoding: chunked\r\n\r\n";
-    let mut client = proxy.connect();
-    client.send(proxy.message("held", "hi", true));
-    let mut api = upstream.accept();
-    let _ = (api.read_head(), api.read_rest());
-    api.send(head);
-    api.send_chunk("before ");
-    let _ = client.read_head();
-    assert_eq!(client.read_body(7), b"before ");
+    let mut stream = Stream::open("held", &proxy, &upstream);
+    stream.step();
 
     let stopped = supervised.worker();
     signal(stopped, Signal::STOP);
+    assert_eventually!(has_stopped(stopped), "every thread of it stands still");
     let begun = Instant::now();
     let mut other = proxy.connect();
     other.send(proxy.message("other", "hi", true));
@@ -127,12 +129,11 @@ fn while_the_worker_is_stopped_others_are_answered_and_its_streams_go_on_afterwa
     assert_eq!(other.read_head().status(), 200);
     assert_eq!(other.read_rest().0, b"fresh");
     // It may be a debugger that holds it: it is left alone.
-    api.send_chunk("while ");
+    let meanwhile = ": sent while it was stopped\n\n";
+    stream.send(meanwhile);
     signal(stopped, Signal::CONT);
-    assert_eq!(client.read_body(6), b"while ");
-    api.send_chunk("after");
-    api.send("0\r\n\r\n");
-    assert_eq!(client.read_rest().0, b"after");
+    stream.receive(meanwhile);
+    let _ = stream.end();
     assert_eventually!(supervised.supervision().workers.len() == 1, "the one beside it leaves");
     assert_eq!(supervised.worker(), stopped);
     assert_eventually!(

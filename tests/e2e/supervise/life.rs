@@ -8,14 +8,10 @@ use ccd_tests::harness::soak::{count, summary};
 use ccd_tests::harness::wire::{Upstream, Wire};
 use ccd_tests::harness::{Daemon, Supervised, TestHome, binary, eventually, signal, supervision};
 use ccd_tests::mock::Mock;
-use rustix::process::{Pid, Signal, test_kill_process};
+use rustix::process::Signal;
 
-use super::{ask, short};
+use super::{ask, is_alive, short};
 use crate::proxy::Proxy;
-
-fn is_alive(pid: u32) -> bool {
-    Pid::from_raw(pid.cast_signed()).is_some_and(|pid| test_kill_process(pid).is_ok())
-}
 
 #[test]
 fn of_two_started_at_once_one_holds_the_port_and_the_other_says_so() {

@@ -5,61 +5,13 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use ccd_proto::api::Exchange;
 use ccd_tests::assert_eventually;
 use ccd_tests::harness::soak::summary;
-use ccd_tests::harness::wire::{BodyEnd, Upstream, Wire};
+use ccd_tests::harness::wire::{Upstream, Wire};
 use ccd_tests::harness::{Supervised, TestHome};
 use ccd_tests::mock::sha256;
-use rustix::process::{Pid, test_kill_process};
 
-use super::Installed;
+use super::{Installed, Stream, is_alive};
 use crate::check;
 use crate::proxy::Proxy;
-
-const HEAD: &str = "HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nTransfer-Encoding: chunked\r\nrequest-id: r\r\n\r\n";
-
-fn event(stream: usize, n: usize) -> String {
-    format!("event: ping\ndata: {{\"type\":\"ping\",\"stream\":{stream},\"n\":{n}}}\n\n")
-}
-
-/// A stream with both of its ends, and what has been sent so far.
-struct Stream {
-    number: usize,
-    client: Wire,
-    api: Wire,
-    sent: String,
-    events: usize,
-}
-
-impl Stream {
-    fn open(number: usize, proxy: &Proxy, upstream: &Upstream) -> Self {
-        let mut client = proxy.connect();
-        client.send(proxy.message(&format!("live-{number}"), "hi", true));
-        let mut api = upstream.accept();
-        let _ = (api.read_head(), api.read_rest());
-        api.send(HEAD);
-        assert_eq!(client.read_head().status(), 200);
-        Stream { number, client, api, sent: String::new(), events: 0 }
-    }
-
-    /// One more event, which arrives before anything else happens.
-    fn step(&mut self) {
-        let event = event(self.number, self.events);
-        self.api.send_chunk(&event);
-        assert_eq!(self.client.read_body(event.len()), event.as_bytes(), "stream {}", self.number);
-        self.sent.push_str(&event);
-        self.events += 1;
-    }
-
-    fn end(mut self) -> String {
-        self.step();
-        self.api.send("0\r\n\r\n");
-        assert_eq!(self.client.read_rest(), (Vec::new(), BodyEnd::Whole));
-        sha256(self.sent.as_bytes())
-    }
-}
-
-fn is_alive(pid: u32) -> bool {
-    Pid::from_raw(pid.cast_signed()).is_some_and(|pid| test_kill_process(pid).is_ok())
-}
 
 /// Connects over and over while `work` goes on. How often.
 fn connecting<T>(proxy: &Proxy, work: impl FnOnce() -> T) -> (T, usize) {
@@ -91,7 +43,8 @@ fn upgrade_and_downgrade_during_eight_live_streams() {
     let mut sums = Vec::new();
     let mut pings = 0;
     for round in ["up", "down"] {
-        let mut streams: Vec<_> = (0..8).map(|n| Stream::open(sums.len() + n, &proxy, &upstream)).collect();
+        let mut streams: Vec<_> =
+            (0..8).map(|n| Stream::open(&format!("live-{round}-{n}"), &proxy, &upstream)).collect();
         streams.iter_mut().for_each(Stream::step);
         let old = supervised.worker();
         // The same program in another file is another version to whoever starts it.
@@ -153,7 +106,7 @@ fn a_broken_new_program_leaves_the_old_one_serving() {
     let installed = Installed::new(&home);
     let supervised = Supervised::start_as(&home, installed.command(&home, "ccd"));
     let proxy = Proxy::of(&home);
-    let mut stream = Stream::open(0, &proxy, &upstream);
+    let mut stream = Stream::open("held", &proxy, &upstream);
     stream.step();
     let worker = supervised.worker();
     for (program, why) in
@@ -188,7 +141,7 @@ fn a_changed_address_is_answered_before_the_old_one_is_let_go() {
     command.env_remove("CCD_PROXY_LISTEN");
     let supervised = Supervised::start_as(&home, command);
     let proxy = Proxy::of(&home);
-    let mut stream = Stream::open(0, &proxy, &upstream);
+    let mut stream = Stream::open("held", &proxy, &upstream);
     stream.step();
     // Taken by somebody else: nothing changes.
     let taken = std::net::TcpListener::bind(&new).unwrap();

@@ -15,6 +15,7 @@ use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
@@ -28,6 +29,9 @@ use crate::ingest::record::{BodyV1, ExchangeV2, Outcome, RouteV1, Stored};
 
 /// How long a client may take to send a request's head.
 const HEAD_TIMEOUT: Duration = Duration::from_secs(30);
+/// How long a connection may take to bring its first request when it was accepted just before nothing more is: the
+/// request is on its way, and closing would lose it.
+const FIRST_REQUEST: Duration = Duration::from_secs(1);
 /// The path, behind the token, that we answer ourselves.
 const PING: &str = "/.ccd/ping";
 
@@ -124,8 +128,11 @@ impl Proxy {
         }
         self.gauges.connections.fetch_add(1, Ordering::Relaxed);
         let this = Arc::clone(&self);
+        let first = Arc::new(Semaphore::new(0));
+        let seen = Arc::clone(&first);
         let service = service_fn(move |request| {
             let this = Arc::clone(&this);
+            seen.close();
             async move { Ok::<_, std::convert::Infallible>(this.handle(request).await) }
         });
         let late = stop.is_cancelled();
@@ -144,6 +151,10 @@ impl Proxy {
             tokio::select! {
                 ended = connection.as_mut() => ended,
                 () = stop.cancelled(), if !late => {
+                    tokio::select! {
+                        ended = connection.as_mut() => return ended,
+                        _ = tokio::time::timeout(FIRST_REQUEST, first.acquire()) => {}
+                    }
                     connection.as_mut().graceful_shutdown();
                     connection.as_mut().await
                 }
