@@ -7,7 +7,8 @@
 
 use std::future::Future;
 use std::io;
-use std::time::Duration;
+use std::path::Path;
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use ccd_proto::api::{ApiError, ErrorReply};
@@ -25,9 +26,17 @@ use tokio::signal::unix::{self, SignalKind};
 use crate::env::Env;
 use crate::error::{CommandError, Kind, Result};
 use crate::printer::Printer;
+use crate::supervisor;
 
 /// How long the daemon may take to begin its answer.
 const PATIENCE: Duration = Duration::from_secs(30);
+
+/// How long a supervised daemon's socket may be away: it is handed from one worker to the next.
+const CHANGING_HANDS: Duration = Duration::from_secs(5);
+
+fn is_absence(error: &io::Error) -> bool {
+    matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::ConnectionRefused)
+}
 
 /// Asks the daemon.
 pub struct Client<'a> {
@@ -174,14 +183,28 @@ impl<'a> Client<'a> {
         })
     }
 
+    /// Connects. While a supervisor is there, a socket that is not is only changing hands.
+    async fn connect(&self, socket: &Path) -> io::Result<UnixStream> {
+        let deadline = Instant::now() + CHANGING_HANDS;
+        loop {
+            match UnixStream::connect(socket).await {
+                Err(e) if is_absence(&e) && Instant::now() < deadline => {
+                    if !matches!(supervisor::supervision(&self.env.layout), Ok(Some(s)) if !s.refusing) {
+                        return Err(e);
+                    }
+                    tokio::time::sleep(Duration::from_millis(20)).await;
+                }
+                done => return done,
+            }
+        }
+    }
+
     /// Sends a request; an error reply becomes an error.
     async fn ask(&self, method: Method, target: &str) -> Result<(Head, Incoming)> {
         let socket = self.env.layout.control_socket();
-        let stream = match UnixStream::connect(&socket).await {
+        let stream = match self.connect(&socket).await {
             Ok(stream) => stream,
-            Err(e) if matches!(e.kind(), io::ErrorKind::NotFound | io::ErrorKind::ConnectionRefused) => {
-                return Err(CommandError::not_running());
-            }
+            Err(e) if is_absence(&e) => return Err(supervisor::absence(&self.env.layout)),
             Err(e) => {
                 return Err(CommandError::failed(format!(
                     "cannot reach the daemon at {}: {e}",

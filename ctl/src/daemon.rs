@@ -15,7 +15,8 @@ use crate::exec::Invocation;
 use crate::human::plural;
 use crate::manifest::Manifest;
 use crate::printer::Printer;
-use crate::service;
+use crate::service::Manager;
+use crate::{service, supervisor};
 
 /// How long a start may take: a large store that is rebuilt, at worst.
 const START_LIMIT: Duration = Duration::from_secs(60);
@@ -38,8 +39,7 @@ pub fn status(env: &Env, out: &mut Printer) -> Result<Option<Status>> {
 /// Starts the daemon, by the service that keeps it where there is one, and waits until it answers. `extra` are
 /// variables for a daemon that is started directly.
 pub fn start(env: &Env, out: &mut Printer, extra: &[(String, OsString)]) -> Result<Status> {
-    let service = Manifest::load(&env.layout)?.and_then(|m| m.service).filter(|s| s.path.exists());
-    if let Some(manager) = service.and_then(|s| service::named(env, &s.manager)) {
+    if let Some(manager) = service_of(env)? {
         manager.start(env)?;
         return wait_until_it_answers(env, out);
     }
@@ -112,24 +112,97 @@ pub fn ensure_lasting(env: &Env, out: &mut Printer) -> Result<(Status, bool)> {
 
 /// Stops the daemon and waits until it is gone. Says whether there was one.
 pub fn stop(env: &Env, out: &mut Printer, now: bool) -> Result<bool> {
-    let Some(status) = status(env, out)? else { return Ok(false) };
-    let client = Client::new(env)?;
-    match client.post(if now { "/v0/stop?now=1" } else { "/v0/stop" }) {
+    let supervision = supervisor::supervision(&env.layout).ok().flatten();
+    let status = if supervision.is_some() { None } else { status(env, out)? };
+    if supervision.is_none() && status.is_none() {
+        return Ok(false);
+    }
+    // A socket unit would start it again with the next request.
+    if let Some(manager) = service_of(env)? {
+        manager.stop_listening(env)?;
+    }
+    if supervision.is_some() && supervisor::stop(env, now)? {
+        wait_until_gone(env, out, None)?;
+        return Ok(true);
+    }
+    let pid = status.map(|status| status.daemon.pid);
+    match Client::new(env)?.post(if now { "/v0/stop?now=1" } else { "/v0/stop" }) {
         // It may be gone before its answer has arrived.
         Err(e)
             if now && e.kind == Kind::Disconnected && self::status(env, out).is_ok_and(|s| s.is_none()) => {}
         Err(e) if e.kind == Kind::NotRunning => {}
         other => other?,
     }
-    wait_until_gone(env, out, Some(status.daemon.pid))?;
+    wait_until_gone(env, out, pid)?;
     Ok(true)
+}
+
+/// Puts a new daemon in the running one's place, without a moment in which none answers where it is supervised.
+pub fn restart(env: &Env, out: &mut Printer, now: bool) -> Result<Status> {
+    // Before anything is stopped.
+    env.program("ccd")?;
+    if out.is_watched() {
+        out.progress("starting a new daemon beside the running one");
+    }
+    let restarted = supervisor::restart(env, now);
+    if out.is_watched() {
+        out.progress("");
+    }
+    let Some(pid) = restarted? else {
+        stop(env, out, now)?;
+        return start(env, out, &[]);
+    };
+    // It accepts requests; the control socket follows as soon as the one before has let go of it.
+    let deadline = Instant::now() + START_LIMIT;
+    loop {
+        match status(env, out) {
+            Ok(Some(status)) if status.daemon.pid == pid => return Ok(status),
+            Err(e) if !matches!(e.kind, Kind::Disconnected | Kind::NotRunning) => return Err(e),
+            _ => {}
+        }
+        if Instant::now() >= deadline {
+            return Err(CommandError::failed(
+                "the new daemon relays requests, but the one before does not let go of the store",
+            )
+            .hint("`ccctl restart --now` ends it, and cuts its streams"));
+        }
+        sleep(LOOK);
+    }
+}
+
+/// The service manager that keeps this installation's daemon.
+fn service_of(env: &Env) -> Result<Option<Manager>> {
+    let service = Manifest::load(&env.layout)?.and_then(|m| m.service).filter(|s| s.path.exists());
+    Ok(service.and_then(|s| service::named(env, &s.manager)))
 }
 
 fn wait_until_gone(env: &Env, out: &mut Printer, pid: Option<u32>) -> Result<()> {
     let deadline = Instant::now() + DRAIN_LIMIT;
     let (begun, mut told) = (Instant::now(), false);
+    let mut tell = |out: &mut Printer, status: &Status| {
+        if status.proxy.in_flight == 0 {
+            return;
+        }
+        let waiting = format!("waiting for {} to end", plural(status.proxy.in_flight, "stream"));
+        if out.is_watched() {
+            out.progress(&waiting);
+        } else if !told && begun.elapsed() > Duration::from_secs(1) {
+            out.note(&waiting);
+        }
+        told |= begun.elapsed() > Duration::from_secs(1) || out.is_watched();
+    };
     loop {
         // While it goes down, an answer may break off: only a socket that refuses counts as gone.
+        if is_locked(&env.layout.supervisor_lock()) {
+            // Nothing is gone before it is; how far its worker is, the worker says itself, as long as it can.
+            if let Ok(Some(status)) = self::status(env, out) {
+                tell(out, &status);
+            }
+            if Instant::now() < deadline {
+                sleep(LOOK);
+                continue;
+            }
+        }
         match status(env, out) {
             Ok(None) => break,
             Ok(Some(status)) if pid.is_some_and(|pid| pid != status.daemon.pid) => {
@@ -141,16 +214,8 @@ fn wait_until_gone(env: &Env, out: &mut Printer, pid: Option<u32>) -> Result<()>
                     "stop it there: `systemctl --user stop ccd`, or `launchctl bootout` of dev.ccd.daemon",
                 ));
             }
-            Ok(Some(status)) if status.proxy.in_flight > 0 => {
-                let waiting = format!("waiting for {} to end", plural(status.proxy.in_flight, "stream"));
-                if out.is_watched() {
-                    out.progress(&waiting);
-                } else if !told && begun.elapsed() > Duration::from_secs(1) {
-                    out.note(&waiting);
-                }
-                told |= begun.elapsed() > Duration::from_secs(1) || out.is_watched();
-            }
-            _ => {}
+            Ok(Some(status)) => tell(out, &status),
+            Err(_) => {}
         }
         if Instant::now() >= deadline {
             return Err(CommandError::failed("the daemon is still waiting for streams to end")

@@ -40,6 +40,7 @@ pub mod start;
 pub mod status;
 pub mod stop;
 pub mod store;
+pub mod supervisor;
 pub mod table;
 pub mod time;
 pub mod traces;

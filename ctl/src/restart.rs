@@ -1,4 +1,4 @@
-//! `ccctl restart`: stop, then start.
+//! `ccctl restart`: a new daemon in the running one's place; streams under way are not cut.
 
 use crate::args::StopArgs;
 use crate::env::Env;
@@ -8,9 +8,6 @@ use crate::{daemon, start};
 
 /// Runs the command.
 pub fn run(env: &Env, out: &mut Printer, args: &StopArgs) -> Result<()> {
-    // Before anything is stopped.
-    env.program("ccd")?;
-    daemon::stop(env, out, args.now)?;
-    let status = daemon::start(env, out, &[])?;
+    let status = daemon::restart(env, out, args.now)?;
     out.line(start::ready(&status))
 }

@@ -77,10 +77,13 @@ fn claude_files<'a>(
     mut journal: Journal<'a>,
     report: &mut Report,
 ) -> Result<Journal<'a>> {
-    let unit = journal.manifest.service.as_ref().map(|service| service.path.clone());
+    let service = journal.manifest.service.clone();
+    let mut units: Vec<_> = service.iter().map(|service| service.path.clone()).collect();
+    let manager = service.as_ref().and_then(|service| service::named(env, &service.manager));
+    units.extend(manager.iter().flat_map(service::Manager::paths));
     let of = |journal: &Journal<'_>, kind: FileKind| -> Vec<PathBuf> {
         let files = journal.manifest.files.iter().filter(|change| change.kind == kind);
-        files.map(|change| change.path.clone()).filter(|path| Some(path) != unit.as_ref()).collect()
+        files.map(|change| change.path.clone()).filter(|path| !units.contains(path)).collect()
     };
     let settings = of(&journal, FileKind::Settings);
     // One file that cannot be taken back must not keep the others as they are.
@@ -93,15 +96,17 @@ fn claude_files<'a>(
             }
         }
     }
-    if let Some(change) = journal.manifest.service.clone() {
-        let manager = service::named(env, &change.manager);
+    if service.is_some() {
         if let Some(manager) = &manager
             && let Err(e) = manager.disable(env)
         {
             // Its file goes anyway, and that is what counts.
             out.warn(visible(&e.message));
         }
-        undo(&mut journal, &change.path, report)?;
+        units.dedup();
+        for unit in &units {
+            undo(&mut journal, unit, report)?;
+        }
         if let Some(manager) = &manager
             && let Err(e) = manager.forget(env)
         {

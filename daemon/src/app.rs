@@ -1,37 +1,31 @@
-//! The daemon, running: everything wired together, and how it ends.
+//! The daemon, running: what everybody who serves a request or a question shares, and what can be asked of it.
 //!
-//! Stopping: streams in flight finish (as long as the configuration allows) while whoever comes meanwhile is still
-//! answered, what they brought is written, the control socket goes last, so that `ccctl` can watch all of it.
+//! How it is put together, and how it ends, is in [`life`].
+
+mod life;
+
+pub use life::run;
 
 use std::net::SocketAddr;
-use std::path::Path;
-use std::sync::atomic::{AtomicU8, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU8, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::thread::JoinHandle;
 use std::time::Duration;
 
+use ccd_proto::api::SupervisorStatus;
 use ccd_proto::paths::Layout;
-use tokio::net::{TcpListener, UnixListener};
 use tokio::sync::{Notify, Semaphore};
-use tokio_util::sync::CancellationToken;
-use tokio_util::task::TaskTracker;
 
 use crate::clock::Clock;
 use crate::config::{Config, ConfigError, Retention};
 use crate::ingest::shared::Shared;
-use crate::ingest::writer::Writer;
 use crate::ingest::{Door, rebuild};
-use crate::maintenance::{Maintenance, retention};
-use crate::memory::Budget;
+use crate::maintenance::Maintenance;
 use crate::project::price::Prices;
-use crate::source::proxy::bypass::{Bypass, Capturing};
-use crate::source::proxy::limits::Limits;
 use crate::source::proxy::server::{Proxy, Settings};
 use crate::source::proxy::upstream::{self, Target, Upstream};
-use crate::source::{hook, spool};
-use crate::startup::{Prepared, StartError};
+use crate::source::spool;
+use crate::startup::Prepared;
 use crate::telemetry::LogHandle;
-use crate::{api, resources, watch};
 
 /// Loads the configuration anew.
 pub type Reload = Arc<dyn Fn() -> Result<Config, ConfigError> + Send + Sync>;
@@ -50,6 +44,10 @@ pub struct Parts {
     pub log: LogHandle,
     /// Who keeps it running.
     pub manager: &'static str,
+    /// Who holds the proxy's listener.
+    pub holder: &'static str,
+    /// Why nothing is to be captured, if so: requests are relayed, and the store is left alone.
+    pub bypass: Option<String>,
     /// The time.
     pub clock: Arc<dyn Clock>,
 }
@@ -65,12 +63,6 @@ pub const RETIRE_IDLE: Duration = Duration::from_secs(12 * 3600);
 /// Questions answered at a time; the others wait.
 const QUESTIONS: usize = 4;
 
-/// How long the writer may take to write what waits, once the sources are closed.
-const WRITER_PATIENCE: Duration = Duration::from_secs(20);
-
-/// How long connections may take to end once they are cut.
-const CUT_PATIENCE: Duration = Duration::from_secs(2);
-
 /// A daemon that serves.
 pub struct Running {
     /// Where everything lies.
@@ -81,6 +73,12 @@ pub struct Running {
     pub started_ns: u64,
     /// Who keeps it running.
     pub manager: &'static str,
+    /// Who holds the proxy's listener.
+    pub holder: &'static str,
+    /// Who starts it again when it dies.
+    supervisor: Mutex<Option<SupervisorStatus>>,
+    /// Another one has taken our place, and waits for the store.
+    succeeded: AtomicBool,
     /// The store and what is known of it.
     pub shared: Arc<Shared>,
     /// The door.
@@ -153,6 +151,30 @@ impl Running {
         *locked(&self.drain) = Some(if now { Duration::ZERO } else { limit });
         self.state.store(DRAINING, Ordering::Relaxed);
         self.stop.notify_one();
+    }
+
+    /// Makes room for another daemon that accepts already: nothing more is accepted, the store and the sockets are given
+    /// up, and the streams in flight finish.
+    pub fn hand_over(&self) {
+        self.succeeded.store(true, Ordering::Relaxed);
+        self.stop(false);
+    }
+
+    /// Whether it was told to end.
+    #[must_use]
+    pub fn is_ending(&self) -> bool {
+        self.state.load(Ordering::Relaxed) == DRAINING
+    }
+
+    /// Who starts it again when it dies; none if nobody does.
+    #[must_use]
+    pub fn supervisor(&self) -> Option<SupervisorStatus> {
+        locked(&self.supervisor).clone()
+    }
+
+    /// Notes who starts it again when it dies.
+    pub fn set_supervisor(&self, supervisor: Option<SupervisorStatus>) {
+        *locked(&self.supervisor) = supervisor;
     }
 
     /// Asks the daemon to end by itself once nobody has used it for `idle`.
@@ -237,184 +259,6 @@ impl Running {
                     }
                 }
             });
-        }
-    }
-}
-
-/// Runs a daemon until it is told to end. `ready` is called once everything listens: a store with much to catch
-/// up on is waited for by questions, not by the start.
-pub async fn run(parts: Parts, ready: impl FnOnce(&Arc<Running>)) -> Result<(), StartError> {
-    let (app, listeners, writer) = wire(parts)?;
-    let lock = listeners.lock;
-    let streams = TaskTracker::new();
-    let sources = TaskTracker::new();
-    let closing = CancellationToken::new();
-    let ending = CancellationToken::new();
-    let proxy =
-        Arc::clone(&app.proxy).serve(listeners.proxy, streams.clone(), closing.clone(), ending.clone());
-    let proxy = tokio::spawn(proxy);
-    sources.spawn(hook::serve(listeners.hooks, app.door.clone(), streams.clone(), closing.clone()));
-    let spool_changed = Arc::new(Notify::new());
-    sources.spawn(spool::run(
-        app.layout.spool_dir.clone(),
-        app.door.clone(),
-        Arc::clone(&app.spool),
-        Arc::clone(&spool_changed),
-        closing.clone(),
-    ));
-    let api = tokio::spawn(api::serve(listeners.control, Arc::clone(&app)));
-    let retention = tokio::spawn(retention::run(Arc::clone(&app)));
-    ready(&app);
-    tracing::info!(proxy = %app.proxy_listen, upstream = %app.proxy.settings().upstream.target(), "serving");
-
-    until_stopped(&app, &spool_changed).await;
-
-    retention.abort();
-    closing.cancel();
-    drain(&app, &sources, &streams).await;
-    ending.cancel();
-    // Done at once: it only lets go of the port.
-    let _ = proxy.await;
-    app.maintenance.stop().await;
-    let written = async {
-        app.door.stop().await;
-        tokio::task::spawn_blocking(move || writer.join()).await
-    };
-    if tokio::time::timeout(WRITER_PATIENCE, written).await.is_err() {
-        tracing::error!("the writer does not end; its journal is whole");
-    }
-    // Questions under way may be followers, who would stay for ever.
-    api.abort();
-    for socket in [app.layout.control_socket(), app.layout.hook_socket()] {
-        if let Err(error) = fs_err::remove_file(socket) {
-            tracing::debug!(%error, "a socket was gone already");
-        }
-    }
-    drop(lock);
-    tracing::info!("stopped");
-    Ok(())
-}
-
-struct Listeners {
-    proxy: TcpListener,
-    hooks: UnixListener,
-    control: UnixListener,
-    /// Held until the daemon has ended, whatever task may still hold on to the rest.
-    lock: std::fs::File,
-}
-
-/// Builds everything and starts the writer.
-fn wire(parts: Parts) -> Result<(Arc<Running>, Listeners, JoinHandle<()>), StartError> {
-    let Parts { layout, config, reload, prepared, log, manager, clock } = parts;
-    let failed = |what: &str, e: &dyn std::fmt::Display| StartError::Process(format!("{what}: {e}"));
-    let listeners = Listeners {
-        proxy: TcpListener::from_std(prepared.proxy).map_err(|e| failed("proxy listener", &e))?,
-        hooks: UnixListener::from_std(prepared.hooks).map_err(|e| failed("hook socket", &e))?,
-        control: UnixListener::from_std(prepared.control).map_err(|e| failed("control socket", &e))?,
-        lock: prepared.lock,
-    };
-    let proxy_listen = listeners.proxy.local_addr().map_err(|e| failed("proxy listener", &e))?;
-    let target = Target::new(&config.upstream)
-        .ok_or_else(|| StartError::Process(format!("upstream {} is no base URL", config.upstream)))?;
-
-    let (door, rx) = Door::new();
-    let shared = Shared::new(Prices::new(&config.prices));
-    let writer = Writer::new(layout.store_dir(), rx, Arc::clone(&shared), &door);
-    let writer = std::thread::Builder::new()
-        .name("ccd-writer".into())
-        .spawn(move || writer.run())
-        .map_err(|e| failed("the writer's thread", &e))?;
-
-    let upstream = Upstream::new(target, &config.network, upstream::Limits::default(), Arc::clone(&clock));
-    let problem = upstream.problem().map(str::to_owned);
-    let settings = Settings { upstream, capture: config.capture };
-    let capturing = Capturing::On { door: door.clone(), store: shared.state.subscribe() };
-    let bypass = Bypass::new(capturing, Budget::read(Path::new("/")).within(resources::address_space()));
-    let limits = Limits::of_this_process();
-    let proxy = Proxy::new(prepared.token, proxy_listen, limits, settings, bypass, Arc::clone(&clock));
-    let app = Arc::new(Running {
-        started_ns: clock.now_ns(),
-        layout,
-        clock,
-        manager,
-        shared,
-        door,
-        proxy,
-        proxy_listen,
-        spool: Arc::default(),
-        state: AtomicU8::new(SERVING),
-        log_filter: Mutex::new(config.log.clone()),
-        config: Mutex::new(config),
-        config_error: Mutex::new(problem),
-        log,
-        reload,
-        stop: Notify::new(),
-        drain: Mutex::new(None),
-        questions: Semaphore::new(QUESTIONS),
-        maintenance: Maintenance::default(),
-    });
-    Ok((app, listeners, writer))
-}
-
-/// Looks after configuration and spool until the daemon is told to end.
-async fn until_stopped(app: &Running, spool_changed: &Arc<Notify>) {
-    let config_changed = Arc::new(Notify::new());
-    let watcher = watch::start(
-        &app.layout.config_file,
-        &app.layout.spool_dir,
-        Arc::clone(&config_changed),
-        Arc::clone(spool_changed),
-    );
-    if let Err(error) = &watcher {
-        tracing::warn!(%error, "files cannot be watched: looking once a minute instead");
-    }
-    // What came between the first look and the watching.
-    spool_changed.notify_one();
-    config_changed.notify_one();
-    loop {
-        tokio::select! {
-            () = app.stop.notified() => return,
-            () = config_changed.notified() => {
-                // Editors write in several steps; look once they are done.
-                tokio::time::sleep(Duration::from_millis(100)).await;
-                app.reload();
-            }
-            () = tokio::time::sleep(watch::POLL), if watcher.is_err() => {
-                spool_changed.notify_one();
-                app.reload();
-            }
-        }
-    }
-}
-
-/// Waits for streams in flight, as long as allowed.
-async fn drain(app: &Running, sources: &TaskTracker, streams: &TaskTracker) {
-    let limit = locked(&app.drain).unwrap_or_default();
-    tracing::info!(limit_s = limit.as_secs(), "stopping: waiting for streams in flight");
-    sources.close();
-    streams.close();
-    let drained = async {
-        sources.wait().await;
-        streams.wait().await;
-    };
-    tokio::select! {
-        () = drained => {}
-        () = tokio::time::sleep(limit) => {}
-        // A second stop, without patience.
-        () = stop_now(app) => {}
-    }
-    // What is left is cut, and recorded as far as it came.
-    app.proxy.gauges().cut.cancel();
-    if tokio::time::timeout(CUT_PATIENCE, streams.wait()).await.is_err() {
-        tracing::warn!("some connections do not end");
-    }
-}
-
-async fn stop_now(app: &Running) {
-    loop {
-        app.stop.notified().await;
-        if locked(&app.drain).is_some_and(|limit| limit.is_zero()) {
-            return;
         }
     }
 }

@@ -33,5 +33,6 @@ pub mod query;
 pub mod resources;
 pub mod source;
 pub mod startup;
+pub mod supervise;
 pub mod telemetry;
 pub mod watch;

@@ -1,4 +1,4 @@
-//! `ccd`: arguments → configuration → (daemonise | foreground) → runtime.
+//! `ccd`: arguments → configuration → (daemonise | service manager | foreground) → supervisor or worker.
 //!
 //! The only place of the daemon that reads arguments and environment, prints, and sets the process up. Forking
 //! comes before any thread: afterwards only the calling thread would be left.
@@ -6,14 +6,24 @@
 #![allow(clippy::print_stdout, clippy::print_stderr)]
 
 use std::io::{BufRead, BufReader, PipeReader, PipeWriter, Write};
+use std::net::SocketAddr;
+use std::os::fd::RawFd;
 use std::os::unix::net::UnixStream;
+use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::Arc;
+use std::time::Duration;
 
 use anyhow::Context;
 use ccd::app::{self, Parts, Running};
 use ccd::clock::SystemClock;
 use ccd::config::Config;
+use ccd::startup::{Prepared, StartError};
+use ccd::supervise::channel::Word;
+use ccd::supervise::ladder::Policy;
+use ccd::supervise::listeners::{self, Holder, PROXY};
+use ccd::supervise::reexec::Succession;
+use ccd::supervise::{self, ASSIGNMENT, Assignment, Ended, SUCCESSION, Setup, inherit, link};
 use ccd::{resources, startup, telemetry};
 use ccd_proto::paths::Layout;
 use clap::{Parser, Subcommand};
@@ -33,16 +43,33 @@ struct Cli {
 #[derive(Subcommand)]
 enum Command {
     /// Run in the foreground, until SIGTERM, SIGINT or `ccctl stop`
-    Run,
-    /// Start in the background, and return once it serves or is known not to
+    Run {
+        /// Relay requests and capture nothing, for this reason
+        #[arg(long, value_name = "REASON")]
+        bypass: Option<String>,
+    },
+    /// Hold the port in the foreground, and keep a `ccd run` behind it
+    Supervise,
+    /// Start in the background, supervised, and return once it serves or is known not to
     Start,
 }
+
+/// A start that did not come about.
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
+struct NotStarted(String);
+
+/// Another one runs already, in a worker's words.
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
+struct RunsAlready(String);
 
 fn main() -> ExitCode {
     ccd::memory::tune();
     let cli = Cli::parse();
     let done = match cli.command {
-        Command::Run => foreground(),
+        Command::Run { bypass } => run(bypass),
+        Command::Supervise => supervised(),
         Command::Start => background(),
     };
     match done {
@@ -66,39 +93,214 @@ fn load() -> anyhow::Result<(Layout, Config)> {
     Ok((layout, config))
 }
 
+const SYSTEMD: &str = "systemd";
+const LAUNCHD: &str = "launchd";
+/// In the background, started by `ccctl start`.
+const DAEMONIZED: &str = "daemonized";
 /// Nobody keeps it running.
 const FOREGROUND: &str = "foreground";
+
+fn named_manager(name: &str) -> &'static str {
+    [SYSTEMD, LAUNCHD, DAEMONIZED].into_iter().find(|known| *known == name).unwrap_or(FOREGROUND)
+}
 
 /// Who started this process, and keeps it running.
 fn manager() -> &'static str {
     if std::env::var_os("NOTIFY_SOCKET").is_some() {
-        "systemd"
+        SYSTEMD
     } else if std::env::var("XPC_SERVICE_NAME").is_ok_and(|n| n.contains("ccd")) {
-        "launchd"
+        LAUNCHD
     } else {
         FOREGROUND
     }
 }
 
 fn is_running_already(error: &anyhow::Error) -> bool {
-    matches!(error.downcast_ref(), Some(startup::StartError::AlreadyRunning { .. }))
+    matches!(error.downcast_ref(), Some(StartError::AlreadyRunning { .. })) || error.is::<RunsAlready>()
 }
 
-fn foreground() -> anyhow::Result<()> {
+/// Sockets that systemd has passed on.
+fn passed() -> Vec<(RawFd, String)> {
+    sd_notify::listen_fds_with_names().map(Iterator::collect).unwrap_or_default()
+}
+
+/// What a supervisor has handed us, if one did.
+fn assignment() -> anyhow::Result<Option<Assignment>> {
+    let Some(text) = std::env::var_os(ASSIGNMENT) else { return Ok(None) };
+    serde_json::from_slice(text.as_encoded_bytes()).context(ASSIGNMENT).map(Some)
+}
+
+/// A daemon that nobody supervises, or a supervisor's worker.
+fn run(bypass: Option<String>) -> anyhow::Result<()> {
     harden();
+    let Some(assignment) = assignment()? else { return alone(bypass) };
+    // Before anything else is opened: the numbers are what they were when we were started.
+    let proxy = assignment.listeners.iter().find(|l| l.name == PROXY).context("no listener was passed on")?;
+    let holder = Holder::named(&assignment.holder);
+    let proxy = listeners::adopt(proxy.fd, holder)?;
+    let channel = UnixStream::from(inherit::take(assignment.channel).context("the supervisor's channel")?);
+    let told = channel.try_clone()?;
+    let takeover = assignment.takeover || bypass.is_some();
+    let worked = (|| {
+        let (layout, config) = load()?;
+        let prepared = startup::prepare_behind(&layout, proxy.socket, takeover)?;
+        let manager = named_manager(&assignment.manager);
+        let to_stderr = manager != DAEMONIZED;
+        serve(layout, config, prepared, Served { manager, holder, to_stderr, bypass }, |app| {
+            tokio::spawn(link::attend(channel, Arc::clone(app)));
+        })
+    })();
+    if let Err(error) = &worked {
+        let text = format!("{error:#}");
+        let word = if is_running_already(error) { Word::Running(text) } else { Word::Error(text) };
+        // Who asked may be gone; the exit code says the rest.
+        let _ = (&told).write_all(word.line().as_bytes());
+    }
+    worked
+}
+
+/// A daemon that nobody supervises.
+fn alone(bypass: Option<String>) -> anyhow::Result<()> {
     let (layout, config) = load()?;
     let manager = manager();
-    serve(layout, config, manager, true, |_| {
-        if manager == "systemd"
-            && let Err(error) = sd_notify::notify(&[sd_notify::NotifyState::Ready])
-        {
-            tracing::warn!(%error, "the service manager could not be told");
-        }
+    let given = passed();
+    let (prepared, holder) = if given.is_empty() && manager != LAUNCHD {
+        (startup::prepare(&layout, &config)?, Holder::Own)
+    } else {
+        let listener = listeners::obtain(&given, config.proxy_listen, Holder::Own)?;
+        (startup::prepare_behind(&layout, listener.socket, false)?, listener.holder)
+    };
+    serve(layout, config, prepared, Served { manager, holder, to_stderr: true, bypass }, |_| {
+        notify_ready(manager);
     })
 }
 
+fn notify_ready(manager: &str) {
+    if manager == SYSTEMD
+        && let Err(error) = sd_notify::notify(&[sd_notify::NotifyState::Ready])
+    {
+        tracing::warn!(%error, "the service manager could not be told");
+    }
+}
+
+/// The program that this process was started as, by the path that it was named by: that path may lead to another
+/// version later.
+fn program() -> anyhow::Result<PathBuf> {
+    let named = std::env::args_os().next().map(PathBuf::from).filter(|p| p.is_absolute() && p.is_file());
+    named.map_or_else(|| std::env::current_exe().context("our own program"), Ok)
+}
+
+/// A supervisor in the foreground.
+fn supervised() -> anyhow::Result<()> {
+    harden();
+    let succession = std::env::var(SUCCESSION).ok();
+    if let Some(left) = succession.and_then(|text| Succession::read(&text, std::process::id())) {
+        return succeed(&left);
+    }
+    let manager = manager();
+    hold(
+        manager,
+        true,
+        Box::new(move |outcome| {
+            // The port is answered, if only with a refusal: that is what there is to wait for.
+            notify_ready(manager);
+            if let Ok((pid, addr)) = outcome {
+                tracing::info!(pid, %addr, "serving");
+            }
+        }),
+    )
+}
+
+/// Holds the port and keeps a worker behind it, until somebody asks for the end.
+fn hold(manager: &'static str, to_stderr: bool, tell: supervise::Tell) -> anyhow::Result<()> {
+    let layout = Layout::resolve(|name| std::env::var_os(name))?;
+    let given = passed();
+    let kept = matches!(manager, SYSTEMD | LAUNCHD);
+    let program = program()?;
+    let config = Config::load(&layout.config_file, |name| std::env::var_os(name));
+    startup::directories(&layout)?;
+    let lock = startup::lock(&layout.supervisor_lock())?;
+    let (configured, patience) = match &config {
+        Ok(config) => (config.proxy_listen, Duration::from_secs(config.drain_s)),
+        // With a socket that is there already, a wrong configuration is a worker's problem, and the port is answered.
+        Err(_) if kept && !given.is_empty() => {
+            (SocketAddr::from(([127, 0, 0, 1], 0)), Duration::from_secs(600))
+        }
+        Err(_) => return Err(config.err().map_or_else(|| anyhow::anyhow!("no configuration"), Into::into)),
+    };
+    // A worker without a supervisor has this home: another one would wait for it for ever.
+    if let Some(other) = startup::owner(&layout).filter(|_| given.is_empty() && manager != LAUNCHD) {
+        return Err(other.into());
+    }
+    let listener = listeners::obtain(&given, configured, Holder::Supervise)?;
+    let takeover = listener.holder.outlives_us();
+    let control = startup::bind(&layout.supervisor_socket())?;
+    telemetry::init_plain(&layout.log_dir, to_stderr);
+    let setup = Setup {
+        program,
+        listener,
+        configured,
+        reload: reload(&layout),
+        control,
+        lock,
+        manager: manager.into(),
+        kept: kept || takeover,
+        takeover,
+        to_stderr,
+        patience: patience + Duration::from_secs(30),
+        policy: Policy::default(),
+        tell,
+    };
+    until_ended(setup, None, &layout)
+}
+
+/// Goes on as the new program in the place of the old one.
+fn succeed(left: &Succession) -> anyhow::Result<()> {
+    let listener = listeners::adopt(left.listener, Holder::named(&left.holder))?;
+    let lock = std::fs::File::from(inherit::take(left.lock).context("the lock")?);
+    let control = inherit::take(left.control).context("the control socket")?;
+    let layout = Layout::resolve(|name| std::env::var_os(name))?;
+    let config = Config::load(&layout.config_file, |name| std::env::var_os(name));
+    telemetry::init_plain(&layout.log_dir, left.to_stderr);
+    let setup = Setup {
+        program: left.program.clone(),
+        listener,
+        configured: left.configured,
+        reload: reload(&layout),
+        control: control.into(),
+        lock,
+        manager: left.manager.clone(),
+        kept: left.kept,
+        takeover: false,
+        to_stderr: left.to_stderr,
+        patience: Duration::from_secs(config.map_or(600, |c| c.drain_s) + 30),
+        policy: Policy::default(),
+        tell: Box::new(|_| ()),
+    };
+    until_ended(setup, Some(left), &layout)
+}
+
+fn reload(layout: &Layout) -> supervise::Reload {
+    let file = layout.config_file.clone();
+    Box::new(move || {
+        let config = Config::load(&file, |name| std::env::var_os(name));
+        config.map(|config| config.proxy_listen).map_err(|e| e.to_string())
+    })
+}
+
+fn until_ended(setup: Setup, left: Option<&Succession>, layout: &Layout) -> anyhow::Result<()> {
+    let ended = supervise::supervise(setup, left);
+    // Still ours: the lock goes with the process.
+    let _ = std::fs::remove_file(layout.supervisor_socket());
+    match ended? {
+        Ended::Stopped => Ok(()),
+        Ended::Failed(why) => Err(NotStarted(why).into()),
+        Ended::Running(who) => Err(RunsAlready(who).into()),
+    }
+}
+
 fn background() -> anyhow::Result<()> {
-    let (layout, config) = load()?;
+    let (layout, _) = load()?;
     // A wrong start must be seen here, not in a log: whoever runs answers on the control socket.
     if UnixStream::connect(layout.control_socket()).is_ok() {
         println!("ccd is already running");
@@ -117,10 +319,8 @@ fn background() -> anyhow::Result<()> {
             let told = Tell(told);
             match started.context("cannot start in the background").and_then(|_| {
                 harden();
-                let ready = told.0.try_clone()?;
-                serve(layout, config, "daemonized", false, move |app| {
-                    Tell(ready).ready(app);
-                })
+                let first = Tell(told.0.try_clone()?);
+                hold(DAEMONIZED, false, Box::new(move |outcome| first.tell(outcome)))
             }) {
                 Ok(()) => Ok(()),
                 Err(error) => {
@@ -136,9 +336,12 @@ fn background() -> anyhow::Result<()> {
 struct Tell(PipeWriter);
 
 impl Tell {
-    fn ready(mut self, app: &Running) {
+    fn tell(mut self, outcome: Result<(u32, SocketAddr), &str>) {
         // The parent may have been interrupted; the daemon serves all the same.
-        let _ = writeln!(self.0, "ready pid {}, proxy on {}", std::process::id(), app.proxy_listen);
+        let _ = match outcome {
+            Ok((pid, addr)) => writeln!(self.0, "ready pid {pid}, proxy on {addr}"),
+            Err(why) => writeln!(self.0, "error {why}"),
+        };
     }
 
     fn failed(mut self, error: &anyhow::Error) {
@@ -148,7 +351,7 @@ impl Tell {
 }
 
 fn wait(from: PipeReader) -> anyhow::Result<()> {
-    // The daemon keeps its end until it has told: a line, or the end of a daemon that died.
+    // The daemon tells once: a line, or the end of a daemon that died.
     let mut text = String::new();
     BufReader::new(from).read_line(&mut text).context("the daemon's word")?;
     match text.trim_end().split_once(' ') {
@@ -196,16 +399,28 @@ async fn signals(app: Arc<Running>) {
     }
 }
 
+/// How a daemon serves.
+struct Served {
+    manager: &'static str,
+    holder: Holder,
+    to_stderr: bool,
+    bypass: Option<String>,
+}
+
 fn serve(
     layout: Layout,
     config: Config,
-    manager: &'static str,
-    to_stderr: bool,
+    prepared: Prepared,
+    Served { manager, holder, to_stderr, bypass }: Served,
     ready: impl FnOnce(&Arc<Running>),
 ) -> anyhow::Result<()> {
     resources::check()?;
-    let prepared = startup::prepare(&layout, &config)?;
-    let (log, _guards) = telemetry::init(&config.log, &layout.log_dir, to_stderr).context("logging")?;
+    let logging = telemetry::init(&config.log, &layout.log_dir, to_stderr).context("logging");
+    let (log, _guards) = match logging {
+        // Who captures nothing needs no disk.
+        Err(_) if bypass.is_some() => (telemetry::LogHandle::disconnected(), Vec::new()),
+        logging => logging?,
+    };
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(2)
         // Name look-ups of the proxy are made there too: slow questions must not take all of them.
@@ -221,6 +436,8 @@ fn serve(
         prepared,
         log,
         manager,
+        holder: holder.name(),
+        bypass,
         clock: Arc::new(SystemClock),
     };
     let done = runtime.block_on(app::run(parts, |app| {

@@ -67,46 +67,92 @@ fn file_error<'a>(what: &'static str, path: &'a Path) -> impl FnOnce(std::io::Er
     move |source| StartError::File { what, path: path.to_owned(), source }
 }
 
-/// Everything that a daemon holds before it serves.
-pub struct Prepared {
-    /// Held locked until the process ends.
+/// What a daemon holds that owns its home: nobody else writes to the store, and the sockets are its own.
+pub struct Home {
+    /// Held locked for as long as the home is owned.
     pub lock: File,
-    /// The path token.
-    pub token: String,
-    /// The proxy's listener.
-    pub proxy: TcpListener,
-    /// The hook socket.
-    pub hooks: UnixListener,
+    /// The hook socket; none for one that captures nothing.
+    pub hooks: Option<UnixListener>,
     /// The control socket.
     pub control: UnixListener,
 }
 
+/// Everything that a daemon needs before it serves.
+pub struct Prepared {
+    /// The path token.
+    pub token: String,
+    /// The proxy's listener.
+    pub proxy: TcpListener,
+    /// The home; none where another daemon may still own it, which is then waited for ([`own`]).
+    pub home: Option<Home>,
+}
+
 /// Makes the directories, takes the lock, reads or makes the token, and binds.
 pub fn prepare(layout: &Layout, config: &Config) -> Result<Prepared, StartError> {
-    let config_dir = layout.config_file.parent().unwrap_or(&layout.state_dir);
+    directories(layout)?;
+    let lock = lock(&layout.lock_file())?;
+    let token = token(&layout.token_file())?;
+    let proxy = listen(config.proxy_listen)?;
+    Ok(Prepared { token, proxy, home: Some(sockets(layout, lock, true)?) })
+}
+
+/// [`prepare`] with a listener that is there already. With `takeover`, what another daemon may still own is left for
+/// later.
+pub fn prepare_behind(layout: &Layout, proxy: TcpListener, takeover: bool) -> Result<Prepared, StartError> {
+    directories(layout)?;
+    let home = if takeover { None } else { Some(lock(&layout.lock_file())?) };
+    let token = token(&layout.token_file())?;
+    let home = home.map(|lock| sockets(layout, lock, true)).transpose()?;
+    Ok(Prepared { token, proxy, home })
+}
+
+/// Waits until no other daemon owns this home, and takes it. `hooks` says whether hook events are to be heard. Blocks.
+pub fn own(layout: &Layout, hooks: bool) -> Result<Home, StartError> {
+    let path = layout.lock_file();
+    let file = open_lock(&path)?;
+    file.lock().map_err(file_error("cannot lock", &path))?;
+    sockets(layout, signed(file), hooks)
+}
+
+/// Makes the directories, or makes sure that they are ours alone.
+pub fn directories(layout: &Layout) -> Result<(), StartError> {
     for dir in [&layout.state_dir, &layout.run_dir, &layout.spool_dir, &layout.log_dir] {
         private_dir(dir)?;
     }
-    make_dir(config_dir)?;
-    let lock = lock(&layout.lock_file())?;
-    let token = token(&layout.token_file())?;
-    let proxy = TcpListener::bind(config.proxy_listen).and_then(|l| l.set_nonblocking(true).map(|()| l));
-    let proxy = proxy.map_err(|source| StartError::Listen {
-        addr: config.proxy_listen,
+    make_dir(layout.config_file.parent().unwrap_or(&layout.state_dir))
+}
+
+fn sockets(layout: &Layout, lock: File, hooks: bool) -> Result<Home, StartError> {
+    let hooks = if hooks { Some(bind(&layout.hook_socket())?) } else { None };
+    Ok(Home { lock, hooks, control: bind(&layout.control_socket())? })
+}
+
+/// Listens on an address of the proxy's.
+pub fn listen(addr: SocketAddr) -> Result<TcpListener, StartError> {
+    let socket = TcpListener::bind(addr).and_then(|l| l.set_nonblocking(true).map(|()| l));
+    socket.map_err(|source| StartError::Listen {
+        addr,
         hint: if source.kind() == ErrorKind::AddrInUse {
             ": another program has this port; set [proxy] listen in config.toml or CCD_PROXY_LISTEN"
         } else {
             ""
         },
         source,
-    })?;
-    Ok(Prepared {
-        lock,
-        token,
-        proxy,
-        hooks: bind(&layout.hook_socket())?,
-        control: bind(&layout.control_socket())?,
     })
+}
+
+/// Whether another daemon owns this home, and its process id as far as known.
+#[must_use]
+pub fn owner(layout: &Layout) -> Option<StartError> {
+    let path = layout.lock_file();
+    let file = File::open(&path).ok()?;
+    match file.try_lock() {
+        Err(TryLockError::WouldBlock) => {
+            let _ = wait_for_its_pid(&path, &file);
+            Some(already(&path))
+        }
+        _ => None,
+    }
 }
 
 fn make_dir(dir: &Path) -> Result<(), StartError> {
@@ -131,36 +177,45 @@ fn private_dir(dir: &Path) -> Result<(), StartError> {
     Ok(())
 }
 
-fn lock(path: &Path) -> Result<File, StartError> {
+fn open_lock(path: &Path) -> Result<File, StartError> {
     let mut options = File::options();
-    let mut file = options
+    options
         .create(true)
         .read(true)
         .write(true)
         .truncate(false)
         .mode(0o600)
         .open(path)
-        .map_err(file_error("cannot open", path))?;
+        .map_err(file_error("cannot open", path))
+}
+
+/// Takes a lock that one process may have: the daemon's, or the supervisor's.
+pub fn lock(path: &Path) -> Result<File, StartError> {
+    let file = open_lock(path)?;
     let locked = match file.try_lock() {
         Err(TryLockError::WouldBlock) => wait_for_its_pid(path, &file),
         other => other,
     };
     match locked {
-        Ok(()) => {
-            let pid = format!("{}\n", std::process::id());
-            // The lock counts; what is written is for whoever finds it taken. On a full disk the port is answered all
-            // the same.
-            let _ = file.set_len(0).and_then(|()| file.write_all(pid.as_bytes()));
-            Ok(file)
-        }
-        Err(TryLockError::WouldBlock) => {
-            let pid = holder(path).map_or_else(|| "unknown".into(), |pid| pid.to_string());
-            Err(StartError::AlreadyRunning { pid })
-        }
+        Ok(()) => Ok(signed(file)),
+        Err(TryLockError::WouldBlock) => Err(already(path)),
         Err(TryLockError::Error(source)) => {
             Err(StartError::File { what: "cannot lock", path: path.to_owned(), source })
         }
     }
+}
+
+/// Writes our process id into a lock that we hold. The lock counts; what is written is for whoever finds it taken. On a
+/// full disk the port is answered all the same.
+fn signed(mut file: File) -> File {
+    let pid = format!("{}\n", std::process::id());
+    let _ = file.set_len(0).and_then(|()| file.write_all(pid.as_bytes()));
+    file
+}
+
+fn already(path: &Path) -> StartError {
+    let pid = holder(path).map_or_else(|| "unknown".into(), |pid| pid.to_string());
+    StartError::AlreadyRunning { pid }
 }
 
 /// Gives who has just taken the lock the moment that it needs to write its process id down, and tries once more: it
@@ -224,7 +279,7 @@ pub fn token(path: &Path) -> Result<String, StartError> {
 }
 
 /// Binds a Unix socket, mode 0600. What lies there from a daemon that was killed is replaced: we hold the lock.
-fn bind(path: &Path) -> Result<UnixListener, StartError> {
+pub fn bind(path: &Path) -> Result<UnixListener, StartError> {
     match fs_err::symlink_metadata(path) {
         Ok(meta) if meta.file_type().is_socket() => {
             fs_err::remove_file(path).map_err(file_error("cannot replace", path))?;

@@ -63,6 +63,43 @@ pub fn init(filter: &str, dir: &Path, to_stderr: bool) -> anyhow::Result<(LogHan
     Ok((LogHandle { reload: Some(handle) }, guards))
 }
 
+/// Logging for a process without threads: rare lines, each written at once, into the daemon's own file where there is
+/// one. Does nothing where logging has begun already.
+pub fn init_plain(dir: &Path, to_stderr: bool) {
+    let dir = dir.to_owned();
+    let file_layer = fmt::layer().with_ansi(false).with_writer(move || Appended::open(&dir));
+    let stderr_layer = to_stderr.then(|| fmt::layer().with_ansi(false).with_writer(std::io::stderr));
+    let filter = EnvFilter::new("info");
+    let _ = tracing_subscriber::registry().with(filter).with(file_layer).with(stderr_layer).try_init();
+}
+
+/// A line at the end of the log of the day.
+struct Appended(Option<std::fs::File>);
+
+impl Appended {
+    fn open(dir: &Path) -> Self {
+        // The link to the day's file that the workers write; before the first of them there is none.
+        let current = [dir.join("ccd.log"), dir.join("supervise.log")];
+        let [shared, own] = current.map(|path| (path.exists(), path));
+        let path = if shared.0 { shared.1 } else { own.1 };
+        let opened = fs_err::OpenOptions::new().create(true).append(true).open(path);
+        Appended(opened.ok().map(|file| file.into_parts().0))
+    }
+}
+
+impl std::io::Write for Appended {
+    fn write(&mut self, line: &[u8]) -> std::io::Result<usize> {
+        match &mut self.0 {
+            Some(file) => file.write(line),
+            None => Ok(line.len()),
+        }
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        Ok(())
+    }
+}
+
 fn queue<T: std::io::Write + Send + 'static>(to: T) -> (NonBlocking, WorkerGuard) {
     NonBlockingBuilder::default().buffered_lines_limit(LINES).finish(to)
 }

@@ -41,8 +41,10 @@ pub fn start(
             config.notify_one();
         }
         let appeared = !matches!(event.kind, EventKind::Remove(_));
-        let is_event =
-            |p: &PathBuf| p.starts_with(&spool_dir_of_events) && p.extension().is_some_and(|e| e == "frame");
+        let is_event = |p: &PathBuf| {
+            p.starts_with(&spool_dir_of_events)
+                && p.extension().is_some_and(|e| e == "frame" || e == crate::source::kept::EXTENSION)
+        };
         if event.need_rescan() || (appeared && event.paths.iter().any(is_event)) {
             spool.notify_one();
         }

@@ -21,4 +21,5 @@ mod real_client;
 mod retries;
 mod scenario;
 mod store;
+mod supervise;
 mod tls;

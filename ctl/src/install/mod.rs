@@ -17,12 +17,12 @@ use ccd_proto::api::Status;
 use ccd_proto::paths::base_url;
 
 use crate::args::{HooksIn, InstallArgs};
-use crate::changes::{Journal, Planned};
+use crate::changes::{Journal, Planned, Undone};
 use crate::client::Client;
 use crate::config::same_upstream;
 use crate::env::Env;
 use crate::error::{CommandError, Kind, Result};
-use crate::files::Lock;
+use crate::files::{self, Lock};
 use crate::manifest::{Options, ServiceChange};
 use crate::printer::Printer;
 use crate::service::{self, Manager};
@@ -32,6 +32,9 @@ use plan::Plan;
 
 /// How long the daemon may take to notice a changed configuration.
 const RELOAD_LIMIT: Duration = Duration::from_millis(if cfg!(test) { 500 } else { 5000 });
+
+/// Where the proxy listens, where nothing else is configured.
+const DEFAULT_LISTEN: &str = "127.0.0.1:7788";
 
 /// Runs the command.
 pub fn run(env: &Env, out: &mut Printer, args: &InstallArgs) -> Result<()> {
@@ -195,18 +198,26 @@ impl Installer<'_> {
         }
         let (env, plan) = (self.env, self.plan);
         let Some(manager) = service::detect(env) else { return Ok(None) };
-        let path = manager.path();
-        if path.exists() && journal.manifest.file(&path).is_none() {
+        let foreign = |path: &PathBuf| path.exists() && journal.manifest.file(path).is_none();
+        if let Some(path) = manager.paths().into_iter().find(foreign) {
             warnings.push(format!(
                 "{} is not of this installation: the daemon runs without a service, and does not start by itself after a reboot",
                 path.display()
             ));
             return Ok(None);
         }
-        let file = manager.file(env, &plan.ccd)?;
+        let files = manager.files(env, &plan.ccd, &listen(env)?)?;
         journal.manifest.service =
-            Some(ServiceChange { manager: manager.name().to_owned(), path: path.clone() });
-        let changed = self.change(journal, |journal| plan::own(journal, &path, &file))?;
+            Some(ServiceChange { manager: manager.name().to_owned(), path: manager.path() });
+        let mut changed = false;
+        for (path, content) in &files {
+            match content {
+                Some(content) => {
+                    changed |= self.change(journal, |journal| plan::own(journal, path, content))?;
+                }
+                None => changed |= journal.undo(path)? != Undone::Nothing,
+            }
+        }
         journal.save()?;
         // A daemon started otherwise holds the lock of this home; one that the service keeps must see a new file.
         let running = daemon::status(env, out)?;
@@ -273,20 +284,35 @@ impl Installer<'_> {
     }
 }
 
+/// Where the daemon's proxy will listen.
+fn listen(env: &Env) -> Result<String> {
+    let configured = match files::read(&env.layout.config_file)? {
+        Some(bytes) => config::proxy_listen(&bytes)?,
+        None => None,
+    };
+    Ok(env.text("CCD_PROXY_LISTEN").or(configured).unwrap_or_else(|| DEFAULT_LISTEN.to_owned()))
+}
+
 /// Prints what would change, file by file.
 fn dry_run(env: &Env, out: &mut Printer, args: &InstallArgs, plan: &Plan) -> Result<()> {
     let mut journal = Journal::open(&env.layout, env.token())?;
     let status = daemon::status(env, out)?;
-    let listen = status.map(|s| s.proxy.listen).or_else(|| env.text("CCD_PROXY_LISTEN"));
-    let listen = listen.unwrap_or_else(|| "127.0.0.1:7788".to_owned());
-    let url = base_url(&listen, env.token().as_deref().unwrap_or("<token>"));
+    let running = status.map(|s| s.proxy.listen);
+    let url =
+        base_url(&running.map_or_else(|| listen(env), Ok)?, env.token().as_deref().unwrap_or("<token>"));
     let url = (!args.no_proxy).then_some(url.as_str());
     let mut planned: Vec<Planned> = plan.config(&mut journal)?.into_iter().collect();
     if !args.no_service
         && let Some(manager) = service::detect(env)
-        && (!manager.path().exists() || journal.manifest.file(&manager.path()).is_some())
+        && manager.paths().iter().all(|path| !path.exists() || journal.manifest.file(path).is_some())
     {
-        planned.extend(plan::own(&journal, &manager.path(), &manager.file(env, &plan.ccd)?)?);
+        for (path, content) in manager.files(env, &plan.ccd, &listen(env)?)? {
+            match (content, journal.manifest.file(&path)) {
+                (Some(content), _) => planned.extend(plan::own(&journal, &path, &content)?),
+                (None, Some(change)) => planned.push(journal.plan_undo(change)?.0),
+                (None, None) => {}
+            }
+        }
     }
     for dir in plan.dirs.iter().filter(|_| !args.only_proxy) {
         for (path, content) in plan.plugin_files(dir)? {

@@ -335,6 +335,7 @@ fn a_service_is_written_enabled_and_taken_away() {
         }
         let verb = call.args[1].to_string_lossy().into_owned();
         if verb == "start" {
+            assert!(call.line().ends_with("start ccd.socket ccd.service"), "{}", call.line());
             *started.borrow_mut() = Some(daemon_at(socket.clone(), "https://api.anthropic.com", "systemd"));
         }
         seen.borrow_mut().push(verb);
@@ -343,12 +344,14 @@ fn a_service_is_written_enabled_and_taken_away() {
     let text = install(&env, &InstallArgs::default()).unwrap();
     assert!(text.contains("kept running by systemd"), "{text}");
     let unit = home.read(".config/systemd/user/ccd.service").unwrap();
-    assert!(unit.contains("CCD_HOME=") && unit.contains("bin/ccd\" run"), "{unit}");
+    assert!(unit.contains("CCD_HOME=") && unit.contains("bin/ccd\" supervise"), "{unit}");
+    let unit = home.read(".config/systemd/user/ccd.socket").unwrap();
+    assert!(unit.contains("ListenStream=127.0.0.1:7788\n"), "{unit}");
     assert_eq!(
         calls.take(),
         ["show-environment", "show", "daemon-reload", "enable", "reset-failed", "start"]
     );
     uninstall(&env);
-    assert_eq!(calls.take(), ["disable", "daemon-reload"]);
+    assert_eq!(calls.take(), ["disable", "stop", "daemon-reload"]);
     assert_eq!(home.foreign_files(), was);
 }

@@ -1,12 +1,15 @@
 //! The daemon as a launch agent of macOS.
 
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use plist::{Dictionary, Value};
 
 use super::must;
 use crate::env::Env;
 use crate::error::{CommandError, Result};
+use crate::exec::Invocation;
 
 /// The manager's name.
 pub const NAME: &str = "launchd";
@@ -40,14 +43,24 @@ impl Launchd {
         must(env, "launchctl", &["enable", &self.service()])?;
         // An agent of an earlier file is unloaded first; there may be none.
         let _ = must(env, "launchctl", &["bootout", &self.service()]);
-        must(env, "launchctl", &["bootstrap", &self.domain, &self.path().to_string_lossy()])?;
         self.start(env)
     }
 
     pub(super) fn start(&self, env: &Env) -> Result<()> {
+        // Unloaded by a stop, it is loaded again; loaded already, this fails and is no matter.
+        let _ = must(env, "launchctl", &["bootstrap", &self.domain, &self.path().to_string_lossy()]);
         must(env, "launchctl", &["kickstart", &self.service()])
             .map(drop)
             .map_err(|e| e.hint(format!("`launchctl print {}` and `ccctl logs` say more", self.service())))
+    }
+
+    /// Takes the socket away from launchd, which would start the daemon again with the next request. The daemon is told to
+    /// end by it, and holds its own copy of the socket until it has.
+    pub(super) fn stop_listening(&self, env: &Env) {
+        let bootout =
+            Invocation::new("launchctl", ["bootout", &self.service()]).limit(Duration::from_secs(5));
+        // It may take as long as the streams do, and is not waited for: whoever stops the daemon waits for its end.
+        let _ = env.runner.run(&bootout);
     }
 
     /// Not `bootout`: that would stop the running daemon.
@@ -56,8 +69,14 @@ impl Launchd {
     }
 }
 
-/// The agent's property list. As with systemd, only an exit that was not asked for is made good.
-pub(super) fn agent(ccd: &Path, environment: &[(&str, String)], log_dir: &Path) -> Result<Vec<u8>> {
+/// The agent's property list. As with systemd, only an exit that was not asked for is made good, the port is the
+/// manager's, and a supervisor that dies leaves its workers to finish their streams (`AbandonProcessGroup`).
+pub(super) fn agent(
+    ccd: &Path,
+    environment: &[(&str, String)],
+    log_dir: &Path,
+    listen: Option<SocketAddr>,
+) -> Result<Vec<u8>> {
     let text = |path: &Path| {
         path.to_str()
             .map(|p| Value::String(p.to_owned()))
@@ -71,10 +90,28 @@ pub(super) fn agent(ccd: &Path, environment: &[(&str, String)], log_dir: &Path) 
     }
     let mut agent = Dictionary::new();
     agent.insert("Label".into(), Value::String(LABEL.into()));
-    agent.insert("ProgramArguments".into(), Value::Array(vec![text(ccd)?, Value::String("run".into())]));
+    agent
+        .insert("ProgramArguments".into(), Value::Array(vec![text(ccd)?, Value::String("supervise".into())]));
     agent.insert("RunAtLoad".into(), Value::Boolean(true));
     agent.insert("KeepAlive".into(), Value::Dictionary(keep_alive));
     agent.insert("ThrottleInterval".into(), Value::Integer(1.into()));
+    agent.insert("ExitTimeOut".into(), Value::Integer(660.into()));
+    agent.insert("AbandonProcessGroup".into(), Value::Boolean(true));
+    if let Some(listen) = listen {
+        let mut socket = Dictionary::new();
+        let family = if listen.is_ipv4() { "IPv4" } else { "IPv6" };
+        for (key, value) in [
+            ("SockFamily", family.to_owned()),
+            ("SockNodeName", listen.ip().to_string()),
+            ("SockServiceName", listen.port().to_string()),
+            ("SockType", "stream".to_owned()),
+        ] {
+            socket.insert(key.into(), Value::String(value));
+        }
+        let mut sockets = Dictionary::new();
+        sockets.insert("proxy".into(), Value::Dictionary(socket));
+        agent.insert("Sockets".into(), Value::Dictionary(sockets));
+    }
     agent.insert("ProcessType".into(), Value::String("Background".into()));
     agent.insert("Umask".into(), Value::Integer(0o077.into()));
     agent.insert("StandardErrorPath".into(), text(&log_dir.join("launchd.err"))?);
@@ -95,8 +132,10 @@ mod tests {
 
     #[test]
     fn the_agent() {
+        let listen = Some("127.0.0.1:7788".parse().unwrap());
         let bytes =
-            agent(Path::new("/opt/a & b/ccd"), &[("CCD_HOME", "/h".into())], Path::new("/h/logs")).unwrap();
+            agent(Path::new("/opt/a & b/ccd"), &[("CCD_HOME", "/h".into())], Path::new("/h/logs"), listen)
+                .unwrap();
         insta::assert_snapshot!(String::from_utf8(bytes).unwrap(), @r#"
         <?xml version="1.0" encoding="UTF-8"?>
         <!DOCTYPE plist PUBLIC "-//Apple//DTD PLIST 1.0//EN" "http://www.apple.com/DTDs/PropertyList-1.0.dtd">
@@ -107,7 +146,7 @@ mod tests {
         	<key>ProgramArguments</key>
         	<array>
         		<string>/opt/a &amp; b/ccd</string>
-        		<string>run</string>
+        		<string>supervise</string>
         	</array>
         	<key>RunAtLoad</key>
         	<true/>
@@ -118,6 +157,24 @@ mod tests {
         	</dict>
         	<key>ThrottleInterval</key>
         	<integer>1</integer>
+        	<key>ExitTimeOut</key>
+        	<integer>660</integer>
+        	<key>AbandonProcessGroup</key>
+        	<true/>
+        	<key>Sockets</key>
+        	<dict>
+        		<key>proxy</key>
+        		<dict>
+        			<key>SockFamily</key>
+        			<string>IPv4</string>
+        			<key>SockNodeName</key>
+        			<string>127.0.0.1</string>
+        			<key>SockServiceName</key>
+        			<string>7788</string>
+        			<key>SockType</key>
+        			<string>stream</string>
+        		</dict>
+        	</dict>
         	<key>ProcessType</key>
         	<string>Background</string>
         	<key>Umask</key>

@@ -6,6 +6,7 @@
 pub mod launchd;
 pub mod systemd;
 
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
 use crate::env::Env;
@@ -82,11 +83,41 @@ impl Manager {
         }
     }
 
-    /// That file's content.
-    pub fn file(&self, env: &Env, ccd: &Path) -> Result<Vec<u8>> {
+    /// Where all its files about our service may lie, that one first.
+    #[must_use]
+    pub fn paths(&self) -> Vec<PathBuf> {
         match self {
-            Manager::Systemd(_) => systemd::unit(ccd, &environment(env)),
-            Manager::Launchd(_) => launchd::agent(ccd, &environment(env), &env.layout.log_dir),
+            Manager::Systemd(s) => vec![s.path(), s.socket_path()],
+            Manager::Launchd(l) => vec![l.path()],
+        }
+    }
+
+    /// Those files with their content; one without content shall not be there. `listen` is where the proxy listens.
+    pub fn files(&self, env: &Env, ccd: &Path, listen: &str) -> Result<Vec<(PathBuf, Option<Vec<u8>>)>> {
+        // A port that is another one with every start cannot stand in a file.
+        let listen =
+            listen.parse().ok().filter(|addr: &SocketAddr| addr.port() != 0 && addr.ip().is_loopback());
+        match self {
+            Manager::Systemd(s) => Ok(vec![
+                (s.path(), Some(systemd::unit(ccd, &environment(env), listen.is_some())?)),
+                (s.socket_path(), listen.map(systemd::socket)),
+            ]),
+            Manager::Launchd(l) => {
+                let agent = launchd::agent(ccd, &environment(env), &env.layout.log_dir, listen)?;
+                Ok(vec![(l.path(), Some(agent))])
+            }
+        }
+    }
+
+    /// Has the manager start the daemon no more with the next request, because it is to be stopped. The running one is
+    /// left alone, and goes on answering.
+    pub fn stop_listening(&self, env: &Env) -> Result<()> {
+        match self {
+            Manager::Systemd(s) => s.stop_listening(env),
+            Manager::Launchd(l) => {
+                l.stop_listening(env);
+                Ok(())
+            }
         }
     }
 

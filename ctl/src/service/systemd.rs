@@ -1,6 +1,7 @@
 //! The daemon as a service of systemd's user manager.
 
 use std::fmt::Write as _;
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
 use super::must;
@@ -11,6 +12,8 @@ use crate::error::{CommandError, Result};
 pub const NAME: &str = "systemd";
 /// The unit's name.
 const UNIT: &str = "ccd.service";
+/// The name of the unit that holds the port.
+const SOCKET: &str = "ccd.socket";
 
 /// systemd's user manager.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -42,54 +45,92 @@ impl Systemd {
         self.units.join(UNIT)
     }
 
+    pub(super) fn socket_path(&self) -> PathBuf {
+        self.units.join(SOCKET)
+    }
+
+    /// Our units, the socket first: a service that runs already keeps systemd from listening for it.
+    fn names(&self) -> Vec<&'static str> {
+        if self.socket_path().exists() { vec![SOCKET, UNIT] } else { vec![UNIT] }
+    }
+
+    fn all(&self, env: &Env, verb: &str) -> Result<()> {
+        must(env, "systemctl", &[&["--user", verb], &self.names()[..]].concat()).map(drop)
+    }
+
     pub(super) fn enable(&self, env: &Env) -> Result<()> {
         must(env, "systemctl", &["--user", "daemon-reload"])?;
-        must(env, "systemctl", &["--user", "enable", UNIT])?;
+        self.all(env, "enable")?;
         self.start(env)
     }
 
-    #[allow(clippy::unused_self)] // the same shape for every manager
     pub(super) fn start(&self, env: &Env) -> Result<()> {
         // A unit that failed often is not started again before its failures are forgotten.
-        let _ = must(env, "systemctl", &["--user", "reset-failed", UNIT]);
-        must(env, "systemctl", &["--user", "start", UNIT])
-            .map(drop)
+        let _ = self.all(env, "reset-failed");
+        self.all(env, "start")
             .map_err(|e| e.hint(format!("`systemctl --user status {UNIT}` and `ccctl logs` say more")))
     }
 
-    #[allow(clippy::unused_self)]
-    pub(super) fn disable(&self, env: &Env) -> Result<()> {
-        must(env, "systemctl", &["--user", "disable", UNIT]).map(drop)
+    pub(super) fn stop_listening(&self, env: &Env) -> Result<()> {
+        if !self.socket_path().exists() {
+            return Ok(());
+        }
+        must(env, "systemctl", &["--user", "stop", SOCKET]).map(drop)
     }
 
-    #[allow(clippy::unused_self)]
+    pub(super) fn disable(&self, env: &Env) -> Result<()> {
+        self.all(env, "disable")?;
+        // Without its files nobody could start the service that it would be listening for.
+        self.stop_listening(env)
+    }
+
+    #[allow(clippy::unused_self)] // the same shape for every manager
     pub(super) fn forget(&self, env: &Env) -> Result<()> {
         must(env, "systemctl", &["--user", "daemon-reload"]).map(drop)
     }
 }
 
-/// The unit. A clean exit is one that somebody asked for (`ccctl stop`, `ccctl uninstall`): after every other
-/// end the daemon is back within a tenth of a second. Streams may take ten minutes to end.
-pub(super) fn unit(ccd: &Path, environment: &[(&str, String)]) -> Result<Vec<u8>> {
+/// The service's unit. A clean exit is one that somebody asked for (`ccctl stop`, `ccctl uninstall`): after every other
+/// end the daemon is back within a tenth of a second.
+///
+/// - `Wants`, not `Requires`: the socket may be stopped without the service, whose streams may take ten minutes to end.
+/// - `KillMode=process`: what is stopped is the supervisor, which tells its workers; if it is killed, they notice, give
+///   the store to those of the next one, and finish their streams.
+/// - `OOMPolicy=continue`: a worker that ran out of memory is the supervisor's business.
+/// - What confines it needs no privileges, so that a user's manager can do it.
+pub(super) fn unit(ccd: &Path, environment: &[(&str, String)], socket: bool) -> Result<Vec<u8>> {
     let ccd = ccd.to_str().ok_or_else(|| CommandError::failed(format!("{} is not UTF-8", ccd.display())))?;
     let mut variables = String::new();
     for (name, value) in environment {
         let _ = writeln!(variables, "Environment={}", quoted(&format!("{name}={value}"))?);
     }
+    let wants = if socket { format!("Wants={SOCKET}\nAfter={SOCKET}\n") } else { String::new() };
     Ok(format!(
         "# Written by `ccctl install`; removed by `ccctl uninstall`.\n\
          [Unit]\n\
          Description=ccd, the flight recorder for Claude Code\n\
+         {wants}\
          StartLimitIntervalSec=0\n\
          \n\
          [Service]\n\
          Type=notify\n\
-         ExecStart={} run\n\
+         NotifyAccess=main\n\
+         ExecStart={} supervise\n\
+         ExecReload=/bin/kill -HUP $MAINPID\n\
          Restart=always\n\
          RestartPreventExitStatus=0\n\
          RestartSec=100ms\n\
+         KillMode=process\n\
+         OOMPolicy=continue\n\
          TimeoutStopSec=11min\n\
          UMask=0077\n\
+         LimitCORE=0\n\
+         NoNewPrivileges=yes\n\
+         LockPersonality=yes\n\
+         RestrictRealtime=yes\n\
+         RestrictSUIDSGID=yes\n\
+         RestrictAddressFamilies=AF_UNIX AF_INET AF_INET6 AF_NETLINK\n\
+         SystemCallArchitectures=native\n\
          {variables}\
          \n\
          [Install]\n\
@@ -97,6 +138,24 @@ pub(super) fn unit(ccd: &Path, environment: &[(&str, String)]) -> Result<Vec<u8>
         quoted(ccd)?.replace('$', "$$")
     )
     .into_bytes())
+}
+
+/// The socket's unit. No limit of triggers: one that is reached would close the port.
+pub(super) fn socket(listen: SocketAddr) -> Vec<u8> {
+    format!(
+        "# Written by `ccctl install`; removed by `ccctl uninstall`.\n\
+         [Unit]\n\
+         Description=ccd, the flight recorder for Claude Code: the port that Claude Code is sent to\n\
+         \n\
+         [Socket]\n\
+         ListenStream={listen}\n\
+         FileDescriptorName=proxy\n\
+         TriggerLimitIntervalSec=0\n\
+         \n\
+         [Install]\n\
+         WantedBy=sockets.target\n"
+    )
+    .into_bytes()
 }
 
 /// A word as systemd reads it back: no specifier, no escape, no second line.
@@ -117,29 +176,63 @@ mod tests {
 
     #[test]
     fn the_unit() {
-        let unit = unit(Path::new("/opt/100% \"x\"/ccd"), &[("CCD_HOME", "/h/a b".into())]).unwrap();
+        let unit = unit(Path::new("/opt/100% \"x\"/ccd"), &[("CCD_HOME", "/h/a b".into())], true).unwrap();
         insta::assert_snapshot!(String::from_utf8(unit).unwrap(), @r#"
         # Written by `ccctl install`; removed by `ccctl uninstall`.
         [Unit]
         Description=ccd, the flight recorder for Claude Code
+        Wants=ccd.socket
+        After=ccd.socket
         StartLimitIntervalSec=0
 
         [Service]
         Type=notify
-        ExecStart="/opt/100%% \"x\"/ccd" run
+        NotifyAccess=main
+        ExecStart="/opt/100%% \"x\"/ccd" supervise
+        ExecReload=/bin/kill -HUP $MAINPID
         Restart=always
         RestartPreventExitStatus=0
         RestartSec=100ms
+        KillMode=process
+        OOMPolicy=continue
         TimeoutStopSec=11min
         UMask=0077
+        LimitCORE=0
+        NoNewPrivileges=yes
+        LockPersonality=yes
+        RestrictRealtime=yes
+        RestrictSUIDSGID=yes
+        RestrictAddressFamilies=AF_UNIX AF_INET AF_INET6 AF_NETLINK
+        SystemCallArchitectures=native
         Environment="CCD_HOME=/h/a b"
 
         [Install]
         WantedBy=default.target
         "#);
         assert!(
-            super::unit(Path::new("/ccd"), &[("CCD_HOME", "/h\nExecStartPre=/bin/evil".into())]).is_err()
+            super::unit(Path::new("/ccd"), &[("CCD_HOME", "/h\nExecStartPre=/bin/evil".into())], true)
+                .is_err()
         );
+        let alone = super::unit(Path::new("/ccd"), &[], false).unwrap();
+        assert!(!String::from_utf8(alone).unwrap().contains("ccd.socket"), "no socket, no word of it");
+    }
+
+    #[test]
+    fn the_socket() {
+        let unit = socket("127.0.0.1:7788".parse().unwrap());
+        insta::assert_snapshot!(String::from_utf8(unit).unwrap(), @r"
+        # Written by `ccctl install`; removed by `ccctl uninstall`.
+        [Unit]
+        Description=ccd, the flight recorder for Claude Code: the port that Claude Code is sent to
+
+        [Socket]
+        ListenStream=127.0.0.1:7788
+        FileDescriptorName=proxy
+        TriggerLimitIntervalSec=0
+
+        [Install]
+        WantedBy=sockets.target
+        ");
     }
 
     #[test]
@@ -157,11 +250,11 @@ mod tests {
         );
     }
 
-    #[test]
-    fn taking_the_service_away_stops_nothing() {
+    /// What `systemctl` is told, with or without a socket's unit.
+    fn told(home: &Home) -> Vec<String> {
         let calls = Rc::new(RefCell::new(Vec::new()));
         let seen = Rc::clone(&calls);
-        let env = Home::new().env_with(move |call| {
+        let env = home.env_with(move |call| {
             seen.borrow_mut().push(call.line());
             said("")
         });
@@ -169,14 +262,33 @@ mod tests {
         manager.enable(&env).unwrap();
         manager.disable(&env).unwrap();
         manager.forget(&env).unwrap();
+        calls.take()
+    }
+
+    #[test]
+    fn taking_the_service_away_stops_nothing_that_serves() {
+        let home = Home::new();
         assert_eq!(
-            *calls.borrow(),
+            told(&home),
             [
                 "systemctl --user daemon-reload",
                 "systemctl --user enable ccd.service",
                 "systemctl --user reset-failed ccd.service",
                 "systemctl --user start ccd.service",
                 "systemctl --user disable ccd.service",
+                "systemctl --user daemon-reload",
+            ]
+        );
+        home.write(".config/systemd/user/ccd.socket", "");
+        assert_eq!(
+            told(&home),
+            [
+                "systemctl --user daemon-reload",
+                "systemctl --user enable ccd.socket ccd.service",
+                "systemctl --user reset-failed ccd.socket ccd.service",
+                "systemctl --user start ccd.socket ccd.service",
+                "systemctl --user disable ccd.socket ccd.service",
+                "systemctl --user stop ccd.socket",
                 "systemctl --user daemon-reload",
             ]
         );

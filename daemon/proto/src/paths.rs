@@ -116,6 +116,18 @@ impl Layout {
         self.run_dir.join("hook.sock")
     }
 
+    /// The supervisor's own socket.
+    #[must_use]
+    pub fn supervisor_socket(&self) -> PathBuf {
+        self.run_dir.join("sup.sock")
+    }
+
+    /// Held locked by the one supervisor of this home.
+    #[must_use]
+    pub fn supervisor_lock(&self) -> PathBuf {
+        self.state_dir.join("SUPERVISOR")
+    }
+
     /// The store's directory.
     #[must_use]
     pub fn store_dir(&self) -> PathBuf {

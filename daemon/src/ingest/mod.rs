@@ -14,8 +14,9 @@ mod views;
 pub mod writer;
 
 use std::fmt;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::mpsc::SyncSender;
+use std::sync::{Arc, PoisonError, RwLock};
 
 use bytes::Bytes;
 use ccd_store::{Staged, Store, Swapped};
@@ -68,6 +69,8 @@ pub enum Submission {
     Hook(HookEvent, Option<oneshot::Sender<Ack>>),
     /// An exchange.
     Exchange(Box<CapturedExchange>),
+    /// An exchange that was kept as a file, with who wants to know that it is durable.
+    Kept(Box<CapturedExchange>, oneshot::Sender<Ack>),
     /// Something to be done with the store, between two batches.
     Task(Task),
     /// Let a restored copy take the store's place.
@@ -140,11 +143,16 @@ impl Drop for Reserved {
 struct WeakDoor {
     tx: mpsc::WeakSender<Submission>,
     gauges: Arc<Gauges>,
+    aside: Arc<Aside>,
 }
+
+/// Where exchanges go once the store has been given to another daemon.
+type Aside = RwLock<Option<SyncSender<Box<CapturedExchange>>>>;
 
 impl WeakDoor {
     fn upgrade(&self) -> Option<Door> {
-        Some(Door { tx: self.tx.upgrade()?, gauges: Arc::clone(&self.gauges) })
+        let (gauges, aside) = (Arc::clone(&self.gauges), Arc::clone(&self.aside));
+        Some(Door { tx: self.tx.upgrade()?, gauges, aside })
     }
 }
 
@@ -153,6 +161,7 @@ impl WeakDoor {
 pub struct Door {
     tx: mpsc::Sender<Submission>,
     gauges: Arc<Gauges>,
+    aside: Arc<Aside>,
 }
 
 impl Door {
@@ -160,7 +169,7 @@ impl Door {
     #[must_use]
     pub fn new() -> (Self, mpsc::Receiver<Submission>) {
         let (tx, rx) = mpsc::channel(QUEUE);
-        (Door { tx, gauges: Arc::default() }, rx)
+        (Door { tx, gauges: Arc::default(), aside: Arc::default() }, rx)
     }
 
     /// Whether what is handed in now is dropped.
@@ -186,8 +195,30 @@ impl Door {
 
     /// Hands an exchange in, if there is room. Never waits.
     pub fn exchange(&self, exchange: CapturedExchange) {
-        if self.tx.try_send(Submission::Exchange(Box::new(exchange))).is_err() {
+        let exchange = Box::new(exchange);
+        // Held until it is handed in: what goes to the writer does so before the writer is told to end.
+        let aside = self.aside.read().unwrap_or_else(PoisonError::into_inner);
+        let taken = match &*aside {
+            Some(aside) => aside.try_send(exchange).is_ok(),
+            None => self.tx.try_send(Submission::Exchange(exchange)).is_ok(),
+        };
+        if !taken {
             self.gauges.dropped.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+
+    /// From now on exchanges go there instead of to the writer; with none, nowhere, and whoever waits for them sees the
+    /// end.
+    pub fn set_aside(&self, to: Option<SyncSender<Box<CapturedExchange>>>) {
+        *self.aside.write().unwrap_or_else(PoisonError::into_inner) = to;
+    }
+
+    /// Hands in an exchange that was kept as a file, and waits until it is durable, or refused.
+    pub async fn kept(&self, exchange: CapturedExchange) -> Ack {
+        let (tx, rx) = oneshot::channel();
+        match self.tx.send(Submission::Kept(Box::new(exchange), tx)).await {
+            Ok(()) => rx.await.unwrap_or(Ack::Refused),
+            Err(_) => Ack::Refused,
         }
     }
 
@@ -220,7 +251,8 @@ impl Door {
     }
 
     fn downgrade(&self) -> WeakDoor {
-        WeakDoor { tx: self.tx.downgrade(), gauges: Arc::clone(&self.gauges) }
+        let (gauges, aside) = (Arc::clone(&self.gauges), Arc::clone(&self.aside));
+        WeakDoor { tx: self.tx.downgrade(), gauges, aside }
     }
 
     /// Lets a restored copy take the store's place, and waits for it. Possible too while the store cannot be opened.

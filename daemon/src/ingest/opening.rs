@@ -143,6 +143,7 @@ impl Writer {
         loop {
             match self.rx.try_recv() {
                 Ok(Submission::Hook(_, ack)) => answer(ack, Ack::Refused),
+                Ok(Submission::Kept(_, ack)) => answer([ack], Ack::Refused),
                 Ok(Submission::Exchange(_)) => {
                     self.gauges.dropped.fetch_add(1, Ordering::Relaxed);
                 }

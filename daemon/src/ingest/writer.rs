@@ -101,7 +101,9 @@ impl Submission {
     fn is_large(&self) -> bool {
         match self {
             Submission::Hook(event, _) => event.body.len() as u64 >= LARGE,
-            Submission::Exchange(e) => e.record.request.seen.max(e.record.response.seen) >= LARGE,
+            Submission::Exchange(e) | Submission::Kept(e, _) => {
+                e.record.request.seen.max(e.record.response.seen) >= LARGE
+            }
             Submission::Task(_) | Submission::Swap(_) | Submission::Stop => false,
         }
     }
@@ -173,8 +175,9 @@ impl Writer {
                 break;
             }
         }
-        if let Err(error) = guarded(|| Ok(store.flush()?)) {
-            tracing::error!(%error, "the store could not be flushed; its journal is whole, its index will be rebuilt");
+        // Closed, not only flushed: whoever still reads holds no file of the index open, which the next daemon needs.
+        if let Err(error) = guarded(|| Ok(store.close()?)) {
+            tracing::error!(%error, "the store could not be closed well; its journal is whole, its index will be rebuilt");
         }
     }
 
@@ -264,6 +267,25 @@ impl Writer {
                 Submission::Exchange(captured) => {
                     self.exchange_record(store, *captured).map_err(|e| (e, None))
                 }
+                Submission::Kept(_, ack) if !self.complete => {
+                    answer([ack], Ack::Refused);
+                    continue;
+                }
+                Submission::Kept(captured, ack) => {
+                    let id = captured.record.id;
+                    let known = pending.iter().any(|p| p.record.id == id);
+                    match reader.contains(&id) {
+                        Ok(there) if there || known => {
+                            again.push(ack);
+                            continue;
+                        }
+                        Ok(_) => match self.exchange_record(store, *captured) {
+                            Ok(made) => Ok(Pending { ack: Some(ack), ..made }),
+                            Err(e) => Err((e, Some(ack))),
+                        },
+                        Err(e) => Err((e.into(), Some(ack))),
+                    }
+                }
                 Submission::Task(_) | Submission::Swap(_) | Submission::Stop => continue,
             };
             match made {
@@ -288,7 +310,8 @@ impl Writer {
         let mut exchanges = 0;
         let mut new = Vec::with_capacity(pending.len());
         for p in pending {
-            exchanges += u64::from(p.record.kind == super::record::KIND_EXCHANGE);
+            // Who is told can come again; the others are lost if this fails.
+            exchanges += u64::from(p.record.kind == super::record::KIND_EXCHANGE && p.ack.is_none());
             new.push(p.record);
             facts.push(p.fact);
             acks.extend(p.ack);
@@ -371,6 +394,7 @@ impl Writer {
         for submission in batch {
             let ack = match submission {
                 Submission::Hook(_, ack) => ack,
+                Submission::Kept(_, ack) => Some(ack),
                 Submission::Exchange(_) => None,
                 Submission::Task(_) | Submission::Swap(_) | Submission::Stop => continue,
             };

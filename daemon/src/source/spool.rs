@@ -1,6 +1,7 @@
-//! The spool: takes in the hook events that `cc-hook` left while the daemon was away or slow.
+//! The spool: takes in the hook events that `cc-hook` left while the daemon was away or slow, and the exchanges that a
+//! worker kept after it had given up the store.
 //!
-//! A file is removed only after its event is durable. What is no event frame is set aside as `*.rejected`, so
+//! A file is removed only after what is in it is durable. What is neither is set aside as `*.rejected`, so
 //! that it is looked at once and lost never. The directory is read when something appears in it, not by a clock.
 
 use std::path::{Path, PathBuf};
@@ -13,7 +14,8 @@ use ccd_proto::frame::Frame;
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
-use crate::ingest::{Ack, Door, HookEvent};
+use super::kept;
+use crate::ingest::{Ack, CapturedExchange, Door, HookEvent};
 
 /// How long to wait after the store refused an event, before the spool is tried again.
 const RETRY: Duration = Duration::from_secs(5);
@@ -21,7 +23,7 @@ const RETRY: Duration = Duration::from_secs(5);
 /// What the spool holds.
 #[derive(Debug, Default)]
 pub struct Counts {
-    /// Events waiting.
+    /// Files waiting.
     pub waiting: AtomicU64,
     /// Files set aside.
     pub rejected: AtomicU64,
@@ -51,7 +53,7 @@ pub async fn run(
     }
 }
 
-/// The event files, oldest first, and how many were set aside.
+/// The files to be taken in, oldest first, and how many were set aside.
 fn list(dir: &Path) -> std::io::Result<(Vec<PathBuf>, u64)> {
     let mut events = Vec::new();
     let mut rejected = 0;
@@ -59,7 +61,7 @@ fn list(dir: &Path) -> std::io::Result<(Vec<PathBuf>, u64)> {
         let path = entry?.path();
         let hidden = path.file_name().is_none_or(|n| n.as_encoded_bytes().starts_with(b"."));
         match path.extension().and_then(|e| e.to_str()) {
-            Some("frame") if !hidden => events.push(path),
+            Some("frame" | kept::EXTENSION) if !hidden => events.push(path),
             Some("rejected") => rejected += 1,
             _ => {}
         }
@@ -68,7 +70,7 @@ fn list(dir: &Path) -> std::io::Result<(Vec<PathBuf>, u64)> {
     Ok((events, rejected))
 }
 
-/// Hands every waiting event in. True if the store refused one.
+/// Hands in whatever waits. True if the store refused one.
 async fn take_in(
     dir: &Path,
     door: &Door,
@@ -100,28 +102,45 @@ async fn take_in(
                 continue;
             }
         };
-        match Frame::decode(&bytes) {
-            Ok(frame) => {
-                let event = HookEvent {
-                    arrived_ns: frame.header.arrived_ns,
-                    client: frame.client.to_vec(),
-                    body: Bytes::copy_from_slice(frame.body),
+        match read_file(&path, bytes) {
+            Ok(found) => {
+                let ack = match found {
+                    Found::Event(event) => door.hook(event).await,
+                    Found::Exchange(exchange) => door.kept(*exchange).await,
                 };
-                if door.hook(event).await == Ack::Refused {
+                if ack == Ack::Refused {
                     return Ok(true);
                 }
                 // Left there it would come again, and be known by its id.
                 off_thread(move || fs_err::remove_file(path)).await?;
             }
-            Err(error) => set_aside(path, &error, counts).await,
+            Err(error) => set_aside(path, &*error, counts).await,
         }
         counts.waiting.fetch_sub(1, Ordering::Relaxed);
     }
     Ok(false)
 }
 
-async fn set_aside(path: PathBuf, why: &(dyn std::error::Error + Sync), counts: &Counts) {
-    tracing::warn!(error = %why, file = %path.display(), "set aside: no hook event");
+/// What a file holds.
+enum Found {
+    Event(HookEvent),
+    Exchange(Box<CapturedExchange>),
+}
+
+fn read_file(path: &Path, bytes: Vec<u8>) -> Result<Found, Box<dyn std::error::Error + Send + Sync>> {
+    if path.extension().is_some_and(|e| e == kept::EXTENSION) {
+        return Ok(Found::Exchange(Box::new(kept::decode(&bytes.into())?)));
+    }
+    let frame = Frame::decode(&bytes)?;
+    Ok(Found::Event(HookEvent {
+        arrived_ns: frame.header.arrived_ns,
+        client: frame.client.to_vec(),
+        body: Bytes::copy_from_slice(frame.body),
+    }))
+}
+
+async fn set_aside(path: PathBuf, why: &(dyn std::error::Error + Send + Sync), counts: &Counts) {
+    tracing::warn!(error = %why, file = %path.display(), "set aside: neither event nor exchange");
     let to = path.with_extension("rejected");
     match off_thread(move || fs_err::rename(path, to)).await {
         Ok(()) => {

@@ -77,6 +77,8 @@ impl Daemon {
             prepared,
             log: LogHandle::disconnected(),
             manager: "test",
+            holder: "self",
+            bypass: None,
             clock,
         };
         let (tx, rx) = tokio::sync::oneshot::channel();

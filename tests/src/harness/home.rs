@@ -193,7 +193,14 @@ impl Drop for TestHome {
         if std::thread::panicking() {
             show_logs(self);
         }
-        // Whoever started it (a service-less `install`, `ccctl start`), no daemon outlives its home.
+        // Whoever started it (a service-less `install`, `ccctl start`), no daemon outlives its home. Its supervisor goes
+        // first: it would start another one.
+        if let Some(supervision) = super::daemon::supervision(self) {
+            process::signal(supervision.supervisor.pid, Signal::KILL);
+            for pid in supervision.workers {
+                process::signal(pid.unsigned_abs(), Signal::KILL);
+            }
+        }
         if !self.layout().control_socket().exists() || !binary("ccctl").exists() {
             return;
         }

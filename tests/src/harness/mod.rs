@@ -25,7 +25,7 @@ pub mod wire;
 
 pub use client::{CLIENT_VERSION, ClientRun, DUMMY_KEY, RealClient};
 pub use control::Control;
-pub use daemon::Daemon;
+pub use daemon::{Daemon, Supervised, supervision};
 pub use home::{TestHome, bin_dir, binary, repo_root};
 pub use process::{Out, run, run_within, signal};
 pub use wait::{PATIENCE, eventually, poll};

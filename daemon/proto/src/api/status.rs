@@ -49,6 +49,40 @@ pub struct DaemonStatus {
     /// Why the configuration file in place is not in force, if it is not.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub config_error: Option<String>,
+    /// Who starts it again when it dies; null where nobody does.
+    pub supervisor: Option<SupervisorStatus>,
+}
+
+/// The supervisor: the process that holds the listener and keeps a worker behind it.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct SupervisorStatus {
+    /// Process id.
+    pub pid: u32,
+    /// Workers that died without being asked to, since it began.
+    pub restarts: u64,
+    /// How the last of them ended.
+    pub last_exit: Option<String>,
+}
+
+/// What the supervisor says of itself on its own socket, whatever its workers do.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Supervision {
+    /// The supervisor.
+    pub supervisor: SupervisorStatus,
+    /// Version of its build.
+    pub version: String,
+    /// The worker that serves.
+    pub worker: Option<i32>,
+    /// All workers, those included that finish their streams.
+    pub workers: Vec<i32>,
+    /// No worker can run: every request is answered with 503.
+    pub refusing: bool,
+    /// Why nothing is captured, while nothing is.
+    pub reason: Option<String>,
+    /// `address:port` that it holds.
+    pub listen: String,
 }
 
 /// The API proxy.
@@ -57,6 +91,8 @@ pub struct DaemonStatus {
 pub struct ProxyStatus {
     /// `address:port` that it answers on.
     pub listen: String,
+    /// Who holds that port, and keeps it when the daemon dies: `systemd`, `launchd`, `supervise`, or `self` for nobody.
+    pub holder: String,
     /// Where requests go, without credentials.
     pub upstream: String,
     /// Requests under way.

@@ -37,6 +37,9 @@ use super::server::Proxy;
 
 /// How long to wait when no connection can be accepted: most likely all files are in use, and others close theirs.
 const PAUSE: Duration = Duration::from_millis(100);
+/// How long a connection may take to bring its first request when it was accepted just before nothing more is: the
+/// request is on its way, and closing would lose it.
+const FIRST_REQUEST: Duration = Duration::from_secs(1);
 /// What hyper may hold of a connection, each way: a whole head, and enough of a body to go on with. The rest stays with
 /// the peer (backpressure) instead of in our memory.
 const BUFFER: usize = 96 << 10;
@@ -113,10 +116,13 @@ impl Proxy {
         let stop = place.leave();
         let turns = Arc::clone(intake.turns());
         let this = Arc::clone(&self);
+        let first = Arc::new(Semaphore::new(0));
+        let seen = Arc::clone(&first);
         let flushed = Flushed::default();
         let stream = Watched::new(intake, flushed.clone());
         let service = service_fn(move |mut request: Request<Incoming>| {
             request.extensions_mut().insert(flushed.clone());
+            seen.close();
             // Now, not when the answer is first asked for: the turns come in the requests' order.
             let turn = turns.next();
             let this = Arc::clone(&this);
@@ -139,6 +145,10 @@ impl Proxy {
             tokio::select! {
                 ended = connection.as_mut() => ended,
                 () = stop.cancelled(), if !late => {
+                    tokio::select! {
+                        ended = connection.as_mut() => return ended,
+                        _ = timeout(FIRST_REQUEST, first.acquire()) => {}
+                    }
                     connection.as_mut().graceful_shutdown();
                     connection.as_mut().await
                 }

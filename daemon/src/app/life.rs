@@ -1,0 +1,459 @@
+//! A daemon's life: put together, served, ended; or handed over to the one that follows.
+//!
+//! Starting: the proxy first, because the port must be answered; then the home (lock, sockets, store), which another
+//! daemon may still have: what comes meanwhile waits at the door.
+//!
+//! Stopping: streams in flight finish (as long as the configuration allows) while whoever comes meanwhile is still
+//! answered, what they brought is written, the control socket goes last, so that `ccctl` can watch all of it.
+//!
+//! Handing over: nothing more is accepted, the home is given up as soon as what was captured is written, and only then
+//! the streams end; what those bring is kept in the spool for the successor. Must never write to the store after the
+//! lock is given up.
+
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, AtomicU8};
+use std::sync::mpsc::{SyncSender, sync_channel};
+use std::sync::{Arc, Mutex};
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use tokio::net::{TcpListener, UnixListener};
+use tokio::sync::{Notify, Semaphore, mpsc};
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use super::{Parts, QUESTIONS, Running, SERVING, locked};
+use crate::ingest::shared::{Shared, StoreState};
+use crate::ingest::writer::Writer;
+use crate::ingest::{Ack, CapturedExchange, Door, QUEUE, Submission};
+use crate::maintenance::{Maintenance, retention};
+use crate::memory::Budget;
+use crate::project::price::Prices;
+use crate::source::proxy::bypass::{Bypass, Capturing};
+use crate::source::proxy::limits::Limits;
+use crate::source::proxy::server::{Proxy, Settings};
+use crate::source::proxy::upstream::{self, Target, Upstream};
+use crate::source::{hook, kept, spool};
+use crate::startup::{self, Home, StartError};
+use crate::{api, resources, watch};
+
+/// How long the writer may take to write what waits, once the sources are closed.
+const WRITER_PATIENCE: Duration = Duration::from_secs(20);
+/// How long connections may take to end once they are cut.
+const CUT_PATIENCE: Duration = Duration::from_secs(2);
+/// How long hook events under way may take when another daemon waits for the store; the shim spools them otherwise.
+const EVENTS_PATIENCE: Duration = Duration::from_millis(500);
+
+fn failed(what: &str, e: &dyn std::fmt::Display) -> StartError {
+    StartError::Process(format!("{what}: {e}"))
+}
+
+/// Runs a daemon until it is told to end. `ready` is called once the proxy accepts and, where the home is free, every
+/// socket: a store with much to catch up on is waited for by questions, not by the start.
+pub async fn run(parts: Parts, ready: impl FnOnce(&Arc<Running>)) -> Result<(), StartError> {
+    let capture = parts.bypass.is_none();
+    let (app, proxy, home, rx) = wire(parts)?;
+    let reception = Reception::open(&app, proxy);
+    let mut ready = Some(ready);
+    if home.is_none()
+        && let Some(ready) = ready.take()
+    {
+        ready(&app);
+        tracing::info!(proxy = %app.proxy_listen, "accepting; waiting for the store");
+    }
+    let home = if home.is_some() {
+        home
+    } else {
+        tokio::select! {
+            home = owned(&app, capture) => Some(home?),
+            () = app.stop.notified() => None,
+        }
+    };
+    let Some(home) = home else {
+        // Told to end before the home was ours. What came in is kept for whoever has it.
+        let keeper = Keeper::start(app.layout.spool_dir.clone())?;
+        keeper.take_from(rx, &app);
+        reception.end(&app).await;
+        return keeper.finish(&app).await;
+    };
+    let inside = Inside::open(&app, home, capture.then_some(rx))?;
+    if let Some(ready) = ready.take() {
+        ready(&app);
+    }
+    tracing::info!(proxy = %app.proxy_listen, upstream = %app.proxy.settings().upstream.target(), "serving");
+
+    until_stopped(&app, &inside.spool_changed).await;
+
+    if app.succeeded.load(std::sync::atomic::Ordering::Relaxed) {
+        reception.close().await;
+        let keeper = Keeper::start(app.layout.spool_dir.clone())?;
+        let given_up = inside.give_up(&app, &keeper).await;
+        reception.drain(&app).await;
+        keeper.finish(&app).await?;
+        if tokio::time::timeout(WRITER_PATIENCE, given_up).await.is_err() {
+            tracing::error!("the store is not let go of; its journal is whole");
+        }
+    } else {
+        inside.retention.abort();
+        inside.closing.cancel();
+        inside.sources.close();
+        reception.stopping.cancel();
+        reception.drain(&app).await;
+        reception.close().await;
+        inside.end(&app).await;
+    }
+    tracing::info!("stopped");
+    Ok(())
+}
+
+/// The home, once no other daemon has it.
+async fn owned(app: &Arc<Running>, hooks: bool) -> Result<Home, StartError> {
+    let layout = app.layout.clone();
+    let (tx, rx) = tokio::sync::oneshot::channel();
+    // Not a thread of the runtime's: it may wait for minutes.
+    let wait = move || {
+        let _ = tx.send(startup::own(&layout, hooks));
+    };
+    std::thread::Builder::new().name("ccd-home".into()).spawn(wait).map_err(|e| failed("a thread", &e))?;
+    rx.await.map_err(|e| failed("the home", &e))?
+}
+
+/// The proxy's side.
+struct Reception {
+    /// Connections.
+    streams: TaskTracker,
+    /// Idle connections are to end.
+    stopping: CancellationToken,
+    /// Nothing more is accepted.
+    ending: CancellationToken,
+    task: tokio::sync::Mutex<Option<tokio::task::JoinHandle<()>>>,
+}
+
+impl Reception {
+    fn open(app: &Arc<Running>, listener: TcpListener) -> Self {
+        let (streams, stopping, ending) =
+            (TaskTracker::new(), CancellationToken::new(), CancellationToken::new());
+        let serve = Arc::clone(&app.proxy).serve(listener, streams.clone(), stopping.clone(), ending.clone());
+        let task = tokio::sync::Mutex::new(Some(tokio::spawn(serve)));
+        Reception { streams, stopping, ending, task }
+    }
+
+    /// Accepts nothing more, and lets go of the listener.
+    async fn close(&self) {
+        self.ending.cancel();
+        if let Some(task) = self.task.lock().await.take() {
+            let _ = task.await;
+        }
+        self.stopping.cancel();
+    }
+
+    /// Waits for streams in flight, as long as allowed; then cuts them.
+    async fn drain(&self, app: &Running) {
+        let limit = locked(&app.drain).unwrap_or_default();
+        tracing::info!(limit_s = limit.as_secs(), "stopping: waiting for streams in flight");
+        self.streams.close();
+        tokio::select! {
+            () = self.streams.wait() => {}
+            () = tokio::time::sleep(limit) => {}
+            // A second stop, without patience.
+            () = stop_now(app) => {}
+        }
+        // What is left is cut, and recorded as far as it came.
+        app.proxy.gauges().cut.cancel();
+        if tokio::time::timeout(CUT_PATIENCE, self.streams.wait()).await.is_err() {
+            tracing::warn!("some connections do not end");
+        }
+    }
+
+    async fn end(&self, app: &Running) {
+        self.close().await;
+        self.drain(app).await;
+    }
+}
+
+/// What a daemon does that owns the home.
+struct Inside {
+    lock: std::fs::File,
+    writer: Option<JoinHandle<()>>,
+    /// Hook events under way.
+    events: TaskTracker,
+    /// Hook socket and spool.
+    sources: TaskTracker,
+    closing: CancellationToken,
+    api: tokio::task::JoinHandle<()>,
+    retention: tokio::task::JoinHandle<()>,
+    spool_changed: Arc<Notify>,
+    captures: bool,
+}
+
+impl Inside {
+    /// Starts the writer, if anything is to be captured, and serves the sockets.
+    fn open(
+        app: &Arc<Running>,
+        home: Home,
+        rx: Option<mpsc::Receiver<Submission>>,
+    ) -> Result<Self, StartError> {
+        let control = UnixListener::from_std(home.control).map_err(|e| failed("control socket", &e))?;
+        let hooks = home.hooks.map(UnixListener::from_std).transpose();
+        let hooks = hooks.map_err(|e| failed("hook socket", &e))?;
+        let captures = rx.is_some();
+        let writer = rx.map(|rx| {
+            let writer = Writer::new(app.layout.store_dir(), rx, Arc::clone(&app.shared), &app.door);
+            std::thread::Builder::new().name("ccd-writer".into()).spawn(move || writer.run())
+        });
+        let writer = writer.transpose().map_err(|e| failed("the writer's thread", &e))?;
+        let (events, sources) = (TaskTracker::new(), TaskTracker::new());
+        let (closing, spool_changed) = (CancellationToken::new(), Arc::new(Notify::new()));
+        if let Some(hooks) = hooks {
+            sources.spawn(hook::serve(hooks, app.door.clone(), events.clone(), closing.clone()));
+            sources.spawn(spool::run(
+                app.layout.spool_dir.clone(),
+                app.door.clone(),
+                Arc::clone(&app.spool),
+                Arc::clone(&spool_changed),
+                closing.clone(),
+            ));
+        }
+        let api = tokio::spawn(api::serve(control, Arc::clone(app)));
+        let retention =
+            if captures { tokio::spawn(retention::run(Arc::clone(app))) } else { tokio::spawn(async {}) };
+        Ok(Inside {
+            lock: home.lock,
+            writer,
+            events,
+            sources,
+            closing,
+            api,
+            retention,
+            spool_changed,
+            captures,
+        })
+    }
+
+    /// The end after a stop: everything that came is written, the control socket goes last.
+    async fn end(self, app: &Arc<Running>) {
+        let all = async {
+            self.sources.wait().await;
+            self.events.close();
+            self.events.wait().await;
+        };
+        if tokio::time::timeout(CUT_PATIENCE, all).await.is_err() {
+            tracing::warn!("some hook events do not end");
+        }
+        app.maintenance.stop().await;
+        if let Some(writer) = self.writer {
+            let written = async {
+                app.door.stop().await;
+                tokio::task::spawn_blocking(move || writer.join()).await
+            };
+            if tokio::time::timeout(WRITER_PATIENCE, written).await.is_err() {
+                tracing::error!("the writer does not end; its journal is whole");
+            }
+        }
+        // Questions under way may be followers, who would stay for ever.
+        self.api.abort();
+        remove_sockets(app, self.captures);
+        drop(self.lock);
+    }
+
+    /// Gives the home to another daemon: as soon as what was captured is written, and before the streams have ended.
+    /// What is returned ends when that is done.
+    async fn give_up(self, app: &Arc<Running>, keeper: &Keeper) -> tokio::sync::oneshot::Receiver<()> {
+        let (done, given_up) = tokio::sync::oneshot::channel();
+        self.retention.abort();
+        self.closing.cancel();
+        self.api.abort();
+        self.sources.close();
+        self.events.close();
+        let events = async {
+            self.sources.wait().await;
+            self.events.wait().await;
+        };
+        let _ = tokio::time::timeout(EVENTS_PATIENCE, events).await;
+        app.maintenance.stop().await;
+        app.door.set_aside(Some(keeper.to.clone()));
+        let Some(writer) = self.writer else {
+            remove_sockets(app, self.captures);
+            drop(self.lock);
+            return given_up;
+        };
+        app.door.stop().await;
+        let (then, lock, captures) = (Arc::clone(app), self.lock, self.captures);
+        // Not a task of the runtime's, and not waited for: a disk that hangs must not keep the streams waiting. Until
+        // the store is let go of, the lock stays ours.
+        let release = move || {
+            let _ = writer.join();
+            // Whoever works views out writes beside the store; from here on nobody does.
+            let alone = then.shared.alone();
+            then.shared.state.send_replace(StoreState::Failed("it was given to another daemon".into()));
+            remove_sockets(&then, captures);
+            drop(lock);
+            tracing::info!("the store is given up");
+            std::mem::forget(alone);
+            drop(done);
+        };
+        if let Err(error) = std::thread::Builder::new().name("ccd-release".into()).spawn(release) {
+            tracing::error!(%error, "the store is given up only at the end");
+        }
+        given_up
+    }
+}
+
+fn remove_sockets(app: &Running, hooks: bool) {
+    let hooks = hooks.then(|| app.layout.hook_socket());
+    for socket in [app.layout.control_socket()].into_iter().chain(hooks) {
+        if let Err(error) = fs_err::remove_file(socket) {
+            tracing::debug!(%error, "a socket was gone already");
+        }
+    }
+}
+
+/// Keeps exchanges as files, on a thread of its own.
+struct Keeper {
+    to: SyncSender<Box<CapturedExchange>>,
+    thread: JoinHandle<()>,
+}
+
+impl Keeper {
+    fn start(dir: PathBuf) -> Result<Self, StartError> {
+        let (to, from) = sync_channel::<Box<CapturedExchange>>(QUEUE);
+        let work = move || {
+            for exchange in from {
+                keep(&dir, &exchange);
+            }
+        };
+        let thread = std::thread::Builder::new().name("ccd-keeper".into()).spawn(work);
+        Ok(Keeper { to, thread: thread.map_err(|e| failed("the keeper's thread", &e))? })
+    }
+
+    /// Keeps what waits at a door that no writer stands behind, and whatever comes from now on.
+    fn take_from(&self, mut rx: mpsc::Receiver<Submission>, app: &Running) {
+        app.door.set_aside(Some(self.to.clone()));
+        while let Ok(submission) = rx.try_recv() {
+            match submission {
+                Submission::Exchange(exchange) => {
+                    let _ = self.to.try_send(exchange);
+                }
+                Submission::Kept(_, ack) | Submission::Hook(_, Some(ack)) => {
+                    let _ = ack.send(Ack::Refused);
+                }
+                _ => {}
+            }
+        }
+    }
+
+    /// Waits until everything is kept.
+    async fn finish(self, app: &Running) -> Result<(), StartError> {
+        app.door.set_aside(None);
+        drop(self.to);
+        let thread = self.thread;
+        let kept = tokio::task::spawn_blocking(move || thread.join());
+        if tokio::time::timeout(WRITER_PATIENCE, kept).await.is_err() {
+            tracing::error!("the disk does not take what was captured last");
+        }
+        Ok(())
+    }
+}
+
+fn keep(dir: &Path, exchange: &CapturedExchange) {
+    match kept::keep(dir, exchange) {
+        Ok(path) => tracing::debug!(file = %path.display(), "an exchange was kept for the next daemon"),
+        Err(error) => tracing::error!(%error, "an exchange is lost: it cannot be kept"),
+    }
+}
+
+type Wired = (Arc<Running>, TcpListener, Option<Home>, mpsc::Receiver<Submission>);
+
+/// Builds everything that needs no home.
+fn wire(parts: Parts) -> Result<Wired, StartError> {
+    let Parts { layout, config, reload, prepared, log, manager, holder, bypass, clock } = parts;
+    let listener = TcpListener::from_std(prepared.proxy).map_err(|e| failed("proxy listener", &e))?;
+    let proxy_listen: SocketAddr = listener.local_addr().map_err(|e| failed("proxy listener", &e))?;
+    let target = Target::new(&config.upstream)
+        .ok_or_else(|| StartError::Process(format!("upstream {} is no base URL", config.upstream)))?;
+
+    let (door, rx) = Door::new();
+    let shared = Shared::new(Prices::new(&config.prices));
+    let capturing = match bypass {
+        Some(reason) => {
+            shared.state.send_replace(StoreState::Failed(reason.clone()));
+            Capturing::Off(reason)
+        }
+        None => Capturing::On { door: door.clone(), store: shared.state.subscribe() },
+    };
+    let upstream = Upstream::new(target, &config.network, upstream::Limits::default(), Arc::clone(&clock));
+    let problem = upstream.problem().map(str::to_owned);
+    let settings = Settings { upstream, capture: config.capture };
+    let bypass = Bypass::new(capturing, Budget::read(Path::new("/")).within(resources::address_space()));
+    let limits = Limits::of_this_process();
+    let proxy = Proxy::new(prepared.token, proxy_listen, limits, settings, bypass, Arc::clone(&clock));
+    let app = Arc::new(Running {
+        started_ns: clock.now_ns(),
+        layout,
+        clock,
+        manager,
+        holder,
+        supervisor: Mutex::new(None),
+        succeeded: AtomicBool::new(false),
+        shared,
+        door,
+        proxy,
+        proxy_listen,
+        spool: Arc::default(),
+        state: AtomicU8::new(SERVING),
+        log_filter: Mutex::new(config.log.clone()),
+        config: Mutex::new(config),
+        config_error: Mutex::new(problem),
+        log,
+        reload,
+        stop: Notify::new(),
+        drain: Mutex::new(None),
+        questions: Semaphore::new(QUESTIONS),
+        maintenance: Maintenance::default(),
+    });
+    Ok((app, listener, prepared.home, rx))
+}
+
+/// Looks after configuration and spool until the daemon is told to end.
+async fn until_stopped(app: &Running, spool_changed: &Arc<Notify>) {
+    let config_changed = Arc::new(Notify::new());
+    let watcher = watch::start(
+        &app.layout.config_file,
+        &app.layout.spool_dir,
+        Arc::clone(&config_changed),
+        Arc::clone(spool_changed),
+    );
+    if let Err(error) = &watcher {
+        tracing::warn!(%error, "files cannot be watched: looking once a minute instead");
+    }
+    // What came between the first look and the watching.
+    spool_changed.notify_one();
+    config_changed.notify_one();
+    loop {
+        tokio::select! {
+            () = app.stop.notified() => return,
+            () = config_changed.notified() => {
+                // Editors write in several steps; look once they are done.
+                tokio::select! {
+                    () = app.stop.notified() => return,
+                    () = tokio::time::sleep(Duration::from_millis(100)) => {}
+                }
+                app.reload();
+            }
+            () = tokio::time::sleep(watch::POLL), if watcher.is_err() => {
+                spool_changed.notify_one();
+                app.reload();
+            }
+        }
+    }
+}
+
+async fn stop_now(app: &Running) {
+    loop {
+        if locked(&app.drain).is_some_and(|limit| limit.is_zero()) {
+            return;
+        }
+        app.stop.notified().await;
+    }
+}

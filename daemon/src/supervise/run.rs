@@ -1,0 +1,284 @@
+//! The supervisor's loop: one `poll` over signals, channels, its own socket and, where it matters, the listener.
+//!
+//! Invariants: what happens is decided in [`super::steps`]; here it is only noticed. Nothing in the loop blocks but the
+//! `poll` itself, which ends by itself only when something has to be done at a certain time.
+
+use std::fs::File;
+use std::io::Write;
+use std::net::SocketAddr;
+use std::os::fd::{AsFd, BorrowedFd};
+use std::os::unix::net::UnixListener;
+use std::path::PathBuf;
+use std::time::{Duration, Instant};
+
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+
+use super::control::Control;
+use super::ladder::{Ladder, Policy, Rung};
+use super::listeners::Listener;
+use super::reexec::{Stamp, Succession};
+use super::refuse::Refuser;
+use super::signals::Signals;
+use super::stuck::Watch;
+use super::worker::{Role, Worker};
+use crate::startup::StartError;
+
+/// Reads the configuration anew: where to listen.
+pub type Reload = Box<dyn Fn() -> Result<SocketAddr, String>>;
+
+/// Told what became of the start, once: the worker's process id, or why there is none.
+pub type Tell = Box<dyn FnOnce(Result<(u32, SocketAddr), &str>)>;
+
+/// What a supervisor is made of.
+#[allow(clippy::struct_excessive_bools, reason = "independent facts, not the states of one thing")]
+pub struct Setup {
+    /// The program of the workers, and our own. Read again at every start: it may have been replaced.
+    pub program: PathBuf,
+    /// The listener.
+    pub listener: Listener,
+    /// What the configuration said when the listener was made.
+    pub configured: SocketAddr,
+    /// Reads the configuration anew.
+    pub reload: Reload,
+    /// Our own socket.
+    pub control: UnixListener,
+    /// Held locked until we end.
+    pub lock: File,
+    /// Who keeps us running.
+    pub manager: String,
+    /// Whether somebody starts us again if we end: then a start that fails is no reason to.
+    pub kept: bool,
+    /// Whether the first worker may find another one that still has the store.
+    pub takeover: bool,
+    /// Whether workers may write to our standard error.
+    pub to_stderr: bool,
+    /// How long a worker may take to end after it was told to, its streams included.
+    pub patience: Duration,
+    /// When to give way.
+    pub policy: Policy,
+    /// Told once.
+    pub tell: Tell,
+}
+
+/// How a supervisor ends.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Ended {
+    /// As somebody asked.
+    Stopped,
+    /// The first worker could not start, and why.
+    Failed(String),
+    /// The first worker found another daemon.
+    Running(String),
+}
+
+/// A supervisor.
+#[allow(clippy::struct_excessive_bools, reason = "independent facts, not the states of one thing")]
+pub(super) struct Supervisor {
+    pub(super) program: PathBuf,
+    pub(super) stamp: Option<Stamp>,
+    /// None once the last worker that accepted has ended, and nothing shall follow it.
+    pub(super) listener: Option<Listener>,
+    pub(super) configured: SocketAddr,
+    /// The next worker's, where the configuration names another address.
+    pub(super) next_listener: Option<(Listener, SocketAddr)>,
+    pub(super) reload: Reload,
+    pub(super) control: Control,
+    pub(super) lock: File,
+    pub(super) manager: String,
+    pub(super) kept: bool,
+    pub(super) takeover: bool,
+    pub(super) to_stderr: bool,
+    pub(super) patience: Duration,
+    pub(super) tell: Option<Tell>,
+    pub(super) workers: Vec<Worker>,
+    pub(super) ladder: Ladder,
+    /// What to start, and when.
+    pub(super) next: Option<(Instant, Rung)>,
+    /// When to start one beside a worker that is stuck.
+    pub(super) beside_at: Option<Instant>,
+    pub(super) watch: Watch,
+    pub(super) refuser: Option<Refuser>,
+    pub(super) restarts: u64,
+    pub(super) last_exit: Option<String>,
+    /// Why nothing is captured.
+    pub(super) reason: Option<String>,
+    /// Whether the worker before the next one is to be ended at once.
+    pub(super) leave_now: bool,
+    pub(super) stopping: bool,
+    /// A signal asked for the end.
+    signalled: bool,
+    /// The program was replaced: become it.
+    pub(super) renew: bool,
+    pub(super) ended: Option<Ended>,
+}
+
+/// Runs until somebody asks for the end. `succession` is what a predecessor of the same process left.
+pub fn supervise(setup: Setup, succession: Option<&Succession>) -> Result<Ended, StartError> {
+    let mut signals =
+        Signals::catch().map_err(|e| StartError::Process(format!("signals cannot be caught: {e}")))?;
+    setup.control.set_nonblocking(true).map_err(|e| StartError::Process(format!("control socket: {e}")))?;
+    let mut this = Supervisor::new(setup);
+    match succession {
+        Some(left) => this.succeed(left),
+        None => this.next = Some((Instant::now(), Rung::Full)),
+    }
+    loop {
+        let now = Instant::now();
+        let came = signals.take();
+        if came.stop {
+            // The second signal is the impatient one.
+            let again = std::mem::replace(&mut this.signalled, true);
+            this.stop(again, now);
+        }
+        if came.hup {
+            this.hand_over(false, now);
+        }
+        this.hear(now);
+        this.reap(now);
+        this.asked(now);
+        this.act(now);
+        if let Some(ended) = this.ended.take() {
+            return Ok(ended);
+        }
+        if this.renew {
+            this.become_the_new();
+        }
+        this.wait(&signals, Instant::now());
+    }
+}
+
+impl Supervisor {
+    fn new(setup: Setup) -> Self {
+        Supervisor {
+            stamp: Stamp::of(&setup.program),
+            program: setup.program,
+            listener: Some(setup.listener),
+            configured: setup.configured,
+            next_listener: None,
+            reload: setup.reload,
+            control: Control::new(setup.control),
+            lock: setup.lock,
+            manager: setup.manager,
+            kept: setup.kept,
+            takeover: setup.takeover,
+            to_stderr: setup.to_stderr,
+            patience: setup.patience,
+            tell: Some(setup.tell),
+            workers: Vec::new(),
+            ladder: Ladder::new(setup.policy),
+            next: None,
+            beside_at: None,
+            watch: Watch::Armed,
+            refuser: None,
+            restarts: 0,
+            last_exit: None,
+            reason: None,
+            leave_now: false,
+            stopping: false,
+            signalled: false,
+            renew: false,
+            ended: None,
+        }
+    }
+
+    /// Whether the listener is looked at: somebody should accept there, and may not.
+    fn is_watching(&self) -> bool {
+        self.watch == Watch::Armed && self.workers.iter().any(|w| w.role == Role::Serving && w.ready)
+    }
+
+    /// Whether a connection waits at the listener.
+    pub(super) fn waits(&self) -> bool {
+        let Some(listener) = &self.listener else { return false };
+        let mut fds = [PollFd::new(listener, PollFlags::IN)];
+        poll(&mut fds, Some(&Timespec { tv_sec: 0, tv_nsec: 0 })).is_ok_and(|n| n > 0)
+    }
+
+    /// Waits until something happens, or has to.
+    fn wait(&mut self, signals: &Signals, now: Instant) {
+        let timeout = self.deadline().map(|at| at.saturating_duration_since(now));
+        let listener = self.listener.as_ref();
+        let refusing = self.refuser.as_ref().is_some_and(Refuser::has_room);
+        let watched = listener.filter(|_| refusing || self.is_watching());
+        let mut fds: Vec<BorrowedFd<'_>> = vec![signals.as_fd()];
+        fds.extend(watched.map(AsFd::as_fd));
+        fds.extend(self.workers.iter().filter(|w| !w.channel.ended).map(|w| w.channel.as_fd()));
+        fds.extend(self.control.fds());
+        fds.extend(self.refuser.iter().flat_map(Refuser::fds));
+        let mut polled: Vec<PollFd<'_>> =
+            fds.iter().map(|fd| PollFd::from_borrowed_fd(*fd, PollFlags::IN)).collect();
+        let timeout = timeout.map(|t| Timespec {
+            tv_sec: i64::try_from(t.as_secs()).unwrap_or(i64::MAX),
+            // A millisecond more: not to wake before the time has come.
+            tv_nsec: i64::from(t.subsec_nanos()).min(998_000_000) + 1_000_000,
+        });
+        // An error is an interruption by a signal, which the next turn sees.
+        let _ = poll(&mut polled, timeout.as_ref());
+        let came = watched.is_some() && !polled[1].revents().is_empty();
+        drop(polled);
+        drop(fds);
+        let now = Instant::now();
+        if came && self.refuser.is_none() {
+            self.watch.comes(now);
+        }
+        if let (Some(refuser), Some(listener)) = (&mut self.refuser, &self.listener) {
+            refuser.accept(&listener.socket, now);
+            refuser.advance(now);
+        }
+    }
+
+    /// When something has to be done next.
+    fn deadline(&self) -> Option<Instant> {
+        let retry = if self.has(Role::Coming) || self.stopping { None } else { self.ladder.retry_at() };
+        [
+            self.next.map(|(at, _)| at),
+            self.beside_at,
+            self.watch.deadline(),
+            retry,
+            self.control.deadline(),
+            self.refuser.as_ref().and_then(Refuser::deadline),
+        ]
+        .into_iter()
+        .chain(self.workers.iter().map(|w| w.kill_at))
+        .flatten()
+        .min()
+    }
+
+    pub(super) fn has(&self, role: Role) -> bool {
+        self.workers.iter().any(|w| w.role == role)
+    }
+
+    /// Says how things are, for our own socket.
+    pub(super) fn status(&self) -> String {
+        serde_json::to_string(&ccd_proto::api::Supervision {
+            supervisor: self.about(),
+            version: ccd_proto::VERSION.into(),
+            worker: self.workers.iter().find(|w| w.role == Role::Serving && w.ready).map(Worker::number),
+            workers: self.workers.iter().map(Worker::number).collect(),
+            refusing: self.refuser.is_some(),
+            reason: self.reason.clone(),
+            listen: self
+                .listener
+                .as_ref()
+                .and_then(|l| l.socket.local_addr().ok())
+                .map(|addr| addr.to_string())
+                .unwrap_or_default(),
+        })
+        .unwrap_or_default()
+    }
+
+    pub(super) fn about(&self) -> ccd_proto::api::SupervisorStatus {
+        ccd_proto::api::SupervisorStatus {
+            pid: std::process::id(),
+            restarts: self.restarts,
+            last_exit: self.last_exit.clone(),
+        }
+    }
+
+    /// Tells whoever started us, once.
+    pub(super) fn say(&mut self, outcome: Result<(u32, SocketAddr), &str>) {
+        if let Some(tell) = self.tell.take() {
+            tell(outcome);
+        }
+        let _ = std::io::stderr().flush();
+    }
+}
