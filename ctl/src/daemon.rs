@@ -96,6 +96,10 @@ pub fn ensure(env: &Env, out: &mut Printer, extra: &[(String, OsString)]) -> Res
             start(env, out, extra).map(|s| (s, true))
         }
         Some(status) => Ok((status, false)),
+        // Its supervisor is there, and no worker of it: one more try is what is asked for.
+        None if supervisor::supervision(&env.layout)?.is_some() => {
+            restart(env, out, false).map(|s| (s, true))
+        }
         None => start(env, out, extra).map(|s| (s, true)),
     }
 }

@@ -87,6 +87,10 @@ pub fn lines(env: &Env, out: &Printer, status: &Status) -> Vec<String> {
         tone,
         format!("{state}, pid {}, version {}, up {up}{kept}, {memory}", daemon.pid, daemon.version),
     );
+    if let Some(supervisor) = daemon.supervisor.as_ref().filter(|s| s.restarts > 0) {
+        let last = supervisor.last_exit.as_deref().map(|end| format!(", last: {end}")).unwrap_or_default();
+        fact("", Tone::Warn, format!("started again after {}{last}", plural(supervisor.restarts, "crash")));
+    }
     if let Some(error) = &daemon.config_error {
         fact("config", Tone::Bad, format!("the file in place is not in force: {}", error.trim_end()));
     }

@@ -25,6 +25,7 @@ use crate::source::proxy::server::{Proxy, Settings};
 use crate::source::proxy::upstream::{self, Target, Upstream};
 use crate::source::spool;
 use crate::startup::Prepared;
+use crate::supervise::channel::Word;
 use crate::telemetry::LogHandle;
 
 /// Loads the configuration anew.
@@ -98,6 +99,9 @@ pub struct Running {
     /// Stop, and whether without draining.
     stop: Notify,
     drain: Mutex<Option<Duration>>,
+    /// It retires from now on.
+    retires: Notify,
+    retire_idle: Mutex<Duration>,
     /// Questions answered at a time.
     pub questions: Semaphore,
     /// The long operation on the store.
@@ -183,6 +187,8 @@ impl Running {
             return;
         }
         tracing::info!(idle_s = idle.as_secs(), "retiring: answering until nobody asks any more");
+        *locked(&self.retire_idle) = idle;
+        self.retires.notify_one();
         let this = Arc::clone(self);
         let asked_ns = self.clock.now_ns();
         tokio::spawn(async move {
@@ -208,6 +214,14 @@ impl Running {
         }
         let target = Target::new(&new.upstream)?;
         Some(Upstream::new(target, &new.network, upstream::Limits::default(), Arc::clone(&self.clock)))
+    }
+
+    /// What a supervisor must know once this daemon retires, as soon as it does: whoever follows it has to retire, too,
+    /// and to send requests where this one sent them.
+    pub async fn retiring(&self) -> Word {
+        self.retires.notified().await;
+        let idle = *locked(&self.retire_idle);
+        Word::Retiring(idle.as_secs(), self.proxy.settings().upstream.target().to_string())
     }
 
     /// Puts a changed configuration in force; a wrong one is shown and leaves the old one as it is.

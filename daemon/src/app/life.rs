@@ -409,6 +409,8 @@ fn wire(parts: Parts) -> Result<Wired, StartError> {
         reload,
         stop: Notify::new(),
         drain: Mutex::new(None),
+        retires: Notify::new(),
+        retire_idle: Mutex::default(),
         questions: Semaphore::new(QUESTIONS),
         maintenance: Maintenance::default(),
     });

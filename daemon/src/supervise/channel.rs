@@ -18,6 +18,8 @@ pub enum Order {
     Stop,
     /// End at once.
     StopNow,
+    /// End by yourself once nobody has used you for so many seconds.
+    Retire(u64),
     /// Answer.
     Ping,
     /// About the supervisor itself, as JSON, for `status`.
@@ -35,6 +37,9 @@ pub enum Word {
     Error(String),
     /// Another daemon has this home.
     Running(String),
+    /// It ends by itself once nobody has used it for so many seconds; requests go there until then, whatever the
+    /// configuration says by now.
+    Retiring(u64, String),
 }
 
 fn one_line(text: &str) -> String {
@@ -49,6 +54,7 @@ impl Order {
             Order::Drain => "drain\n".into(),
             Order::Stop => "stop\n".into(),
             Order::StopNow => "stop now\n".into(),
+            Order::Retire(idle_s) => format!("retire {idle_s}\n"),
             Order::Ping => "ping\n".into(),
             Order::Info(json) => format!("info {}\n", one_line(json)),
         }
@@ -62,7 +68,11 @@ impl Order {
             "stop" => Some(Order::Stop),
             "stop now" => Some(Order::StopNow),
             "ping" => Some(Order::Ping),
-            other => other.strip_prefix("info ").map(|json| Order::Info(json.to_owned())),
+            other => match other.split_once(' ') {
+                Some(("info", json)) => Some(Order::Info(json.to_owned())),
+                Some(("retire", idle_s)) => idle_s.parse().ok().map(Order::Retire),
+                _ => None,
+            },
         }
     }
 }
@@ -76,6 +86,7 @@ impl Word {
             Word::Pong => "pong\n".into(),
             Word::Error(why) => format!("error {}\n", one_line(why)),
             Word::Running(who) => format!("running {}\n", one_line(who)),
+            Word::Retiring(idle_s, upstream) => format!("retiring {idle_s} {}\n", one_line(upstream)),
         }
     }
 
@@ -88,6 +99,10 @@ impl Word {
             other => match other.split_once(' ') {
                 Some(("error", why)) => Some(Word::Error(why.to_owned())),
                 Some(("running", who)) => Some(Word::Running(who.to_owned())),
+                Some(("retiring", rest)) => {
+                    let (idle_s, upstream) = rest.split_once(' ')?;
+                    Some(Word::Retiring(idle_s.parse().ok()?, upstream.to_owned()))
+                }
                 _ => None,
             },
         }
@@ -180,10 +195,10 @@ mod tests {
     proptest! {
         #[test]
         fn words_and_orders_come_back_as_they_were(text in "[^\r\n]{0,80}[^\\s]") {
-            for word in [Word::Ready, Word::Pong, Word::Error(text.clone()), Word::Running(text.clone())] {
+            for word in [Word::Ready, Word::Pong, Word::Error(text.clone()), Word::Running(text.clone()), Word::Retiring(7, text.clone())] {
                 prop_assert_eq!(Word::parse(&word.line()), Some(word));
             }
-            for order in [Order::Drain, Order::Stop, Order::StopNow, Order::Ping, Order::Info(text)] {
+            for order in [Order::Drain, Order::Stop, Order::StopNow, Order::Ping, Order::Retire(3), Order::Info(text)] {
                 prop_assert_eq!(Order::parse(&order.line()), Some(order));
             }
         }

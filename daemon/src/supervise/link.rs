@@ -5,6 +5,7 @@
 
 use std::os::unix::net::UnixStream;
 use std::sync::Arc;
+use std::time::Duration;
 
 use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader};
 
@@ -22,7 +23,17 @@ pub async fn attend(channel: UnixStream, app: Arc<Running>) {
     let (read, mut write) = stream.split();
     let mut lines = BufReader::new(read).lines();
     if write.write_all(Word::Ready.line().as_bytes()).await.is_ok() {
-        while let Ok(Some(line)) = lines.next_line().await {
+        loop {
+            let line = tokio::select! {
+                line = lines.next_line() => line,
+                word = app.retiring() => {
+                    if write.write_all(word.line().as_bytes()).await.is_err() {
+                        break;
+                    }
+                    continue;
+                }
+            };
+            let Ok(Some(line)) = line else { break };
             match Order::parse(&line) {
                 Some(Order::Ping) => {
                     if write.write_all(Word::Pong.line().as_bytes()).await.is_err() {
@@ -32,6 +43,7 @@ pub async fn attend(channel: UnixStream, app: Arc<Running>) {
                 Some(Order::Drain) => app.hand_over(),
                 Some(Order::Stop) => app.stop(false),
                 Some(Order::StopNow) => app.stop(true),
+                Some(Order::Retire(idle_s)) => app.retire(Duration::from_secs(idle_s)),
                 Some(Order::Info(json)) => match serde_json::from_str(&json) {
                     Ok(about) => app.set_supervisor(Some(about)),
                     Err(error) => {

@@ -72,6 +72,8 @@ pub struct Succession {
     restarts: u64,
     last_exit: Option<String>,
     reason: Option<String>,
+    #[serde(default)]
+    retiring: Option<(u64, String)>,
 }
 
 impl Succession {
@@ -128,6 +130,7 @@ impl Supervisor {
             restarts: self.restarts,
             last_exit: self.last_exit.clone(),
             reason: self.reason.clone(),
+            retiring: self.retiring.clone(),
         };
         let Ok(text) = serde_json::to_string(&left) else { return };
         let mut fds: Vec<&dyn AsFd> = vec![&listener.socket, &self.lock, &self.control.listener];
@@ -170,6 +173,7 @@ impl Supervisor {
         self.restarts = left.restarts;
         self.last_exit.clone_from(&left.last_exit);
         self.reason.clone_from(&left.reason);
+        self.retiring.clone_from(&left.retiring);
         self.tell = None;
         if left.rung == Rung::Refuse {
             self.refuser = Some(Refuser::new(self.reason.as_deref().unwrap_or_default()));

@@ -100,6 +100,8 @@ pub(super) struct Supervisor {
     pub(super) refuser: Option<Refuser>,
     pub(super) restarts: u64,
     pub(super) last_exit: Option<String>,
+    /// The worker retires: after how many idle seconds, and where requests go until then.
+    pub(super) retiring: Option<(u64, String)>,
     /// Why nothing is captured.
     pub(super) reason: Option<String>,
     /// Whether the worker before the next one is to be ended at once.
@@ -172,6 +174,7 @@ impl Supervisor {
             refuser: None,
             restarts: 0,
             last_exit: None,
+            retiring: None,
             reason: None,
             leave_now: false,
             stopping: false,

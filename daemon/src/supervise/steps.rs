@@ -32,8 +32,13 @@ impl Supervisor {
         let Some(listener) = next.or(self.listener.as_ref()) else {
             return Err("no listener is left".into());
         };
-        let recipe =
-            Recipe { program: &self.program, listener, manager: &self.manager, to_stderr: self.to_stderr };
+        let recipe = Recipe {
+            program: &self.program,
+            listener,
+            manager: &self.manager,
+            to_stderr: self.to_stderr,
+            upstream: self.retiring.as_ref().map(|(_, upstream)| upstream.as_str()),
+        };
         let takeover = self.takeover || !self.workers.is_empty();
         match Worker::start(&recipe, reason.as_deref(), role, takeover) {
             Ok(mut worker) => {
@@ -55,6 +60,7 @@ impl Supervisor {
                     Some(Word::Pong) => self.answered(at, now),
                     Some(Word::Error(why)) => self.workers[at].error = Some(why),
                     Some(Word::Running(who)) => self.workers[at].running = Some(who),
+                    Some(Word::Retiring(idle_s, upstream)) => self.retiring = Some((idle_s, upstream)),
                     None => {}
                 }
             }
@@ -99,6 +105,9 @@ impl Supervisor {
         self.ladder.serves(now, kind);
         if kind == Rung::Full {
             self.reason = None;
+        }
+        if let Some((idle_s, _)) = self.retiring {
+            self.workers[at].tell(&Order::Retire(idle_s));
         }
         self.inform();
         if let (Ok(pid), Some(Ok(addr))) =

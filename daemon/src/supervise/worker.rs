@@ -54,6 +54,8 @@ pub(super) struct Recipe<'a> {
     pub(super) listener: &'a Listener,
     pub(super) manager: &'a str,
     pub(super) to_stderr: bool,
+    /// Where requests go, if not where the configuration says.
+    pub(super) upstream: Option<&'a str>,
 }
 
 impl Worker {
@@ -82,6 +84,9 @@ impl Worker {
             ["LISTEN_FDS", "LISTEN_PID", "LISTEN_FDNAMES", "NOTIFY_SOCKET", "WATCHDOG_USEC", SUCCESSION]
         {
             command.env_remove(name);
+        }
+        if let Some(upstream) = recipe.upstream {
+            command.env("CCD_UPSTREAM", upstream);
         }
         command.env(ASSIGNMENT, serde_json::to_string(&assignment)?).stdin(Stdio::null());
         if !recipe.to_stderr {

@@ -149,6 +149,31 @@ fn without_anybody_to_start_another_supervisor_the_worker_goes_on_alone() {
 }
 
 #[test]
+fn a_retiring_worker_that_dies_is_followed_by_one_that_retires_and_sends_where_it_did() {
+    let mock = Mock::start(short());
+    let home = TestHome::without_upstream();
+    let configure = |text: String| {
+        std::fs::create_dir_all(home.ccd()).unwrap();
+        std::fs::write(home.layout().config_file, text).unwrap();
+    };
+    configure(format!("upstream = \"{}\"\n", mock.url()));
+    let supervised = Supervised::start(&home);
+    let proxy = Proxy::of(&home);
+    let _ = home.ccctl(&["uninstall"]).ok();
+    // What an uninstallation takes out of the configuration.
+    configure(String::new());
+    let retiring = supervised.worker();
+    signal(retiring, Signal::KILL);
+    assert_eventually!(
+        supervised.status().is_some_and(|s| s.daemon.pid != retiring && s.daemon.state == "retiring"),
+        "another one retires"
+    );
+    assert_eq!(ask(&proxy, "s").unwrap().0, 200);
+    assert_eq!(mock.ledger().len(), 1);
+    supervised.stop();
+}
+
+#[test]
 fn a_daemon_that_nobody_supervises_is_left_alone() {
     let home = TestHome::new("http://127.0.0.1:9");
     let daemon = Daemon::start(&home);
