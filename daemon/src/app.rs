@@ -22,6 +22,7 @@ use crate::ingest::writer::Writer;
 use crate::ingest::{Door, rebuild};
 use crate::maintenance::{Maintenance, retention};
 use crate::project::price::Prices;
+use crate::source::proxy::runtime::Streams;
 use crate::source::proxy::server::{Proxy, Settings};
 use crate::source::proxy::upstream::{Limits, Target, Upstream};
 use crate::source::{hook, spool};
@@ -248,7 +249,8 @@ pub async fn run(parts: Parts, ready: impl FnOnce(&Arc<Running>)) -> Result<(), 
     let ending = CancellationToken::new();
     let proxy =
         Arc::clone(&app.proxy).serve(listeners.proxy, streams.clone(), closing.clone(), ending.clone());
-    let proxy = tokio::spawn(proxy);
+    let thread = Streams::start().map_err(|e| StartError::Process(format!("the proxy's thread: {e}")))?;
+    let proxy = thread.spawn(proxy);
     sources.spawn(hook::serve(listeners.hooks, app.door.clone(), streams.clone(), closing.clone()));
     let spool_changed = Arc::new(Notify::new());
     sources.spawn(spool::run(

@@ -15,6 +15,7 @@ mod io;
 mod lane;
 mod pool;
 pub mod respond;
+pub mod runtime;
 pub mod server;
 pub mod tap;
 pub mod target;
