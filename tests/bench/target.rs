@@ -128,7 +128,9 @@ impl Target {
 
     /// How much of it went into writing captures down.
     pub(crate) fn writing(&self) -> Duration {
-        self.pid.map_or(Duration::ZERO, |pid| cpu_of(pid, |thread| thread == "ccd-writer"))
+        self.pid.map_or(Duration::ZERO, |pid| {
+            cpu_of(pid, |thread| thread == "ccd-writer" || thread.starts_with("sled-io"))
+        })
     }
 }
 

@@ -32,6 +32,7 @@ use crate::memory::Budget;
 use crate::project::price::Prices;
 use crate::source::proxy::bypass::{Bypass, Capturing};
 use crate::source::proxy::limits::Limits;
+use crate::source::proxy::runtime::Streams;
 use crate::source::proxy::server::{Proxy, Settings};
 use crate::source::proxy::upstream::{self, Target, Upstream};
 use crate::source::{hook, kept, spool};
@@ -54,7 +55,7 @@ fn failed(what: &str, e: &dyn std::fmt::Display) -> StartError {
 pub async fn run(parts: Parts, ready: impl FnOnce(&Arc<Running>)) -> Result<(), StartError> {
     let capture = parts.bypass.is_none();
     let (app, proxy, home, rx) = wire(parts)?;
-    let reception = Reception::open(&app, proxy);
+    let reception = Reception::open(&app, proxy)?;
     let mut ready = Some(ready);
     if home.is_none()
         && let Some(ready) = ready.take()
@@ -128,15 +129,18 @@ struct Reception {
     /// Nothing more is accepted.
     ending: CancellationToken,
     task: tokio::sync::Mutex<Option<tokio::task::JoinHandle<()>>>,
+    /// Where all of them run; it ends with them.
+    _thread: Streams,
 }
 
 impl Reception {
-    fn open(app: &Arc<Running>, listener: TcpListener) -> Self {
+    fn open(app: &Arc<Running>, listener: TcpListener) -> Result<Self, StartError> {
         let (streams, stopping, ending) =
             (TaskTracker::new(), CancellationToken::new(), CancellationToken::new());
         let serve = Arc::clone(&app.proxy).serve(listener, streams.clone(), stopping.clone(), ending.clone());
-        let task = tokio::sync::Mutex::new(Some(tokio::spawn(serve)));
-        Reception { streams, stopping, ending, task }
+        let thread = Streams::start().map_err(|e| failed("the proxy's thread", &e))?;
+        let task = tokio::sync::Mutex::new(Some(thread.spawn(serve)));
+        Ok(Reception { streams, stopping, ending, task, _thread: thread })
     }
 
     /// Accepts nothing more, and lets go of the listener.

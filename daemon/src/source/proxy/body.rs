@@ -383,6 +383,7 @@ impl Drop for Relay {
         }
         match self.next.take() {
             Some(Next::Cut(error, _)) => self.tap.broken(describe(&error)),
+            Some(Next::Data(_)) => self.tap.dropped(),
             // Trailers were all that was left, and HTTP/1.0 has no place for them.
             _ if self.ended => self.complete(),
             _ => self.tap.dropped(),

@@ -63,6 +63,9 @@ impl Wake for Gate {
     }
 
     fn wake_by_ref(self: &Arc<Self>) {
+        if self.is_woken() {
+            return;
+        }
         let noted = self.state.compare_exchange(POLLING, WOKEN, Ordering::SeqCst, Ordering::SeqCst);
         if noted == Err(RESTING) {
             let task = self.task.lock().unwrap_or_else(PoisonError::into_inner).clone();

@@ -59,27 +59,16 @@ where
         Ok(Lane { sender, connection: Some(connection), suspect, gate, waker })
     }
 
-    /// Drives the connection as far as it goes.
-    fn drive(&mut self, cx: &mut Context<'_>) {
-        if let Some(connection) = &mut self.connection
-            && Pin::new(connection).poll(cx).is_ready()
-        {
-            // Its error, if any, has gone to whoever waits for the response or its body.
-            self.connection = None;
-        }
-    }
-
     /// Sends a request and drives the connection until the response's head.
     pub(super) async fn send(&mut self, request: Request<B>) -> Sent {
         let mut response = pin!(self.sender.try_send_request(request));
-        let waker = self.waker.clone();
         let answer = poll_fn(|cx| {
             self.gate.begin(cx);
-            let inner = &mut Context::from_waker(&waker);
+            let inner = &mut Context::from_waker(&self.waker);
             // The second round answers what the first one woke.
             for _ in 0..2 {
                 self.gate.again();
-                self.drive(inner);
+                drive(&mut self.connection, inner);
                 if let Poll::Ready(answer) = response.as_mut().poll(inner) {
                     return Poll::Ready(answer);
                 }
@@ -110,10 +99,9 @@ where
         body: &mut Incoming,
         poll: impl FnOnce(Pin<&mut Incoming>, &mut Context<'_>) -> Poll<T>,
     ) -> Poll<T> {
-        let waker = self.waker.clone();
-        let inner = &mut Context::from_waker(&waker);
+        let inner = &mut Context::from_waker(&self.waker);
         self.gate.again();
-        self.drive(inner);
+        drive(&mut self.connection, inner);
         poll(Pin::new(body), inner)
     }
 
@@ -124,7 +112,7 @@ where
 
     /// After a response's end: whether another request may follow.
     pub(super) fn settle(&mut self) -> bool {
-        self.drive(&mut Context::from_waker(Waker::noop()));
+        drive(&mut self.connection, &mut Context::from_waker(Waker::noop()));
         self.connection.is_some() && self.sender.is_ready()
     }
 
@@ -147,6 +135,20 @@ where
             }
         });
         Some(Driven(Some(driven.abort_handle())))
+    }
+}
+
+/// Drives a connection as far as it goes.
+fn drive<B>(connection: &mut Option<http1::Connection<TokioIo<Io>, B>>, cx: &mut Context<'_>)
+where
+    B: Body<Data = Bytes> + Send + 'static,
+    B::Error: Into<Box<dyn Error + Send + Sync>>,
+{
+    if let Some(open) = connection
+        && Pin::new(open).poll(cx).is_ready()
+    {
+        // Its error, if any, has gone to whoever waits for the response or its body.
+        *connection = None;
     }
 }
 

@@ -23,6 +23,7 @@ pub mod peer;
 mod pool;
 pub mod respond;
 pub mod room;
+pub mod runtime;
 pub mod server;
 pub mod tap;
 pub mod target;

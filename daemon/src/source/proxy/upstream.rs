@@ -57,7 +57,7 @@ const STREAM_WINDOW: u32 = 1 << 20;
 const CONNECTION_WINDOW: u32 = 64 << 20;
 /// Requests at a time on one HTTP/2 connection, where upstream takes as many.
 const MAX_STREAMS: usize = 100;
-/// Times that a request goes out at most.
+/// Times that a request that upstream refuses to look at goes out.
 const ATTEMPTS: u32 = 3;
 
 const UNKNOWN: u8 = 0;
@@ -216,15 +216,12 @@ impl Upstream {
         tap: &Arc<Tap>,
         flushed: Option<Flushed>,
     ) -> Result<(response::Parts, ProxyBody), Failure> {
-        let mut attempts = 0;
+        let mut refusals = 0;
         loop {
             let (connection, reused) = match self.resting() {
                 Some(connection) => (connection, true),
                 None => self.fresh().await?,
             };
-            attempts += 1;
-            let retry = !(reused && matches!(connection, Connection::Http1(_)));
-            let last = retry && attempts >= ATTEMPTS;
             let tried = match connection {
                 Connection::Http1(http1) => self.by_http1(http1, reused, outgoing, tap).await,
                 Connection::Http2(place) => by_http2(place, reused, outgoing, tap).await,
@@ -235,8 +232,17 @@ impl Upstream {
                     tap.head(&parts);
                     return Ok((parts, ProxyBody::relayed(incoming, way, Arc::clone(tap), flushed)));
                 }
-                Tried::Again(failure) if last => return Err(failure),
-                Tried::Again(failure) => tracing::debug!(%failure, "the request goes again"),
+                // No oftener than connections rest.
+                Tried::Stale => {
+                    tracing::debug!("a connection that rested was closed: the request goes on another");
+                }
+                Tried::Refused(failure) => {
+                    refusals += 1;
+                    if refusals == ATTEMPTS {
+                        return Err(failure);
+                    }
+                    tracing::debug!(%failure, "upstream refused the stream: the request goes again");
+                }
                 Tried::Failed(failure) => return Err(failure),
             }
         }
@@ -321,7 +327,7 @@ impl Upstream {
                 };
                 Tried::Answered(response, way)
             }
-            Sent::Unsent(error) if reused => Tried::Again(Failure::exchanging(&error)),
+            Sent::Unsent(_) if reused => Tried::Stale,
             Sent::Unsent(error) | Sent::Failed(error) => Tried::Failed(Failure::exchanging(&error)),
         }
     }
@@ -335,8 +341,10 @@ enum Connection {
 /// What became of an attempt.
 enum Tried {
     Answered(Response<Incoming>, Way),
-    /// Upstream cannot have looked at it.
-    Again(Failure),
+    /// The connection was closed before anything was written.
+    Stale,
+    /// Upstream said that it did not look at it.
+    Refused(Failure),
     Failed(Failure),
 }
 
@@ -370,7 +378,7 @@ async fn by_http2(place: Place<Http2>, reused: bool, outgoing: &Outgoing, tap: &
             let failure = Failure::exchanging(&error);
             if unsent || is_refusal(&error) {
                 place.shared().retire();
-                Tried::Again(failure)
+                Tried::Refused(failure)
             } else {
                 Tried::Failed(failure)
             }
