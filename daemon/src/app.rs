@@ -325,7 +325,8 @@ fn wire(parts: Parts) -> Result<(Arc<Running>, Listeners, JoinHandle<()>), Start
         .spawn(move || writer.run())
         .map_err(|e| failed("the writer's thread", &e))?;
 
-    let upstream = Upstream::new(target, &config.network, upstream::Limits::default(), Arc::clone(&clock));
+    let patience = upstream::Limits::default();
+    let upstream = Upstream::new(target, &config.network, patience, Arc::clone(&clock));
     let problem = upstream.problem().map(str::to_owned);
     let settings = Settings { upstream, capture: config.capture };
     let capturing = Capturing::On { door: door.clone(), store: shared.state.subscribe() };

@@ -40,7 +40,7 @@ async fn proxy(upstream: &str, network: &Network, ready: Duration, clock: Arc<dy
     let limits = Limits { ready, ..Limits::default() };
     let upstream = Upstream::new(target, network, limits, Arc::clone(&clock));
     let settings = Settings { upstream, capture: Capture::default() };
-    let bypass = Bypass::new(Capturing::Off("nothing is captured here".into()), Budget::unlimited());
+    let bypass = Bypass::new(Capturing::Off("a test".into()), Budget::unlimited());
     let proxy = Proxy::new(TOKEN.into(), address, limits::Limits::DEFAULT, settings, bypass, clock);
     let forever = CancellationToken::new;
     tokio::spawn(proxy.serve(listener, TaskTracker::new(), forever(), forever()));

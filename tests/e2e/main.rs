@@ -6,6 +6,7 @@
 
 mod check;
 mod contract;
+mod exact;
 mod faults;
 mod hook;
 mod install;

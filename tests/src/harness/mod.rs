@@ -16,6 +16,7 @@ mod home;
 #[cfg(target_os = "linux")]
 pub mod mount;
 mod process;
+pub mod raw;
 pub mod soak;
 #[cfg(target_os = "linux")]
 pub mod strace;

@@ -114,12 +114,12 @@ impl Proxy {
         let turns = Arc::clone(intake.turns());
         let this = Arc::clone(&self);
         let flushed = Flushed::default();
-        let stream = Watched::new(intake, flushed.clone());
+        let intake = Watched::new(intake, flushed.clone());
         let service = service_fn(move |mut request: Request<Incoming>| {
-            request.extensions_mut().insert(flushed.clone());
             // Now, not when the answer is first asked for: the turns come in the requests' order.
             let turn = turns.next();
             let this = Arc::clone(&this);
+            request.extensions_mut().insert(flushed.clone());
             async move { Ok::<_, Infallible>(this.answer(request, turn).await) }
         });
         let late = stop.is_cancelled();
@@ -132,7 +132,7 @@ impl Proxy {
             .half_close(false)
             // No time limits of hyper's: the intake has them, and knows an idle connection from a slow head.
             .header_read_timeout(None)
-            .serve_connection(TokioIo::new(stream), service);
+            .serve_connection(TokioIo::new(intake), service);
         tokio::pin!(connection);
         let cut = self.gauges().cut.clone();
         let served = async {

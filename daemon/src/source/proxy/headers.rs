@@ -18,17 +18,25 @@ const HOP_BY_HOP: [HeaderName; 7] = [
 
 /// Takes the hop-by-hop headers out, those that `Connection` names included. The others keep their order, which
 /// `HeaderMap::remove` would not: it moves the last one into the gap.
+///
+/// Of `TE`, `trailers` stays: whoever takes trailers from us gets those of the other side, and an upstream may send
+/// them only to who asks. `Connection: TE` does not go with it, as HTTP/1.1 would have it: over HTTP/2, which knows no
+/// `Connection`, it would take the `TE` away.
+///
+/// A `Content-Length` beside a `Transfer-Encoding` is wrong, whatever it says (RFC 9112 §6.3): passed on without the
+/// chunks it would cut the body.
 pub fn strip_hop_by_hop(headers: &mut HeaderMap) {
-    let named: Vec<HeaderName> = headers
-        .get_all(header::CONNECTION)
-        .iter()
-        .filter_map(|v| v.to_str().ok())
-        .flat_map(|v| v.split(','))
-        .filter_map(|name| name.trim().parse().ok())
-        .collect();
+    let named: Vec<HeaderName> =
+        tokens(headers, &header::CONNECTION).filter_map(|name| name.parse().ok()).collect();
+    let chunked = headers.contains_key(header::TRANSFER_ENCODING);
+    let mut takes_trailers =
+        tokens(headers, &header::TE).any(|coding| coding.eq_ignore_ascii_case("trailers"));
     let ends_here = |name: &HeaderName| {
         // `Proxy-Authorization` is meant for us, should anybody send it: a credential that ends here.
-        HOP_BY_HOP.contains(name) || named.contains(name) || name == header::PROXY_AUTHORIZATION
+        HOP_BY_HOP.contains(name)
+            || named.contains(name)
+            || name == header::PROXY_AUTHORIZATION
+            || (chunked && name == header::CONTENT_LENGTH)
     };
     let all = std::mem::take(headers);
     headers.reserve(all.len());
@@ -38,10 +46,19 @@ pub fn strip_hop_by_hop(headers: &mut HeaderMap) {
         if name.is_some() {
             last = name;
         }
-        if let Some(name) = last.as_ref().filter(|name| !ends_here(name)) {
+        let Some(name) = last.as_ref() else { continue };
+        if name == header::TE && std::mem::take(&mut takes_trailers) {
+            headers.append(name, HeaderValue::from_static("trailers"));
+        } else if !ends_here(name) {
             headers.append(name, value);
         }
     }
+}
+
+/// The members of a header that is a list.
+fn tokens<'a>(headers: &'a HeaderMap, name: &HeaderName) -> impl Iterator<Item = &'a str> {
+    let values = headers.get_all(name).iter().filter_map(|value| value.to_str().ok());
+    values.flat_map(|value| value.split(',')).map(str::trim)
 }
 
 /// Whether something with this name is a credential. Gateways have names of their own for theirs, so what looks
@@ -121,6 +138,31 @@ mod tests {
             ("x-api-key", "k"),
         ];
         assert_eq!(left, want, "in their order");
+    }
+
+    fn stripped(headers: &[(&'static str, &'static str)]) -> Vec<(String, String)> {
+        let mut h = HeaderMap::new();
+        for (k, v) in headers {
+            h.append(HeaderName::from_static(k), HeaderValue::from_static(v));
+        }
+        strip_hop_by_hop(&mut h);
+        h.iter().map(|(n, v)| (n.to_string(), v.to_str().unwrap().to_owned())).collect()
+    }
+
+    #[test]
+    fn who_takes_trailers_says_so_upstream_and_nothing_else_of_te() {
+        let te = ("te".to_owned(), "trailers".to_owned());
+        let a = ("a".to_owned(), "b".to_owned());
+        let listed = [("te", "gzip;q=0.5, Trailers"), ("te", "trailers"), ("a", "b"), ("connection", "te")];
+        assert_eq!(stripped(&listed), [te, a]);
+        assert_eq!(stripped(&[("te", "gzip, trailersx")]), []);
+    }
+
+    #[test]
+    fn a_length_beside_chunks_is_not_passed_on() {
+        let chunked = ("transfer-encoding", "chunked");
+        assert_eq!(stripped(&[("content-length", "3"), chunked]), []);
+        assert_eq!(stripped(&[("content-length", "3")]), [("content-length".to_owned(), "3".to_owned())]);
     }
 
     #[test]

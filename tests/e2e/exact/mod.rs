@@ -1,0 +1,99 @@
+//! Nobody can tell whether the proxy is there: not by what upstream is asked, not by what the client is answered, not
+//! by how anything ends. The same exchange goes to the same scripted upstream twice, directly and through the proxy,
+//! and what both ends saw is compared; and what cannot be had directly (an attack, a dead upstream) is held against
+//! what a careful gateway does.
+//!
+//! Never compared: what belongs to one connection (hop-by-hop headers, chunk boundaries, TCP segments) and `Host`.
+//! No time is asserted but by generous bounds; what was measured is printed.
+
+mod attack;
+mod cases;
+mod client;
+mod corners;
+mod cuts;
+mod differential;
+mod h2;
+mod large;
+mod leaving;
+mod origin;
+mod stalls;
+mod suspend;
+mod unreachable;
+
+use ccd_proto::api::{Exchange, ExchangeDetail, Exchanges};
+use ccd_tests::harness::raw::Message;
+use ccd_tests::harness::{Control, Daemon, TestHome, eventually};
+
+use client::Way;
+use origin::Origin;
+
+/// A daemon whose upstream is an [`Origin`].
+struct World {
+    // Before its home: fields are dropped in their order.
+    daemon: Daemon,
+    home: TestHome,
+    origin: Origin,
+}
+
+impl World {
+    fn new(origin: Origin) -> Self {
+        let home = origin.home();
+        let daemon = Daemon::start(&home);
+        World { daemon, home, origin }
+    }
+
+    fn direct(&self) -> Way {
+        self.origin.direct()
+    }
+
+    fn proxied(&self) -> Way {
+        Way::through(&self.home)
+    }
+
+    /// Waits for the one exchange that names this session.
+    #[track_caller]
+    fn recorded(&self, session: &str) -> Exchange {
+        eventually("the exchange is recorded", || {
+            let found: Option<Exchanges> =
+                Control::of(&self.home).ask(&format!("/v0/exchanges?session={session}"));
+            let mut found = found?.exchanges;
+            assert!(found.len() < 2, "recorded twice: {found:?}");
+            found.pop()
+        })
+    }
+
+    /// Asserts that this is the proxy's own answer where upstream failed, in the API's shape.
+    #[track_caller]
+    fn bad_gateway(&self, got: &Message, what: &str) {
+        assert!(matches!(got.head.status(), 502 | 504), "{what}: {:?}", got.head);
+        assert!(got.head.header("x-ccd-error").is_some(), "{what}: {:?}", got.head);
+        assert_eq!(got.head.header("content-type"), Some("application/json"), "{what}");
+        let body: serde_json::Value = serde_json::from_slice(&got.body).expect("JSON");
+        assert_eq!((&body["type"], &body["error"]["type"]), (&"error".into(), &"api_error".into()), "{what}");
+        assert!(body["error"]["message"].as_str().is_some_and(|text| !text.is_empty()), "{what}: {body}");
+        let status = self.home.running().proxy;
+        assert!(status.last_error.is_some() && status.errors > 0, "{what}: {status:?}");
+    }
+
+    /// What is recorded of an exchange.
+    #[track_caller]
+    fn detail(&self, id: &str) -> ExchangeDetail {
+        eventually("the exchange is shown", || Control::of(&self.home).ask(&format!("/v0/exchanges/{id}")))
+    }
+
+    /// The captured body, `request` or `response`.
+    #[track_caller]
+    fn body(&self, id: &str, which: &str) -> Vec<u8> {
+        let (status, body) =
+            Control::of(&self.home).get(&format!("/v0/exchanges/{id}/{which}")).expect("an answer");
+        assert_eq!(status, 200, "{which} of {id}");
+        body
+    }
+}
+
+/// The most memory that a process ever held, in bytes; none where the system does not tell.
+fn peak_memory(pid: u32) -> Option<u64> {
+    let status = std::fs::read_to_string(format!("/proc/{pid}/status")).ok()?;
+    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"))?;
+    line.trim().trim_end_matches(" kB").parse::<u64>().ok().map(|kib| kib << 10)
+}
