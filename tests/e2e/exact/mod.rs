@@ -17,6 +17,7 @@ mod large;
 mod leaving;
 mod origin;
 mod stalls;
+mod strict;
 mod suspend;
 mod unreachable;
 
