@@ -12,6 +12,7 @@ mod client;
 mod corners;
 mod cuts;
 mod differential;
+mod gaps;
 mod h2;
 mod large;
 mod leaving;
