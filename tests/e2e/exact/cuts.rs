@@ -215,3 +215,27 @@ fn an_upstream_that_asks_for_the_body_and_leaves_is_a_bad_gateway() {
         world.bad_gateway(&got, "after 100");
     }
 }
+
+/// What upstream sent right before it broke off is the client's, though the break is known at the same moment.
+#[test]
+fn what_came_right_before_the_break_is_not_lost() {
+    for origin in [Origin::plain(), Origin::tls(Flaw::Nothing)] {
+        let world = World::new(origin);
+        let ways = [world.direct(), world.proxied()];
+        // Whether both are seen at once is chance: often enough, they are.
+        for size in [1, 1_000, 60_000, 1_000_000].repeat(count(5, 100)) {
+            let head = "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n".as_bytes().to_vec();
+            let wire = [head, chunk(b"first"), chunk(&vec![b'x'; size])].concat();
+            let [direct, proxied] = ways.each_ref().map(|way| {
+                world.origin.reset();
+                let mut script = Script::answer([wire.clone()]);
+                script.steps.push(Step::End(Cut::Fin));
+                world.origin.play([script]);
+                way.connect().exchange(way, &Request::post("right-before", b"{}"))
+            });
+            let direct = direct.expect("an answer");
+            let proxied = proxied.unwrap_or_else(|| panic!("{size}: not even the head arrived"));
+            assert_eq!(differences(&direct, &proxied), [""; 0], "{size}");
+        }
+    }
+}

@@ -143,7 +143,7 @@ fn upstream() -> (Origin, Arc<Shared>) {
                     let Ok(stream) = acceptor.accept(stream).await else { return };
                     let service = service_fn(move |request| answer(Arc::clone(&shared), request));
                     let mut server = hyper::server::conn::http2::Builder::new(TokioExecutor::new());
-                    server.auto_date_header(false);
+                    server.auto_date_header(false).max_header_list_size(1 << 20);
                     let _ = server.serve_connection(TokioIo::new(stream), service).await;
                 });
             }

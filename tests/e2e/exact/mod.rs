@@ -12,11 +12,13 @@ mod client;
 mod corners;
 mod cuts;
 mod differential;
+mod gaps;
 mod h2;
 mod large;
 mod leaving;
 mod origin;
 mod stalls;
+mod strict;
 mod suspend;
 mod unreachable;
 
