@@ -27,10 +27,11 @@ pub fn upstream(bytes: &[u8]) -> Result<Option<String>> {
     Ok(parse(text(bytes)?)?.get(UPSTREAM).and_then(Item::as_str).map(ToOwned::to_owned))
 }
 
-/// The address that a configuration gives the proxy.
-pub fn proxy_listen(bytes: &[u8]) -> Result<Option<String>> {
+/// The address that a configuration has the proxy listen on.
+pub fn listen(bytes: &[u8]) -> Result<Option<String>> {
     let document = parse(text(bytes)?)?;
-    Ok(document.get("proxy").and_then(|proxy| proxy.get("listen")?.as_str()).map(ToOwned::to_owned))
+    let listen = document.get("proxy").and_then(|table| table.get("listen"));
+    Ok(listen.and_then(Item::as_str).map(ToOwned::to_owned))
 }
 
 /// The configuration with this upstream, or with none.

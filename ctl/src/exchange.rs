@@ -96,7 +96,7 @@ pub fn summary(env: &Env, out: &Printer, detail: &ExchangeDetail) -> Vec<String>
         fact("thinking", &format!("{} blocks{omitted}", e.reasoning.blocks));
     }
     fact("stream", &pace(&detail.events));
-    for (_, line) in detail.rate_limits.iter().flat_map(|told| limits::lines(env, told)).take(1) {
+    if let Some((_, line)) = detail.rate_limits.as_ref().and_then(|told| limits::line(env, told)) {
         fact("rate limits", &line);
     }
     lines.extend(waterfall::lines(&e.timing));

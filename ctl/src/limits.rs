@@ -1,4 +1,4 @@
-//! The API's rate limits in a line or two. Every name and value comes from outside and is made visible here.
+//! The API's rate limits in a line, and its last refusal in another. Every name and value comes from outside and is made visible here.
 
 use ccd_proto::api::{RateLimit, RateLimits};
 use jiff::Timestamp;
@@ -16,34 +16,35 @@ const MUCH: f64 = 80.0;
 /// A refusal is news for so long.
 const NEWS: jiff::SignedDuration = jiff::SignedDuration::from_hours(24);
 
-/// The lines, without a heading: the limits, then the last refusal, each if there is any.
+/// The limits in one line, without a heading; none where nothing is told.
 #[must_use]
-pub fn lines(env: &Env, limits: &RateLimits) -> Vec<(Tone, String)> {
-    let mut lines = Vec::new();
+pub fn line(env: &Env, limits: &RateLimits) -> Option<(Tone, String)> {
     let mut shown: Vec<&RateLimit> = limits.limits.iter().filter(|l| says_something(l)).collect();
     // A subscription's windows come first: they are what people run into.
     shown.sort_by_key(|l| !l.name.starts_with("unified"));
     let more = shown.len().saturating_sub(MAX_SHOWN);
     shown.truncate(MAX_SHOWN);
-    let tone = shown.iter().map(|l| tone(l)).max_by_key(|t| rank(*t)).unwrap_or(Tone::Plain);
+    let tone = shown.iter().map(|l| tone(l)).max_by_key(|t| rank(*t))?;
     let mut parts: Vec<String> = shown.into_iter().map(|l| one(env, l)).collect();
     if more > 0 {
         parts.push(format!("{more} more"));
     }
-    if !parts.is_empty() {
-        lines.push((tone, parts.join(" · ")));
+    Some((tone, parts.join(" · ")))
+}
+
+/// The last refusal in one line, as long as it is news.
+#[must_use]
+pub fn refusal(env: &Env, limits: &RateLimits) -> Option<(Tone, String)> {
+    let refused = limits.last_limited.as_ref()?;
+    let at: Timestamp = refused.at.parse().ok()?;
+    if env.now.duration_since(at) >= NEWS {
+        return None;
     }
-    if let Some(refused) = &limits.last_limited
-        && refused.at.parse::<Timestamp>().is_ok_and(|at| env.now.duration_since(at) < NEWS)
-    {
-        let at = time::short(&refused.at, env.now, &env.tz);
-        let wait =
-            refused.retry_after_s.map(|s| format!(", asked to wait {}", duration_ms(s.saturating_mul(1000))));
-        let words = refused.error.as_deref().map(|e| format!(": {}", captured(e)));
-        let (wait, words) = (wait.unwrap_or_default(), words.unwrap_or_default());
-        lines.push((Tone::Warn, format!("last refused with {} at {at}{wait}{words}", refused.status)));
-    }
-    lines
+    let at = time::short(&refused.at, env.now, &env.tz);
+    let asked = |s: u64| format!(", asked to wait {}", duration_ms(s.saturating_mul(1000)));
+    let wait = refused.retry_after_s.map(asked).unwrap_or_default();
+    let words = refused.error.as_deref().map(|e| format!(": {}", captured(e))).unwrap_or_default();
+    Some((Tone::Warn, format!("last refused with {} at {at}{wait}{words}", refused.status)))
 }
 
 fn says_something(limit: &RateLimit) -> bool {
@@ -107,7 +108,8 @@ mod tests {
     }
 
     fn text(limits: &RateLimits) -> String {
-        let lines = lines(&Home::new().env(), limits).into_iter();
+        let env = Home::new().env();
+        let lines = line(&env, limits).into_iter().chain(refusal(&env, limits));
         lines.map(|(tone, text)| format!("{tone:?}: {text}")).collect::<Vec<_>>().join("\n")
     }
 

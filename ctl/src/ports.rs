@@ -72,7 +72,7 @@ pub fn configured(env: &Env) -> Option<SocketAddr> {
     let listen = match env.text("CCD_PROXY_LISTEN") {
         Some(text) => text,
         None => match file() {
-            Some(bytes) => config::proxy_listen(&bytes).ok()?.unwrap_or_else(|| DEFAULT.to_owned()),
+            Some(bytes) => config::listen(&bytes).ok()?.unwrap_or_else(|| DEFAULT.to_owned()),
             None => DEFAULT.to_owned(),
         },
     };

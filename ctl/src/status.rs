@@ -168,8 +168,10 @@ pub fn proxy_facts(env: &Env, status: &Status) -> Vec<(Tone, String)> {
         let last = proxy.last_error.as_deref().map(|e| format!(", last: {}", visible(e))).unwrap_or_default();
         facts.push((Tone::Warn, format!("{} to upstream since start{last}", plural(proxy.errors, "error"))));
     }
-    let told = status.rate_limits.iter().flat_map(|told| limits::lines(env, told));
-    facts.extend(told.map(|(tone, line)| (tone, format!("rate limits: {line}"))));
+    if let Some(told) = &status.rate_limits {
+        let limits = limits::line(env, told).map(|(tone, line)| (tone, format!("rate limits: {line}")));
+        facts.extend(limits.into_iter().chain(limits::refusal(env, told)));
+    }
     facts
 }
 

@@ -52,7 +52,7 @@ fn below(env: &Env, out: &mut Printer, usage: &Usage) -> Result<()> {
         };
         out.line(format!("\nsent again after a failure: {}, {billed}", plural(again.exchanges, "attempt")))?;
     }
-    for (tone, line) in usage.rate_limits.iter().flat_map(|told| limits::lines(env, told)).take(1) {
+    if let Some((tone, line)) = usage.rate_limits.as_ref().and_then(|told| limits::line(env, told)) {
         out.line(out.paint(tone, &format!("\nrate limits: {line}")))?;
     }
     Ok(())

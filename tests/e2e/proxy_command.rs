@@ -253,16 +253,17 @@ fn who_has_the_port_is_named_and_no_setting_is_changed() {
     assert!(out.text().contains(&told) && out.text().contains(&who), "{out}");
 }
 
-/// Ends the daemon of an installation as the kernel does when memory is short.
+/// Ends the daemon of an installation, and whoever would start it again, as the kernel does when memory is short.
 #[track_caller]
 fn kill9(home: &TestHome) {
-    let pid = home.running().daemon.pid;
-    signal(pid, Signal::KILL);
+    let daemon = home.query::<Value>(&["status"])["daemon"].take();
+    for pid in [&daemon["supervisor"]["pid"], &daemon["pid"]] {
+        if let Some(pid) = pid.as_u64() {
+            signal(u32::try_from(pid).unwrap(), Signal::KILL);
+        }
+    }
     let control = Control::of(home);
-    assert_eventually!(
-        control.ask::<Value>("/v0/status").is_none_or(|s| s["daemon"]["pid"] != pid),
-        "it is dead"
-    );
+    assert_eventually!(control.ask::<Value>("/v0/status").is_none(), "the daemon is dead");
 }
 
 #[test]

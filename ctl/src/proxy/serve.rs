@@ -238,7 +238,7 @@ impl Own {
 /// Whether any port will do: nothing names one, and no settings send anybody to the usual one.
 fn is_port_free_to_choose(env: &Env) -> Result<bool> {
     let named = match std::fs::read(&env.layout.config_file) {
-        Ok(bytes) => crate::config::proxy_listen(&bytes)?.is_some(),
+        Ok(bytes) => crate::config::listen(&bytes)?.is_some(),
         Err(_) => false,
     };
     let installed = Manifest::load(&env.layout)?.is_some_and(|m| m.options.proxy);
