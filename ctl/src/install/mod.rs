@@ -287,7 +287,7 @@ impl Installer<'_> {
 /// Where the daemon's proxy will listen.
 fn listen(env: &Env) -> Result<String> {
     let configured = match files::read(&env.layout.config_file)? {
-        Some(bytes) => config::proxy_listen(&bytes)?,
+        Some(bytes) => config::listen(&bytes)?,
         None => None,
     };
     Ok(env.text("CCD_PROXY_LISTEN").or(configured).unwrap_or_else(|| DEFAULT_LISTEN.to_owned()))
