@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use ccd_tests::assert_eventually;
 use ccd_tests::harness::soak::summary;
 use ccd_tests::harness::{RealClient, Supervised, TestHome, signal};
-use ccd_tests::mock::{Mock, Reply, Script, reply};
+use ccd_tests::mock::{Ended, Mock, Reply, Script, reply};
 use rustix::process::Signal;
 use serde_json::json;
 
@@ -15,7 +15,7 @@ use crate::check;
 
 const LONG: &str = "SCENARIO-long";
 /// Tool calls of the session.
-const CALLS: usize = 24;
+const CALLS: usize = 32;
 
 /// A session of many turns, each with a tool call.
 fn session() -> Script {
@@ -23,7 +23,7 @@ fn session() -> Script {
         reply()
             .text(&format!("Call {n} of a long session."))
             .tool("Bash", json!({"command": format!("echo {n}"), "description": "Say a number"}))
-            .pace(Duration::from_millis(10))
+            .pace(Duration::from_millis(30))
     };
     Script::new().on(LONG, (0..CALLS).map(call).chain([reply().text("All done.")]))
 }
@@ -39,10 +39,12 @@ fn a_session_ends_well_although_the_worker_is_killed_twenty_times_during_it() {
         let killing = scope.spawn(|| {
             let (mut kills, mut seen) = (0, 0);
             while kills < 20 && !done.load(Ordering::SeqCst) {
-                // The next one falls somewhere in the next request.
-                let sent = mock.ledger().len();
-                if sent > seen {
-                    seen = sent;
+                let ledger = mock.ledger();
+                // Each falls into the first request after one that was answered whole: a request that is killed over and
+                // over would only show how long the client waits between its tries.
+                let answered = ledger.iter().skip(seen).any(|sent| sent.ended == Ended::Whole);
+                if answered && ledger.last().is_some_and(|sent| sent.ended == Ended::Running) {
+                    seen = ledger.len();
                     signal(supervised.worker(), Signal::KILL);
                     kills += 1;
                 }
