@@ -53,7 +53,7 @@ struct Measured {
     per_event: Samples,
     total: Samples,
     cpu: Samples,
-    writing: Samples,
+    passing: Samples,
     /// Bytes of a run, both ways.
     bytes: usize,
 }
@@ -78,8 +78,8 @@ pub(crate) fn run(rounds: Option<usize>, wanted: &str) {
 
     println!(
         "proxy: µs, medians of interleaved rounds; first byte, per event and total are what is added to a direct connection.\n\
-         CPU of one run in its process, in brackets what of it went into writing the capture down (compression, hashes,\n\
-         disk), which happens beside the stream; × is without that."
+         CPU of one run in its process, in brackets what of it went into the stream itself, which × compares: what capture\n\
+         costs besides (compression, hashes, disk) is spent on other threads."
     );
     println!(
         "{:<29} {:<11} {:>10} {:>10} {:>10} {:>8} {:>18} {:>7} {:>7}",
@@ -104,7 +104,7 @@ fn measure(case: &Case, rounds: usize, targets: &mut [Target]) -> Vec<Measured> 
             let at = (turn + round) % targets.len();
             let target = &mut targets[at];
             let request = target.request(&query, body.as_bytes());
-            let (cpu, writing, begin) = (target.cpu(), target.writing(), now());
+            let (cpu, passing, begin) = (target.cpu(), target.passing(), now());
             let streams: Vec<Stream> = thread::scope(|scope| {
                 let wires = target.wires(case.streams).iter_mut();
                 let running: Vec<_> =
@@ -116,12 +116,12 @@ fn measure(case: &Case, rounds: usize, targets: &mut [Target]) -> Vec<Measured> 
             if target.name == "ccd" {
                 settled(|| target.cpu());
             }
-            let (cpu, writing) = (target.cpu().saturating_sub(cpu), target.writing().saturating_sub(writing));
+            let (cpu, passing) = (target.cpu().saturating_sub(cpu), target.passing().saturating_sub(passing));
             if round > 0 {
                 let measured = &mut measured[at];
                 measured.total.push(total);
                 measured.cpu.push(cpu);
-                measured.writing.push(writing);
+                measured.passing.push(passing);
                 measured.bytes = streams.iter().map(|stream| stream.bytes).sum();
                 for stream in streams {
                     measured.first_byte.push(stream.first_byte);
@@ -179,8 +179,7 @@ fn next_stamp(bytes: &[u8]) -> Option<(usize, u64)> {
 
 fn print(case: &Case, targets: &[Target], measured: &[Measured]) {
     let nginx = targets.iter().position(|target| target.name == "nginx");
-    // What capture costs is not part of the way.
-    let way = |n: usize| micros(measured[n].cpu.median()) - micros(measured[n].writing.median());
+    let way = |n: usize| micros(measured[n].passing.median());
     for (n, (target, own)) in targets.iter().zip(measured).enumerate() {
         let direct = &measured[DIRECT];
         let added = |figure: fn(&Measured) -> &Samples| {
@@ -192,10 +191,9 @@ fn print(case: &Case, targets: &[Target], measured: &[Measured]) {
             _ => String::new(),
         };
         let throughput = own.bytes as f64 / micros(own.total.median());
-        let writing = micros(own.writing.median());
         let cpu = match n {
             DIRECT => String::new(),
-            _ if target.name == "ccd" => format!("{:.0} ({writing:.0})", micros(own.cpu.median())),
+            _ if target.name == "ccd" => format!("{:.0} ({:.0})", micros(own.cpu.median()), way(n)),
             _ => format!("{:.0}", micros(own.cpu.median())),
         };
         println!(

@@ -126,11 +126,10 @@ impl Target {
         self.pid.map_or(Duration::ZERO, cpu)
     }
 
-    /// How much of it went into writing captures down.
-    pub(crate) fn writing(&self) -> Duration {
-        self.pid.map_or(Duration::ZERO, |pid| {
-            cpu_of(pid, |thread| thread == "ccd-writer" || thread.starts_with("sled-io"))
-        })
+    /// How much of it went into what passes: the product keeps a thread for that, beside those that write it down.
+    pub(crate) fn passing(&self) -> Duration {
+        let wanted = |thread: &str| self.name != "ccd" || thread == "ccd-proxy";
+        self.pid.map_or(Duration::ZERO, |pid| cpu_of(pid, wanted))
     }
 }
 

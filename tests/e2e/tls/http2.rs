@@ -63,15 +63,23 @@ fn clients_that_do_not_read_hold_up_nobody() {
     assert_eq!(idlers[0].read_rest().0.len(), LARGE);
 }
 
-/// An upstream that refuses each connection's first stream, having read its body, and answers the others with what
-/// they sent.
-fn refusing(mut tls: rustls::ServerConfig) -> (u16, Arc<AtomicUsize>) {
+/// What an upstream does that does not serve all that comes.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Mood {
+    /// Refuses the first stream of all, having read its body.
+    Refusing,
+    /// Takes one stream on each connection, and says so.
+    Leaving,
+}
+
+/// An upstream that answers with what it was sent, as far as it is in the mood; and how often it accepted.
+fn moody(mut tls: rustls::ServerConfig, mood: Mood) -> (u16, Arc<AtomicUsize>) {
     tls.alpn_protocols = vec!["h2".into()];
     let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     listener.set_nonblocking(true).unwrap();
     let port = listener.local_addr().unwrap().port();
-    let refused = Arc::new(AtomicUsize::new(0));
-    let count = Arc::clone(&refused);
+    let accepted = Arc::new(AtomicUsize::new(0));
+    let count = Arc::clone(&accepted);
     std::thread::spawn(move || {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
         runtime.block_on(async move {
@@ -79,18 +87,20 @@ fn refusing(mut tls: rustls::ServerConfig) -> (u16, Arc<AtomicUsize>) {
             let acceptor = TlsAcceptor::from(Arc::new(tls));
             while let Ok((stream, _)) = listener.accept().await {
                 let stream = acceptor.accept(stream).await.unwrap();
-                let refuse = count.load(Ordering::SeqCst) == 0;
-                count.fetch_add(usize::from(refuse), Ordering::SeqCst);
-                tokio::spawn(serve(stream, refuse));
+                let first = count.fetch_add(1, Ordering::SeqCst) == 0;
+                tokio::spawn(serve(stream, first && mood == Mood::Refusing, mood == Mood::Leaving));
             }
         });
     });
-    (port, refused)
+    (port, accepted)
 }
 
-async fn serve(stream: tokio_rustls::server::TlsStream<tokio::net::TcpStream>, refuse: bool) {
+async fn serve(stream: tokio_rustls::server::TlsStream<tokio::net::TcpStream>, refuse: bool, leave: bool) {
     let mut connection = h2::server::handshake(stream).await.unwrap();
     while let Some(Ok((request, mut respond))) = connection.accept().await {
+        if leave {
+            connection.graceful_shutdown();
+        }
         let mut body = request.into_body();
         tokio::spawn(async move {
             let mut whole = Vec::new();
@@ -109,9 +119,26 @@ async fn serve(stream: tokio_rustls::server::TlsStream<tokio::net::TcpStream>, r
 }
 
 #[test]
+fn a_connection_that_takes_no_more_streams_costs_nobody_a_request() {
+    let authority = Authority::new();
+    let (port, accepted) = moody(authority.server("localhost"), Mood::Leaving);
+    let home = home_of(&authority, &format!("https://localhost:{port}"));
+    let _daemon = Daemon::start(&home);
+    let proxy = Proxy::of(&home);
+    let mut client = proxy.connect();
+    for _ in 0..10 {
+        client.send(proxy.request("POST", "/v1/messages", &[], BODY.as_bytes()));
+        assert_eq!(client.read_head().status(), 200);
+        assert_eq!(client.read_rest().0, BODY.as_bytes());
+    }
+    assert!(accepted.load(Ordering::SeqCst) > 1);
+    assert_eq!(home.running().proxy.errors, 0);
+}
+
+#[test]
 fn a_stream_that_upstream_refuses_goes_again_whole() {
     let authority = Authority::new();
-    let (port, refused) = refusing(authority.server("localhost"));
+    let (port, accepted) = moody(authority.server("localhost"), Mood::Refusing);
     let home = home_of(&authority, &format!("https://localhost:{port}"));
     let _daemon = Daemon::start(&home);
     let proxy = Proxy::of(&home);
@@ -120,5 +147,5 @@ fn a_stream_that_upstream_refuses_goes_again_whole() {
     client.send(proxy.request("POST", "/v1/messages", &[], &large));
     assert_eq!(client.read_head().status(), 200);
     assert!(client.read_body(large.len()) == large, "the same bytes, once");
-    assert_eq!(refused.load(Ordering::SeqCst), 1);
+    assert_eq!(accepted.load(Ordering::SeqCst), 2, "one that refused, one that did not");
 }

@@ -218,6 +218,15 @@ mod tests {
         let failure = Failure::negotiating("api", &carried);
         assert_eq!(failure.to_string(), "TLS with api: its certificate has expired");
 
+        let alert = rustls::Error::AlertReceived(rustls::AlertDescription::CertificateRequired);
+        for carried in
+            [io::Error::new(io::ErrorKind::InvalidData, alert.clone()), io::Error::other(alert.to_string())]
+        {
+            let failure = Failure::exchanging(&carried);
+            assert_eq!(failure.kind, Kind::Tls, "{failure}");
+            assert!(failure.words.contains("client_cert"), "{failure}");
+        }
+
         let late = Failure::connecting("api", &io::ErrorKind::TimedOut.into());
         assert_eq!((late.kind, late.status()), (Kind::Timeout, StatusCode::GATEWAY_TIMEOUT));
     }
