@@ -10,7 +10,7 @@ use std::task::{Context, Poll, ready};
 use std::vec;
 
 use bytes::{Bytes, BytesMut};
-use http::HeaderMap;
+use http::{HeaderMap, StatusCode};
 use http_body::{Body, Frame, SizeHint};
 use hyper::body::Incoming;
 
@@ -133,7 +133,13 @@ enum Source {
 
 impl ProxyBody {
     /// Upstream's body, which comes by `way`.
-    pub(super) fn relayed(incoming: Incoming, way: Way, tap: Arc<Tap>, flushed: Option<Flushed>) -> Self {
+    pub(super) fn relayed(
+        status: StatusCode,
+        incoming: Incoming,
+        way: Way,
+        tap: Arc<Tap>,
+        flushed: Option<Flushed>,
+    ) -> Self {
         let mut relay = Relay {
             incoming,
             way: Some(way),
@@ -142,6 +148,7 @@ impl ProxyBody {
             buffer: BytesMut::new(),
             lengths: Vec::new(),
             next: None,
+            tells_length: status == StatusCode::NOT_MODIFIED,
             ended: false,
             done: false,
         };
@@ -186,13 +193,14 @@ impl Body for ProxyBody {
     fn is_end_stream(&self) -> bool {
         match &self.0 {
             Source::Own(bytes) => bytes.is_none(),
-            Source::Upstream(relay) => relay.ended && relay.next.is_none(),
+            Source::Upstream(relay) => relay.ended && relay.next.is_none() && !relay.tells_length,
         }
     }
 
     fn size_hint(&self) -> SizeHint {
         match &self.0 {
             Source::Own(bytes) => SizeHint::with_exact(bytes.as_ref().map_or(0, Bytes::len) as u64),
+            Source::Upstream(relay) if relay.tells_length => SizeHint::default(),
             Source::Upstream(relay) => relay.incoming.size_hint(),
         }
     }
@@ -217,6 +225,8 @@ struct Relay {
     /// Of the pieces that one poll brought.
     lengths: Vec<u64>,
     next: Option<Next>,
+    /// A 304 may tell the length that its 200 would have. hyper's server drops that of a body known to be empty.
+    tells_length: bool,
     /// All of it was read.
     ended: bool,
     /// The tap knows how it ended.

@@ -90,7 +90,12 @@ pub fn head(bytes: &[u8], seen: &mut usize, limits: &Limits) -> Result<Option<(u
 /// The framing that a head's lines (without the empty one) declare.
 fn body(head: &[u8], limits: &Limits) -> Result<Body, Refusal> {
     let mut lines = head.split(|b| *b == b'\n').map(|line| line.strip_suffix(b"\r").unwrap_or(line));
-    let http_11 = lines.next().is_some_and(|request_line| request_line.ends_with(b" HTTP/1.1"));
+    let request_line = lines.next().unwrap_or_default();
+    // The parser behind us drops a fragment from a target, silently; a request has none (RFC 9112, section 3.2).
+    if request_line.contains(&b'#') {
+        return Err(Refusal::Malformed);
+    }
+    let http_11 = request_line.ends_with(b" HTTP/1.1");
     let (mut length, mut chunked, mut fields) = (None, false, 0);
     for line in lines {
         fields += 1;

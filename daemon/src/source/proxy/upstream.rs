@@ -230,7 +230,8 @@ impl Upstream {
                 Tried::Answered(response, way) => {
                     let (parts, incoming) = response.into_parts();
                     tap.head(&parts);
-                    return Ok((parts, ProxyBody::relayed(incoming, way, Arc::clone(tap), flushed)));
+                    let body = ProxyBody::relayed(parts.status, incoming, way, Arc::clone(tap), flushed);
+                    return Ok((parts, body));
                 }
                 // No oftener than connections rest.
                 Tried::Stale => {
