@@ -7,6 +7,7 @@ use serde_json::Value;
 
 use super::decode::decode;
 use super::limits;
+use super::members;
 use super::message::{self, Assembled};
 use super::price::Prices;
 use super::request::{self, Purpose, ToolResult};
@@ -195,7 +196,8 @@ pub fn read(record: &ExchangeV2, request: &[u8], response: &[u8], prices: &Price
     let is_messages = record.method == "POST" && path.ends_with("/messages");
     let is_count = record.method == "POST" && path.ends_with("/messages/count_tokens");
     let sent = decoded_request(record, request);
-    let asked = if is_messages || is_count { request::read(&sent) } else { request::RequestFacts::default() };
+    let members = if record.method == "POST" { members::read(&sent) } else { None };
+    let asked = members.as_ref().filter(|_| is_messages || is_count).map(request::read).unwrap_or_default();
     let answer = assemble(record, response);
     let purpose = match asked.purpose {
         _ if is_count => Purpose::CountTokens,
@@ -272,7 +274,7 @@ pub fn read(record: &ExchangeV2, request: &[u8], response: &[u8], prices: &Price
         prompt: asked.prompt,
         text_hashes: asked.text_hashes,
         text: Some(preview(&answer.text())).filter(|t| !t.is_empty()),
-        retry_key: retries::key(record, &sent).filter(|_| record.method == "POST"),
+        retry_key: retries::key(record, &sent, members.as_ref()).filter(|_| record.method == "POST"),
         failed,
         limits: limits::read(record, answer.error.as_deref()).map(Box::new),
     }

@@ -11,6 +11,7 @@ pub mod hook;
 pub mod ids;
 pub mod limits;
 mod links;
+pub mod members;
 pub mod message;
 pub mod price;
 pub mod request;

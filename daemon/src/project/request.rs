@@ -8,6 +8,7 @@ use serde::Deserialize;
 use serde_json::Value;
 use serde_json::value::RawValue;
 
+use super::members::Members;
 use super::text::{preview, text_hash};
 
 /// A tool result, as the client sends it back to the model.
@@ -102,26 +103,9 @@ pub struct RequestFacts {
     pub purpose: Purpose,
 }
 
-#[derive(Deserialize)]
-struct Body<'a> {
-    #[serde(borrow, default)]
-    model: Option<&'a RawValue>,
-    #[serde(borrow, default)]
-    stream: Option<&'a RawValue>,
-    #[serde(borrow, default)]
-    messages: Vec<&'a RawValue>,
-    #[serde(borrow, default)]
-    tools: Option<&'a RawValue>,
-    #[serde(borrow, default)]
-    output_config: Option<&'a RawValue>,
-    #[serde(borrow, default)]
-    system: Option<&'a RawValue>,
-}
-
 /// Reads a body of `POST …/v1/messages`.
 #[must_use]
-pub fn read(body: &[u8]) -> RequestFacts {
-    let Ok(body) = serde_json::from_slice::<Body<'_>>(body) else { return RequestFacts::default() };
+pub fn read(body: &Members<'_>) -> RequestFacts {
     let mut facts = RequestFacts {
         model: parse(body.model),
         stream: parse(body.stream).unwrap_or(false),
@@ -129,7 +113,7 @@ pub fn read(body: &[u8]) -> RequestFacts {
         ..RequestFacts::default()
     };
     let mut tail: Vec<Value> = Vec::new();
-    for message in body.messages.iter().rev() {
+    for message in body.tail.iter().rev() {
         let Ok(message) = serde_json::from_str::<Value>(message.get()) else { break };
         match message.get("role").and_then(Value::as_str) {
             Some("assistant") => break,
@@ -159,7 +143,7 @@ pub fn read(body: &[u8]) -> RequestFacts {
         }
     }
     facts.text_hashes = texts.iter().map(|t| text_hash(t)).collect();
-    facts.purpose = purpose(&body, &texts);
+    facts.purpose = purpose(body, &texts);
     if facts.tool_results.is_empty() {
         // The client's own reminders come as further text blocks, before or after what was typed.
         let typed = |t: &&String| !t.trim_start().starts_with("<system-reminder>");
@@ -206,7 +190,7 @@ pub fn is_denial(text: &str) -> bool {
             && text.contains(" has been denied"))
 }
 
-fn purpose(body: &Body<'_>, texts: &[String]) -> Purpose {
+fn purpose(body: &Members<'_>, texts: &[String]) -> Purpose {
     let last = texts.last().map_or("", String::as_str);
     if last.contains("Your task is to create a detailed summary of") {
         return Purpose::Compaction;
@@ -244,6 +228,7 @@ fn purpose(body: &Body<'_>, texts: &[String]) -> Purpose {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::project::members;
     use proptest::prelude::*;
     use serde_json::json;
 
@@ -253,9 +238,13 @@ mod tests {
             .into_bytes()
     }
 
+    fn facts(body: &[u8]) -> RequestFacts {
+        members::read(body).as_ref().map(read).unwrap_or_default()
+    }
+
     #[test]
     fn only_the_tail_is_read() {
-        let facts = read(&body(&json!([
+        let facts = facts(&body(&json!([
             {"role":"user","content":"first"},
             {"role":"assistant","content":[{"type":"tool_use","id":"toolu_1","name":"Bash","input":{}}]},
             {"role":"user","content":[{"type":"tool_result","tool_use_id":"toolu_1","content":"out"}]},
@@ -275,7 +264,7 @@ mod tests {
 
     #[test]
     fn the_prompt_is_what_was_typed() {
-        let facts = read(&body(&json!([
+        let facts = facts(&body(&json!([
             {"role":"user","content":[
                 {"type":"text","text":"<system-reminder>context</system-reminder>"},
                 {"type":"text","text":"do it"}]},
@@ -294,7 +283,7 @@ mod tests {
 
     #[test]
     fn side_requests_are_known_by_their_shape() {
-        let of = |v: Value| read(v.to_string().as_bytes()).purpose;
+        let of = |v: Value| facts(v.to_string().as_bytes()).purpose;
         assert_eq!(
             of(json!({"messages":[],"tools":[{"type":"web_search_20250305","name":"web_search"}]})),
             Purpose::WebSearch
@@ -317,13 +306,13 @@ mod tests {
     proptest! {
         #[test]
         fn any_bytes_are_read(bytes in proptest::collection::vec(any::<u8>(), 0..200)) {
-            let _ = read(&bytes);
+            let _ = facts(&bytes);
         }
 
         #[test]
         fn any_cut_of_a_body_is_read(n in 0usize..400) {
             let whole = body(&json!([{"role":"user","content":[{"type":"text","text":"hi"}]}]));
-            let _ = read(&whole[..n.min(whole.len())]);
+            let _ = facts(&whole[..n.min(whole.len())]);
         }
     }
 }

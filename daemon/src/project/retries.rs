@@ -9,15 +9,13 @@
 //! Pure: the same exchanges give the same links, in whatever order they are told.
 
 use std::collections::BTreeMap;
-use std::fmt;
 
 use ccd_proto::api::Tokens;
-use serde::de::{Deserializer as _, IgnoredAny, MapAccess, Visitor};
 use serde::{Deserialize, Serialize};
-use serde_json::value::RawValue;
 
 use super::exchange::ExchangeRow;
-use crate::ingest::record::{ExchangeV2, first16};
+use super::members::Members;
+use crate::ingest::record::{ExchangeV2, Stored, first16};
 
 /// An exchange's id.
 pub type Id = [u8; 16];
@@ -34,8 +32,7 @@ const LOOK_BACK: usize = 64;
 /// By what an exchange is recognised.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Key {
-    /// Method, path, and the body without `stream` and `max_tokens`: what a repetition has in common with what it
-    /// repeats.
+    /// Method, path, and the body's [`Members::fingerprint`]: what a repetition has in common with what it repeats.
     pub group: [u8; 16],
     /// The body's bytes.
     pub exact: [u8; 16],
@@ -45,58 +42,29 @@ pub struct Key {
     pub max_tokens: u64,
 }
 
-/// The key of an exchange whose whole body is known and whose session is named.
+/// The key of an exchange whose whole body is known and whose session is named. `members` are the body's, if it has
+/// any.
 #[must_use]
-pub fn key(record: &ExchangeV2, body: &[u8]) -> Option<Key> {
+pub fn key(record: &ExchangeV2, body: &[u8], members: Option<&Members<'_>>) -> Option<Key> {
     let whole = record.request_end_us.is_some() && record.request.kept == record.request.seen;
     record.session_id.as_ref().filter(|_| whole && !body.is_empty())?;
+    let exact = match &record.request.stored {
+        // Its name is its hash.
+        Stored::Blob(blob) => first16(blake3::Hash::from_bytes(blob.id)),
+        Stored::Inline(bytes) => first16(blake3::hash(bytes)),
+    };
     let mut group = blake3::Hasher::new();
     for part in [record.method.as_bytes(), record.path.as_bytes()] {
         group.update(&(part.len() as u64).to_be_bytes());
         group.update(part);
     }
-    let (mut stream, mut max_tokens) = (false, 0);
-    let members = serde_json::Deserializer::from_slice(body).deserialize_map(Members).ok();
-    // A body that is no object has no member to take out.
-    for (name, value) in members.as_deref().unwrap_or(&[("", None)]) {
-        match *name {
-            "stream" => {
-                stream = value.is_some_and(|v| v.get() == "true");
-                continue;
-            }
-            "max_tokens" => {
-                max_tokens = value.and_then(|v| v.get().parse().ok()).unwrap_or(0);
-                continue;
-            }
-            _ => {}
-        }
-        for part in [name.as_bytes(), value.map_or(body, |v| v.get().as_bytes())] {
-            group.update(&(part.len() as u64).to_be_bytes());
-            group.update(part);
-        }
-    }
-    Some(Key { group: first16(group.finalize()), exact: first16(blake3::hash(body)), stream, max_tokens })
-}
-
-/// Reads an object's members as they stand, without reading what is in them.
-struct Members;
-
-impl<'a> Visitor<'a> for Members {
-    type Value = Vec<(&'a str, Option<&'a RawValue>)>;
-
-    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("an object")
-    }
-
-    fn visit_map<A: MapAccess<'a>>(self, mut map: A) -> Result<Self::Value, A::Error> {
-        let mut members = Vec::new();
-        // A name with an escape in it is borrowed from nowhere: such a body counts as no object.
-        while let Some((name, value)) = map.next_entry()? {
-            members.push((name, Some(value)));
-        }
-        while map.next_entry::<IgnoredAny, IgnoredAny>()?.is_some() {}
-        Ok(members)
-    }
+    match members {
+        Some(members) => group.update(&members.fingerprint),
+        None => group.update(&exact),
+    };
+    let stream = members.and_then(|m| m.stream).is_some_and(|v| v.get() == "true");
+    let max_tokens = members.and_then(|m| m.max_tokens).and_then(|v| v.get().parse().ok()).unwrap_or(0);
+    Some(Key { group: first16(group.finalize()), exact, stream, max_tokens })
 }
 
 /// One exchange of a group. Orders by its beginning.

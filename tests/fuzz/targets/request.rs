@@ -2,5 +2,7 @@
 #![no_main]
 
 libfuzzer_sys::fuzz_target!(|bytes: &[u8]| {
-    let _ = ccd::project::request::read(bytes);
+    if let Some(members) = ccd::project::members::read(bytes) {
+        let _ = ccd::project::request::read(&members);
+    }
 });
