@@ -23,6 +23,14 @@ use crate::zip;
 /// A block is compressed as the continuation of at most this many times its own length, so that small ones stay cheap.
 const PREFIX_RATIO: usize = 64;
 const PREFIX_LEAST: usize = 32 << 10;
+/// A block from this length on repeats itself more than what came long before: so much of that is enough.
+const LARGE: usize = 32 << 10;
+const PREFIX_OF_LARGE: usize = 128 << 10;
+
+/// How much of the group before it a block of `raw` bytes is compressed after, at most.
+fn reach(raw: usize) -> usize {
+    if raw < LARGE { (raw * PREFIX_RATIO).max(PREFIX_LEAST) } else { PREFIX_OF_LARGE }
+}
 
 /// The end of a group that can still grow.
 #[derive(Clone, Copy, Debug)]
@@ -164,7 +172,7 @@ impl PackWriter {
         });
         let (link, prefix) = match &before {
             Some((tail, group)) => {
-                let prefix = tail.len.min((raw.len() * PREFIX_RATIO).max(PREFIX_LEAST));
+                let prefix = tail.len.min(reach(raw.len()));
                 let link = Link {
                     prev: tail.last,
                     first: tail.first,
