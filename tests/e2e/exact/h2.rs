@@ -262,6 +262,7 @@ fn a_stream_that_http2_resets_breaks_off_for_the_client_and_leaves_others_alone(
     let case = |session: &str, pieces: usize| Case {
         request: Request::post(session, b"{}"),
         response: cases::Response {
+            interim: Vec::new(),
             status: 200,
             reason: "OK",
             headers: vec![("content-type".into(), "text/event-stream".into())],

@@ -22,9 +22,9 @@ use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use super::body::{ProxyBody, RequestBody, Upload};
 use super::dial::{Dialled, Dialler};
 use super::failure::{Failure, Kind, find};
-use super::flushed::Flushed;
 use super::io::Io;
 use super::lane::{Driven, Lane, Sent};
+use super::outlet::ToClient;
 use super::pool::{Line, Place, Pool, Rest, Shared};
 use super::tap::Tap;
 pub use super::target::Target;
@@ -209,13 +209,15 @@ impl Upstream {
         self.problem.as_deref()
     }
 
-    /// Sends a request and waits for the response's head.
+    /// Sends a request and waits for the response's head. Informational ones before it go to the client.
     pub(super) async fn send(
         &self,
         outgoing: &Outgoing,
         tap: &Arc<Tap>,
-        flushed: Option<Flushed>,
+        to_client: Option<ToClient>,
     ) -> Result<(response::Parts, ProxyBody), Failure> {
+        // HTTP/1.0 knows no informational responses.
+        let informed = to_client.as_ref().filter(|_| outgoing.head.version == Version::HTTP_11);
         let mut refusals = 0;
         loop {
             let (connection, reused) = match self.resting() {
@@ -223,14 +225,17 @@ impl Upstream {
                 None => self.fresh().await?,
             };
             let tried = match connection {
-                Connection::Http1(http1) => self.by_http1(http1, reused, outgoing, tap).await,
+                Connection::Http1(mut http1) => {
+                    http1.lane.inform(informed);
+                    self.by_http1(http1, reused, outgoing, tap).await
+                }
                 Connection::Http2(place) => by_http2(place, reused, outgoing, tap).await,
             };
             match tried {
                 Tried::Answered(response, way) => {
                     let (parts, incoming) = response.into_parts();
                     tap.head(&parts);
-                    let body = ProxyBody::relayed(parts.status, incoming, way, Arc::clone(tap), flushed);
+                    let body = ProxyBody::relayed(parts.status, incoming, way, Arc::clone(tap), to_client);
                     return Ok((parts, body));
                 }
                 // No oftener than connections rest.
