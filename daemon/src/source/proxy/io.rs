@@ -52,7 +52,7 @@ impl Suspect {
     }
 }
 
-/// To whom go the informational responses to the request that is written next. Those to none: what an idle connection
+/// Who gets the informational responses to the request that is written next. Not before it is: what an idle connection
 /// brings is nobody's.
 #[derive(Clone, Default)]
 pub(super) struct Inform(Arc<(AtomicBool, Mutex<Option<ToClient>>)>);
