@@ -22,6 +22,8 @@ pub(crate) enum Framing {
 /// A response, in Latin-1.
 #[derive(Clone)]
 pub(crate) struct Response {
+    /// Heads of informational responses that come first, as they are on the wire. Not over HTTP/2.
+    pub(crate) interim: Vec<String>,
     pub(crate) status: u16,
     pub(crate) reason: &'static str,
     pub(crate) headers: Vec<(String, String)>,
@@ -36,10 +38,10 @@ pub(crate) struct Response {
 impl std::fmt::Debug for Response {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         let pieces: Vec<_> = self.pieces.iter().map(|piece| short(piece)).collect();
-        let Response { status, reason, headers, framing, trailers, closes, .. } = self;
+        let Response { interim, status, reason, headers, framing, trailers, closes, .. } = self;
         write!(
             f,
-            "{status} {reason:?} {headers:?} {framing:?} {pieces:?} trailers {trailers:?} closes {closes}"
+            "{interim:?} {status} {reason:?} {headers:?} {framing:?} {pieces:?} trailers {trailers:?} closes {closes}"
         )
     }
 }
@@ -63,7 +65,7 @@ impl Case {
 
     /// What upstream plays.
     pub(crate) fn script(&self) -> Script {
-        let Response { status, reason, headers, framing, pieces, trailers, .. } = &self.response;
+        let Response { interim, status, reason, headers, framing, pieces, trailers, .. } = &self.response;
         let mut head = format!("HTTP/1.1 {status} {reason}\r\n");
         for (name, value) in headers {
             head.extend([name, ": ", value, "\r\n"]);
@@ -81,7 +83,7 @@ impl Case {
             head.push_str("Connection: close\r\n");
         }
         head.push_str("\r\n");
-        let mut script = Script::answer([bytes(&head)]);
+        let mut script = Script::answer(interim.iter().chain([&head]).map(|head| bytes(head)));
         if !self.bodiless() {
             for piece in pieces {
                 let wire = if *framing == Framing::Chunked { chunk(piece) } else { piece.clone() };
@@ -282,6 +284,19 @@ fn split(data: &[u8], cuts: &[Index]) -> Vec<Vec<u8>> {
     at.windows(2).map(|pair| data[pair[0]..pair[1]].to_vec()).collect()
 }
 
+/// Informational responses, seldom any. Small ones: a proxy may drop what it would have to keep.
+fn interim() -> impl Strategy<Value = Vec<String>> {
+    let status =
+        select(vec!["103 Early Hints", "103", "102  Processing \u{e9}", "199 Of ours", "100 Continue"]);
+    let name = select(vec!["Link", "link", "X-Early", "Set-Cookie", "connection"]);
+    let value = prop_oneof!["[!-~]([ -~]{0,30}[!-~])?", "[\u{80}-\u{ff}]{0,9}"];
+    let head = (status, vec((name, value), 0..4)).prop_map(|(status, fields)| {
+        let fields = fields.into_iter().map(|(name, value)| format!("{name}: {value}\r\n"));
+        format!("HTTP/1.1 {status}\r\n{}\r\n", fields.collect::<Vec<_>>().concat())
+    });
+    prop_oneof![3 => Just(Vec::new()), 1 => vec(head, 1..4)]
+}
+
 fn response() -> impl Strategy<Value = Response> {
     const NAMES: [&str; 14] = [
         "Date",
@@ -322,9 +337,15 @@ fn response() -> impl Strategy<Value = Response> {
     let framing =
         select(vec![Framing::Sized, Framing::Sized, Framing::Chunked, Framing::Chunked, Framing::Close]);
     let encoding = select(vec!["", "", "gzip", "br", "zstd"]);
-    let shape = (framing, encoding, trailers(), prop::bool::weighted(0.1));
+    let shape = (framing, encoding, trailers(), prop::bool::weighted(0.1), interim());
     (status, headers(&NAMES), body, shape, cuts()).prop_map(
-        |((status, reason), mut headers, (data, kind), (framing, encoding, trailers, closes), cuts)| {
+        |(
+            (status, reason),
+            mut headers,
+            (data, kind),
+            (framing, encoding, trailers, closes, interim),
+            cuts,
+        )| {
             if kind == "sse" {
                 headers.push(("content-type".into(), "text/event-stream; charset=utf-8".into()));
             }
@@ -335,7 +356,7 @@ fn response() -> impl Strategy<Value = Response> {
             }
             let trailers = if framing == Framing::Chunked { trailers } else { Vec::new() };
             let pieces = split(&data, &cuts);
-            Response { status, reason, headers, framing, pieces, trailers, closes }
+            Response { interim, status, reason, headers, framing, pieces, trailers, closes }
         },
     )
 }

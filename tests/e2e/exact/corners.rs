@@ -1,7 +1,5 @@
 //! What happens seldom, and must be the same all the same.
 
-use ccd_tests::harness::raw::RawHead;
-
 use super::World;
 use super::client::{Body, Request};
 use super::differential::differences;
@@ -18,11 +16,6 @@ pub(super) fn told(world: &World, request: &Request, script: &Script) -> Vec<Str
     let [direct, proxied] = both;
     let mut found = differences(&direct.0, &proxied.0);
     found.extend(differences(&direct.1, &proxied.1));
-    let early =
-        |heads: &[RawHead]| heads.iter().filter(|head| head.status() != 100).cloned().collect::<Vec<_>>();
-    if early(&direct.1.interim) != early(&proxied.1.interim) {
-        found.push(format!("informational: {:?} and {:?}", direct.1.interim, proxied.1.interim));
-    }
     found
 }
 

@@ -61,6 +61,14 @@ pub(crate) fn differences(direct: &Message, proxied: &Message) -> Vec<String> {
         }
     };
     compare("start line", direct.head.start.clone(), proxied.head.start.clone());
+    let interim = |message: &Message| {
+        // Each hop asks for a body by a 100 of its own.
+        let told = message.interim.iter().filter(|head| head.status() != 100);
+        told.map(|head| format!("{} {}", head.start, fields(&head.end_to_end())))
+            .collect::<Vec<_>>()
+            .join("; ")
+    };
+    compare("informational", interim(direct), interim(proxied));
     compare("headers", fields(&direct.head.end_to_end()), fields(&proxied.head.end_to_end()));
     if direct.end != End::Cut {
         compare("trailers", fields(&lower(&direct.trailers)), fields(&lower(&proxied.trailers)));

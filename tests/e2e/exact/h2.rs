@@ -255,6 +255,28 @@ fn any_exchange_over_http2_is_the_same_for_the_client() {
 }
 
 #[test]
+fn a_large_head_over_http2_reaches_the_client() {
+    let (origin, shared) = upstream();
+    let world = World::new(origin);
+    let way = world.proxied();
+    let response = cases::Response {
+        interim: Vec::new(),
+        status: 200,
+        reason: "OK",
+        headers: (0..8).map(|n| (format!("x-{n}"), "y".repeat(6_000))).collect(),
+        framing: Framing::Sized,
+        pieces: vec![b"ok".to_vec()],
+        trailers: Vec::new(),
+        closes: false,
+    };
+    let case = Case { request: Request::post("large-head", b"{}"), response };
+    shared.answers.lock().unwrap().push_back(Answer { case: case.clone(), reset: None });
+    let got = way.ask(&case.request).expect("an answer");
+    let seen = shared.seen.lock().unwrap().remove(0);
+    compare(&case, &seen, &got).unwrap();
+}
+
+#[test]
 fn a_stream_that_http2_resets_breaks_off_for_the_client_and_leaves_others_alone() {
     let (origin, shared) = upstream();
     let world = World::new(origin);
@@ -262,6 +284,7 @@ fn a_stream_that_http2_resets_breaks_off_for_the_client_and_leaves_others_alone(
     let case = |session: &str, pieces: usize| Case {
         request: Request::post(session, b"{}"),
         response: cases::Response {
+            interim: Vec::new(),
             status: 200,
             reason: "OK",
             headers: vec![("content-type".into(), "text/event-stream".into())],

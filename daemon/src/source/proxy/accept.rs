@@ -27,9 +27,9 @@ use tokio_util::task::TaskTracker;
 
 use super::body::ProxyBody;
 use super::failure::describe;
-use super::flushed::{Flushed, Watched};
 use super::framing::Refusal;
 use super::intake::{Intake, Turn};
+use super::outlet::{Outlet, ToClient};
 use super::peer::{Peer, Peers};
 use super::respond;
 use super::room::{Place, Room};
@@ -118,10 +118,10 @@ impl Proxy {
         let this = Arc::clone(&self);
         let first = Arc::new(Semaphore::new(0));
         let seen = Arc::clone(&first);
-        let flushed = Flushed::default();
-        let stream = Watched::new(intake, flushed.clone());
+        let to_client = ToClient::default();
+        let stream = Outlet::new(intake, to_client.clone());
         let service = service_fn(move |mut request: Request<Incoming>| {
-            request.extensions_mut().insert(flushed.clone());
+            request.extensions_mut().insert(to_client.clone());
             seen.close();
             // Now, not when the answer is first asked for: the turns come in the requests' order.
             let turn = turns.next();

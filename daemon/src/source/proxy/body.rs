@@ -15,7 +15,7 @@ use http_body::{Body, Frame, SizeHint};
 use hyper::body::Incoming;
 
 use super::failure::describe;
-use super::flushed::Flushed;
+use super::outlet::ToClient;
 use super::tap::{Memory, Tap};
 use super::upstream::Way;
 use crate::ingest::record::Outcome;
@@ -138,13 +138,13 @@ impl ProxyBody {
         incoming: Incoming,
         way: Way,
         tap: Arc<Tap>,
-        flushed: Option<Flushed>,
+        to_client: Option<ToClient>,
     ) -> Self {
         let mut relay = Relay {
             incoming,
             way: Some(way),
             tap,
-            flushed,
+            to_client,
             buffer: BytesMut::new(),
             lengths: Vec::new(),
             next: None,
@@ -220,7 +220,7 @@ struct Relay {
     /// How it comes; given back at its end.
     way: Option<Way>,
     tap: Arc<Tap>,
-    flushed: Option<Flushed>,
+    to_client: Option<ToClient>,
     buffer: BytesMut,
     /// Of the pieces that one poll brought.
     lengths: Vec<u64>,
@@ -368,9 +368,9 @@ impl Relay {
             }
             Some(Next::Cut(error, since)) => {
                 // An error has hyper drop what it has not written yet, and the client is to have it.
-                if let Some(flushed) = &self.flushed {
-                    let since = since.unwrap_or_else(|| flushed.count());
-                    if !flushed.is_past(since, cx) {
+                if let Some(to_client) = &self.to_client {
+                    let since = since.unwrap_or_else(|| to_client.count());
+                    if !to_client.is_past(since, cx) {
                         self.next = Some(Next::Cut(error, Some(since)));
                         return Poll::Pending;
                     }

@@ -10,7 +10,7 @@ use http::{Request, Response, StatusCode};
 use hyper::body::Incoming;
 
 use super::body::{ProxyBody, Upload};
-use super::flushed::Flushed;
+use super::outlet::ToClient;
 use super::server::Proxy;
 use super::tap::{Tap, version};
 use super::upstream::{Outgoing, Target};
@@ -34,9 +34,13 @@ impl Proxy {
             parts.headers.insert(HOST, host);
         }
         parts.uri = uri;
-        let flushed = parts.extensions.remove::<Flushed>();
+        let to_client = parts.extensions.remove::<ToClient>();
         let outgoing = Outgoing { head: parts, upload: Upload::new(body, Arc::clone(&tap)) };
-        match settings.upstream.send(&outgoing, &tap, flushed).await {
+        let sent = settings.upstream.send(&outgoing, &tap, to_client.clone()).await;
+        if let Some(to_client) = &to_client {
+            to_client.all_written().await;
+        }
+        match sent {
             Ok((mut parts, body)) => {
                 headers::strip_hop_by_hop(&mut parts.headers);
                 parts.version = http::Version::HTTP_11;

@@ -16,6 +16,13 @@ const HOP_BY_HOP: [HeaderName; 7] = [
     header::UPGRADE,
 ];
 
+/// Whether headers of this name end at a proxy, whatever `Connection` says.
+#[must_use]
+pub fn is_hop_by_hop(name: &HeaderName) -> bool {
+    // `Proxy-Authorization` is meant for us, should anybody send it: a credential that ends here.
+    HOP_BY_HOP.contains(name) || name == header::PROXY_AUTHORIZATION
+}
+
 /// Takes the hop-by-hop headers out, those that `Connection` names included. The others keep their order, which
 /// `HeaderMap::remove` would not: it moves the last one into the gap.
 ///
@@ -32,11 +39,7 @@ pub fn strip_hop_by_hop(headers: &mut HeaderMap) {
     let mut takes_trailers =
         tokens(headers, &header::TE).any(|coding| coding.eq_ignore_ascii_case("trailers"));
     let ends_here = |name: &HeaderName| {
-        // `Proxy-Authorization` is meant for us, should anybody send it: a credential that ends here.
-        HOP_BY_HOP.contains(name)
-            || named.contains(name)
-            || name == header::PROXY_AUTHORIZATION
-            || (chunked && name == header::CONTENT_LENGTH)
+        is_hop_by_hop(name) || named.contains(name) || (chunked && name == header::CONTENT_LENGTH)
     };
     let all = std::mem::take(headers);
     headers.reserve(all.len());

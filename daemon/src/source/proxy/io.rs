@@ -1,11 +1,12 @@
 //! The connection to upstream as bytes: TCP, TLS over it, or TLS inside the TLS of the network's own proxy.
 //!
-//! A connection that rested is looked at by the system's own eyes before it is used again.
+//! A connection that rested is looked at by the system's own eyes before it is used again. And what comes back is shown
+//! to whoever looks for informational responses in it.
 
 use std::io;
 use std::pin::Pin;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll};
 
 use rustix::io::Errno;
@@ -14,10 +15,16 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 use tokio_rustls::client::TlsStream;
 
+use super::interim::Interim;
+use super::outlet::ToClient;
+
 /// A connection to upstream, and whether it is to be looked at afresh.
 pub(super) struct Io {
     stream: Stream,
     suspect: Suspect,
+    inform: Inform,
+    /// Of the request that is under way, until the final head.
+    interim: Option<Interim>,
 }
 
 /// The bytes' way.
@@ -45,9 +52,41 @@ impl Suspect {
     }
 }
 
+/// Who gets the informational responses to the request that is written next. Not before it is: what an idle connection
+/// brings is nobody's.
+#[derive(Clone, Default)]
+pub(super) struct Inform(Arc<(AtomicBool, Mutex<Option<ToClient>>)>);
+
+impl Inform {
+    /// To this client, or to none.
+    pub(super) fn set(&self, to_client: Option<ToClient>) {
+        let mut slot = self.0.1.lock().unwrap_or_else(PoisonError::into_inner);
+        self.0.0.store(to_client.is_some(), Ordering::Relaxed);
+        *slot = to_client;
+    }
+
+    fn take(&self) -> Option<ToClient> {
+        if !self.0.0.swap(false, Ordering::Relaxed) {
+            return None;
+        }
+        self.0.1.lock().unwrap_or_else(PoisonError::into_inner).take()
+    }
+}
+
 impl Io {
     pub(super) fn new(stream: Stream) -> Self {
-        Io { stream, suspect: Suspect::default() }
+        Io { stream, suspect: Suspect::default(), inform: Inform::default(), interim: None }
+    }
+
+    pub(super) fn inform(&self) -> Inform {
+        self.inform.clone()
+    }
+
+    /// Something is written: with it begins the wait for what a new request is answered.
+    fn writes(&mut self) {
+        if let Some(to_client) = self.inform.take() {
+            self.interim = Some(Interim::new(to_client));
+        }
     }
 
     pub(super) fn suspect(&self) -> Suspect {
@@ -81,24 +120,38 @@ macro_rules! each {
 }
 
 impl AsyncRead for Io {
-    fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
         if self.suspect.0.swap(false, Ordering::Relaxed) && self.stirs() {
             return Poll::Ready(Err(io::ErrorKind::ConnectionAborted.into()));
         }
-        each!(self, inner => Pin::new(inner).poll_read(cx, buf))
+        let before = buf.filled().len();
+        let read = each!(self.as_mut(), inner => Pin::new(inner).poll_read(cx, buf));
+        if let Some(interim) = &mut self.interim
+            && buf.filled().len() > before
+            && !interim.look(&buf.filled()[before..])
+        {
+            self.interim = None;
+        }
+        read
     }
 }
 
 impl AsyncWrite for Io {
-    fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
+    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
+        self.writes();
         each!(self, inner => Pin::new(inner).poll_write(cx, buf))
     }
 
     fn poll_write_vectored(
-        self: Pin<&mut Self>,
+        mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
         bufs: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
+        self.writes();
         each!(self, inner => Pin::new(inner).poll_write_vectored(cx, bufs))
     }
 

@@ -19,7 +19,8 @@ use hyper_util::rt::TokioIo;
 use tokio::task::AbortHandle;
 
 use super::gate::Gate;
-use super::io::{Io, Suspect};
+use super::io::{Inform, Io, Suspect};
+use super::outlet::ToClient;
 
 /// Bytes that hyper buffers of what it reads from upstream and of what it writes to it, each.
 const BUFFER: usize = 64 << 10;
@@ -29,6 +30,7 @@ pub(super) struct Lane<B: Body + 'static> {
     sender: http1::SendRequest<B>,
     connection: Option<http1::Connection<TokioIo<Io>, B>>,
     suspect: Suspect,
+    inform: Inform,
     gate: Arc<Gate>,
     waker: Waker,
 }
@@ -50,13 +52,18 @@ where
 {
     /// Speaks HTTP/1.1 on `io`.
     pub(super) async fn open(io: Io) -> hyper::Result<Self> {
-        let suspect = io.suspect();
+        let (suspect, inform) = (io.suspect(), io.inform());
         let mut builder = http1::Builder::new();
         builder.preserve_header_case(true).max_buf_size(BUFFER);
         let (sender, connection) = builder.handshake(TokioIo::new(io)).await?;
         let gate = Gate::new();
         let waker = Waker::from(Arc::clone(&gate));
-        Ok(Lane { sender, connection: Some(connection), suspect, gate, waker })
+        Ok(Lane { sender, connection: Some(connection), suspect, inform, gate, waker })
+    }
+
+    /// Whom to send the informational responses to the next request.
+    pub(super) fn inform(&mut self, to_client: Option<&ToClient>) {
+        self.inform.set(to_client.cloned());
     }
 
     /// Sends a request and drives the connection until the response's head.

@@ -22,9 +22,9 @@ use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use super::body::{ProxyBody, RequestBody, Upload};
 use super::dial::{Dialled, Dialler};
 use super::failure::{Failure, Kind, find};
-use super::flushed::Flushed;
 use super::io::Io;
 use super::lane::{Driven, Lane, Sent};
+use super::outlet::ToClient;
 use super::pool::{Line, Place, Pool, Rest, Shared};
 use super::tap::Tap;
 pub use super::target::Target;
@@ -55,6 +55,9 @@ const PING_PATIENCE: Duration = Duration::from_secs(10);
 const STREAM_WINDOW: u32 = 1 << 20;
 /// The same of all responses on a connection: as many clients may stand still before others feel it.
 const CONNECTION_WINDOW: u32 = 64 << 20;
+/// Bytes of a response's head over HTTP/2, each field counted with 32 more (RFC 9113 §6.5.2); the same as over HTTP/1.1,
+/// and four times hyper's default, beyond which the client would get an error of ours for a sound answer.
+const MAX_HEAD: u32 = 64 << 10;
 /// Requests at a time on one HTTP/2 connection, where upstream takes as many.
 const MAX_STREAMS: usize = 100;
 /// Times that a request that upstream refuses to look at goes out.
@@ -209,13 +212,15 @@ impl Upstream {
         self.problem.as_deref()
     }
 
-    /// Sends a request and waits for the response's head.
+    /// Sends a request and waits for the response's head. Informational ones before it go to the client.
     pub(super) async fn send(
         &self,
         outgoing: &Outgoing,
         tap: &Arc<Tap>,
-        flushed: Option<Flushed>,
+        to_client: Option<ToClient>,
     ) -> Result<(response::Parts, ProxyBody), Failure> {
+        // HTTP/1.0 knows no informational responses.
+        let informed = to_client.as_ref().filter(|_| outgoing.head.version == Version::HTTP_11);
         let mut refusals = 0;
         loop {
             let (connection, reused) = match self.resting() {
@@ -223,14 +228,17 @@ impl Upstream {
                 None => self.fresh().await?,
             };
             let tried = match connection {
-                Connection::Http1(http1) => self.by_http1(http1, reused, outgoing, tap).await,
+                Connection::Http1(mut http1) => {
+                    http1.lane.inform(informed);
+                    self.by_http1(http1, reused, outgoing, tap).await
+                }
                 Connection::Http2(place) => by_http2(place, reused, outgoing, tap).await,
             };
             match tried {
                 Tried::Answered(response, way) => {
                     let (parts, incoming) = response.into_parts();
                     tap.head(&parts);
-                    let body = ProxyBody::relayed(parts.status, incoming, way, Arc::clone(tap), flushed);
+                    let body = ProxyBody::relayed(parts.status, incoming, way, Arc::clone(tap), to_client);
                     return Ok((parts, body));
                 }
                 // No oftener than connections rest.
@@ -406,7 +414,8 @@ async fn open_http2(io: Io) -> hyper::Result<(http2::SendRequest<RequestBody>, A
         .keep_alive_interval(Some(PING_EVERY))
         .keep_alive_timeout(PING_PATIENCE)
         .initial_stream_window_size(STREAM_WINDOW)
-        .initial_connection_window_size(CONNECTION_WINDOW);
+        .initial_connection_window_size(CONNECTION_WINDOW)
+        .max_header_list_size(MAX_HEAD);
     let (sender, mut connection) = builder.handshake(TokioIo::new(io)).await?;
     let line = Arc::new(Line { room: AtomicUsize::new(MAX_STREAMS), retired: AtomicBool::new(false) });
     let told = Arc::clone(&line);
