@@ -187,7 +187,13 @@ fn notify_ready(manager: &str) {
 /// version later.
 fn program() -> anyhow::Result<PathBuf> {
     let named = std::env::args_os().next().map(PathBuf::from).filter(|p| p.is_absolute() && p.is_file());
-    named.map_or_else(|| std::env::current_exe().context("our own program"), Ok)
+    let Some(named) = named else {
+        let own = std::env::current_exe().context("our own program")?;
+        // Linux marks a program whose file was replaced; what replaced it has the name.
+        let name = own.to_string_lossy();
+        return Ok(name.strip_suffix(" (deleted)").map_or_else(|| own.clone(), PathBuf::from));
+    };
+    Ok(named)
 }
 
 /// A supervisor in the foreground.

@@ -87,6 +87,7 @@ pub async fn run(parts: Parts, ready: impl FnOnce(&Arc<Running>)) -> Result<(), 
     until_stopped(&app, &inside.spool_changed).await;
 
     if app.succeeded.load(std::sync::atomic::Ordering::Relaxed) {
+        app.proxy.hand_over();
         reception.close().await;
         let keeper = Keeper::start(app.layout.spool_dir.clone())?;
         let given_up = inside.give_up(&app, &keeper).await;

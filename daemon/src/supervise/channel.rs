@@ -163,7 +163,15 @@ impl Lines {
 
     /// Writes a line, if there is room for it: lines are short, and nobody waits here.
     pub fn write(&mut self, line: &str) -> bool {
-        matches!(self.stream.write(line.as_bytes()), Ok(n) if n == line.len())
+        match self.stream.write(line.as_bytes()) {
+            Ok(n) if n == line.len() => true,
+            // Half a line would spoil the next one.
+            Ok(1..) => {
+                self.ended = true;
+                false
+            }
+            _ => false,
+        }
     }
 }
 

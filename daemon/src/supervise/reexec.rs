@@ -176,7 +176,7 @@ impl Supervisor {
         self.retiring.clone_from(&left.retiring);
         self.tell = None;
         if left.rung == Rung::Refuse {
-            self.refuser = Some(Refuser::new(self.reason.as_deref().unwrap_or_default()));
+            self.refuser = Some(Refuser::new());
         }
         if !self.has(Role::Serving) {
             self.next = Some((now, Rung::Full));

@@ -19,11 +19,14 @@ const HEAD_PATIENCE: Duration = Duration::from_secs(5);
 /// the answer lost with it.
 const LINGER: Duration = Duration::from_secs(2);
 const MAX_REST: usize = 4 << 20;
+/// How long nothing is accepted after that failed: the system is out of something, files most likely.
+const PAUSE: Duration = Duration::from_millis(100);
 
 /// Answers in place of a worker.
 pub(super) struct Refuser {
     answer: Vec<u8>,
     connections: Vec<Connection>,
+    paused: Option<Instant>,
 }
 
 struct Connection {
@@ -37,19 +40,27 @@ struct Connection {
 }
 
 impl Refuser {
-    pub(super) fn new(reason: &str) -> Self {
-        Refuser { answer: answer(reason), connections: Vec::new() }
+    pub(super) fn new() -> Self {
+        Refuser { answer: answer(), connections: Vec::new(), paused: None }
     }
 
     /// Whether another connection may be accepted.
     pub(super) fn has_room(&self) -> bool {
-        self.connections.len() < MAX
+        self.connections.len() < MAX && self.paused.is_none()
     }
 
     /// Accepts what waits.
     pub(super) fn accept(&mut self, listener: &TcpListener, now: Instant) {
+        self.paused = self.paused.filter(|until| now < *until);
         while self.has_room() {
-            let Ok((stream, _)) = listener.accept() else { return };
+            let stream = match listener.accept() {
+                Ok((stream, _)) => stream,
+                Err(e) if matches!(e.kind(), ErrorKind::WouldBlock | ErrorKind::Interrupted) => return,
+                Err(_) => {
+                    self.paused = Some(now + PAUSE);
+                    return;
+                }
+            };
             if stream.set_nonblocking(true).is_err() {
                 continue;
             }
@@ -71,7 +82,7 @@ impl Refuser {
 
     /// When to look at the connections next, whatever comes.
     pub(super) fn deadline(&self) -> Option<Instant> {
-        self.connections.iter().map(|c| c.until).min()
+        self.connections.iter().map(|c| c.until).chain(self.paused).min()
     }
 
     /// Goes on with every connection, and lets go of those that are done.
@@ -121,9 +132,9 @@ impl Connection {
     }
 }
 
-/// The answer, in the shape of the API's own errors.
-fn answer(reason: &str) -> Vec<u8> {
-    let message = format!("ccd cannot relay requests at the moment: {reason}; `ccctl status` says more");
+/// The answer, in the shape of the API's own errors. Anybody on this machine may get it: it does not tell the reason.
+fn answer() -> Vec<u8> {
+    let message = "ccd cannot relay requests at the moment; `ccctl status` says why";
     let body = serde_json::json!({
         "type": "error",
         "error": {"type": "overloaded_error", "message": message},
@@ -144,7 +155,7 @@ mod tests {
     fn world() -> (TcpListener, Refuser) {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         listener.set_nonblocking(true).unwrap();
-        (listener, Refuser::new("three crashes"))
+        (listener, Refuser::new())
     }
 
     fn turn(listener: &TcpListener, refuser: &mut Refuser) {

@@ -202,8 +202,7 @@ impl Supervisor {
         }
         self.last_exit = Some(why);
         if self.ladder.rung() == Rung::Refuse {
-            let reason = self.reason.clone().unwrap_or_default();
-            self.refuser.get_or_insert_with(|| Refuser::new(&reason));
+            self.refuser.get_or_insert_with(Refuser::new);
             let failed = "no worker can run; every request is answered with 503";
             self.say(Err(failed));
         }
@@ -348,7 +347,7 @@ impl Supervisor {
             self.reason = Some(why.clone());
         }
         if self.ladder.rung() == Rung::Refuse {
-            self.refuser.get_or_insert_with(|| Refuser::new(&why));
+            self.refuser.get_or_insert_with(Refuser::new);
             self.say(Err("no worker can run; every request is answered with 503"));
         }
         self.last_exit = Some(why);

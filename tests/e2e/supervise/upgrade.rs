@@ -100,6 +100,40 @@ fn upgrade_and_downgrade_during_eight_live_streams() {
 }
 
 #[test]
+fn a_connection_in_use_loses_no_request_to_a_hand_over() {
+    let home = TestHome::new("http://127.0.0.1:9");
+    let supervised = Supervised::start(&home);
+    let (proxy, done, asked) = (Proxy::of(&home), AtomicBool::new(false), AtomicUsize::new(0));
+    std::thread::scope(|scope| {
+        for _ in 0..4 {
+            scope.spawn(|| {
+                let mut wire = proxy.connect();
+                while !done.load(Ordering::SeqCst) {
+                    // It does not look whether the connection is still open: only what the last answer said counts.
+                    wire.send(proxy.request("GET", "/.ccd/ping", &[], b""));
+                    let head = wire.read_head();
+                    assert_eq!(head.status(), 204);
+                    asked.fetch_add(1, Ordering::SeqCst);
+                    if head.header("connection") == Some("close") {
+                        wire = proxy.connect();
+                    }
+                }
+            });
+        }
+        let restarts = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
+            for _ in 0..5 {
+                let before = asked.load(Ordering::SeqCst);
+                let _ = home.ccctl(&["restart"]).ok();
+                assert_eventually!(asked.load(Ordering::SeqCst) > before + 100, "they go on asking");
+            }
+        }));
+        done.store(true, Ordering::SeqCst);
+        restarts.unwrap();
+    });
+    supervised.stop();
+}
+
+#[test]
 fn a_broken_new_program_leaves_the_old_one_serving() {
     let upstream = Upstream::new();
     let home = TestHome::new(&upstream.url());

@@ -12,6 +12,7 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use bytes::Bytes;
+use http::header::{CONNECTION, HeaderValue};
 use http::{Request, Response, StatusCode};
 use http_body::{Body, Frame, SizeHint};
 use hyper::body::Incoming;
@@ -28,7 +29,7 @@ use tokio_util::task::TaskTracker;
 use super::body::ProxyBody;
 use super::failure::describe;
 use super::framing::Refusal;
-use super::intake::{Intake, Turn};
+use super::intake::{Intake, Turn, Turns};
 use super::outlet::{Outlet, ToClient};
 use super::peer::{Peer, Peers};
 use super::respond;
@@ -40,6 +41,9 @@ const PAUSE: Duration = Duration::from_millis(100);
 /// How long a connection may take to bring its first request when it was accepted just before nothing more is: the
 /// request is on its way, and closing would lose it.
 const FIRST_REQUEST: Duration = Duration::from_secs(1);
+/// How long a connection must have rested before it is ended for another daemon to take over: one that is in use is told
+/// with its next answer instead, so that no request meets a closing connection.
+const REST: Duration = Duration::from_secs(2);
 /// What hyper may hold of a connection, each way: a whole head, and enough of a body to go on with. The rest stays with
 /// the peer (backpressure) instead of in our memory.
 const BUFFER: usize = 96 << 10;
@@ -115,6 +119,7 @@ impl Proxy {
         let _open = Open::new(Arc::clone(&self));
         let stop = place.leave();
         let turns = Arc::clone(intake.turns());
+        let rests = Arc::clone(intake.turns());
         let this = Arc::clone(&self);
         let first = Arc::new(Semaphore::new(0));
         let seen = Arc::clone(&first);
@@ -149,6 +154,12 @@ impl Proxy {
                         ended = connection.as_mut() => return ended,
                         _ = timeout(FIRST_REQUEST, first.acquire()) => {}
                     }
+                    if self.is_handing_over() {
+                        tokio::select! {
+                            ended = connection.as_mut() => return ended,
+                            () = rested(&rests) => {}
+                        }
+                    }
                     connection.as_mut().graceful_shutdown();
                     connection.as_mut().await
                 }
@@ -171,7 +182,22 @@ impl Proxy {
             Some(Refusal::TooLarge) => respond::empty(StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE),
             Some(Refusal::TooSlow) => respond::empty(StatusCode::REQUEST_TIMEOUT),
         };
-        response.map(|body| Answer { body, _turn: turn })
+        let mut response = response.map(|body| Answer { body, _turn: turn });
+        if self.is_handing_over() {
+            response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
+        }
+        response
+    }
+}
+
+/// Waits until a connection has rested for [`REST`].
+async fn rested(turns: &Turns) {
+    loop {
+        let rest = turns.resting().map_or(Duration::ZERO, |since| since.elapsed());
+        if rest >= REST {
+            return;
+        }
+        tokio::time::sleep(REST.saturating_sub(rest)).await;
     }
 }
 

@@ -34,9 +34,6 @@ use crate::ingest::record::RouteV1;
 const NEXT_ADDRESS: Duration = Duration::from_millis(250);
 /// How long a silent TCP connection rests before the system asks whether the peer is still there.
 const TCP_KEEPALIVE: Duration = Duration::from_secs(60);
-/// How long what we sent may stay unacknowledged before the system gives a connection up.
-#[cfg(target_os = "linux")]
-const TCP_PATIENCE: Duration = Duration::from_secs(30);
 
 /// Somebody to connect to.
 #[derive(Clone, Debug)]
@@ -299,9 +296,8 @@ fn tune(tcp: &TcpStream) {
     let _ = sockopt::set_socket_keepalive(tcp, true);
     #[cfg(target_os = "linux")]
     {
+        // No TCP_USER_TIMEOUT: it would also end a connection whose peer is well and does not read for a while.
         let _ = sockopt::set_tcp_keepidle(tcp, TCP_KEEPALIVE);
-        let _ =
-            sockopt::set_tcp_user_timeout(tcp, u32::try_from(TCP_PATIENCE.as_millis()).unwrap_or(u32::MAX));
     }
     #[cfg(not(target_os = "linux"))]
     let _ = TCP_KEEPALIVE;

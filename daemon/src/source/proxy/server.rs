@@ -4,7 +4,7 @@
 //! upstream here.
 
 use std::net::SocketAddr;
-use std::sync::atomic::Ordering;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, PoisonError, RwLock};
 
 use http::{Request, Response};
@@ -35,6 +35,7 @@ pub struct Proxy {
     settings: RwLock<Arc<Settings>>,
     pub(super) bypass: Bypass,
     pub(super) gauges: Arc<Gauges>,
+    handing_over: AtomicBool,
     pub(super) clock: Arc<dyn Clock>,
 }
 
@@ -56,6 +57,7 @@ impl Proxy {
             settings: RwLock::new(Arc::new(settings.clone())),
             bypass,
             gauges: Arc::default(),
+            handing_over: AtomicBool::new(false),
             clock,
         };
         proxy.set(settings);
@@ -66,6 +68,15 @@ impl Proxy {
     #[must_use]
     pub fn bypass(&self) -> &Bypass {
         &self.bypass
+    }
+
+    /// Another daemon takes new connections from now on: clients are to go there, without losing a request on the way.
+    pub fn hand_over(&self) {
+        self.handing_over.store(true, Ordering::Relaxed);
+    }
+
+    pub(super) fn is_handing_over(&self) -> bool {
+        self.handing_over.load(Ordering::Relaxed)
     }
 
     /// Figures for `status`.

@@ -48,9 +48,10 @@ impl Default for Limits {
 }
 
 /// How often an HTTP/2 connection in use is asked whether it is still there.
-const PING_EVERY: Duration = Duration::from_secs(15);
-/// How long it may take to answer.
-const PING_PATIENCE: Duration = Duration::from_secs(10);
+const PING_EVERY: Duration = Duration::from_secs(30);
+/// How long it may take to answer. One that does not ends all of its streams, so no sooner than the client itself would
+/// give a silent stream up (300 s).
+const PING_PATIENCE: Duration = Duration::from_secs(300);
 /// Bytes of one response that upstream may send ahead over HTTP/2: what a client that does not read can hold up.
 const STREAM_WINDOW: u32 = 1 << 20;
 /// The same of all responses on a connection: as many clients may stand still before others feel it.

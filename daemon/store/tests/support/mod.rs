@@ -113,14 +113,20 @@ pub fn replayed(store: &Store) -> Vec<Record> {
 
 /// A copy of the store as a kill would leave it.
 pub fn copy(from: &Path, to: &Path) {
+    // A thread of the index's may be removing what it has no use for any more.
+    let gone = |error: &std::io::Error| assert_eq!(error.kind(), std::io::ErrorKind::NotFound, "{error}");
+    let entries = match std::fs::read_dir(from) {
+        Ok(entries) => entries,
+        Err(error) => return gone(&error),
+    };
     std::fs::create_dir_all(to).unwrap();
-    for entry in std::fs::read_dir(from).unwrap() {
+    for entry in entries {
         let entry = entry.unwrap();
         let target = to.join(entry.file_name());
-        if entry.file_type().unwrap().is_dir() {
-            copy(&entry.path(), &target);
-        } else {
-            std::fs::copy(entry.path(), target).unwrap();
+        match entry.file_type() {
+            Ok(kind) if kind.is_dir() => copy(&entry.path(), &target),
+            Ok(_) => drop(std::fs::copy(entry.path(), target).map_err(|error| gone(&error))),
+            Err(error) => gone(&error),
         }
     }
 }
