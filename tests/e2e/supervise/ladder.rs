@@ -96,7 +96,7 @@ fn where_no_worker_can_run_every_request_is_answered_with_503_in_the_apis_shape(
     assert_eq!((head.header("retry-after"), head.header("x-should-retry")), (Some("1"), Some("true")));
     let value: Value = serde_json::from_slice(&wire.read_rest().0).unwrap();
     assert_eq!(value["type"], "error");
-    assert!(value["error"]["message"].as_str().unwrap().contains("exit code 7"), "{value}");
+    assert!(value["error"]["message"].as_str().unwrap().contains("ccctl status"), "{value}");
     let out = home.ccctl(&["status"]);
     assert!(out.code == Some(3) && out.stderr.contains("exit code 7"), "{out}");
 
