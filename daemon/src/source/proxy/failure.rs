@@ -143,6 +143,10 @@ fn tls(error: &rustls::Error) -> String {
                 "its certificate is for another name"
             }
             Certificate::Revoked => "its certificate has been revoked",
+            other if super::tls::is_authority(other) => {
+                "its certificate is a certificate authority's own (it is trusted where [network] ca_files or \
+                 NODE_EXTRA_CA_CERTS has that very certificate)"
+            }
             other => return format!("its certificate is not valid: {other}"),
         },
         rustls::Error::AlertReceived(alert) => return alerted(&format!("{alert:?}")),
