@@ -124,7 +124,9 @@ pub fn lines(env: &Env, out: &Printer, status: &Status) -> Vec<String> {
         fact(
             "capture",
             Tone::Warn,
-            format!("{dropped} dropped since start, {gaps} incomplete, {waiting} waiting"),
+            format!(
+                "{dropped} not captured since start, {gaps} lost or incomplete since ever, {waiting} waiting"
+            ),
         );
     } else {
         fact("capture", Tone::Plain, format!("nothing lost, {waiting} waiting"));

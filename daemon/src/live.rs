@@ -204,6 +204,7 @@ pub fn read_fact(
             let response = body(reader, &exchange.response.stored)?;
             Ok(Some(exchange_fact(&exchange, &request, &response, prices)))
         }
+        Ok(Payload::Gap(_)) => Ok(None),
         Err(error) => {
             tracing::warn!(seq = record.seq, %error, "a record cannot be read");
             Ok(None)

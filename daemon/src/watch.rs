@@ -43,7 +43,9 @@ pub fn start(
         let appeared = !matches!(event.kind, EventKind::Remove(_));
         let is_event = |p: &PathBuf| {
             p.starts_with(&spool_dir_of_events)
-                && p.extension().is_some_and(|e| e == "frame" || e == crate::source::kept::EXTENSION)
+                && p.extension().is_some_and(|e| {
+                    e == "frame" || e == crate::source::kept::EXTENSION || e == crate::source::gap::EXTENSION
+                })
         };
         if event.need_rescan() || (appeared && event.paths.iter().any(is_event)) {
             spool.notify_one();

@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use ccd::clock::Clock;
 use ccd::config::{Capture, Network};
+use ccd::ingest::Door;
 use ccd::memory::Budget;
 use ccd::source::proxy::bypass::{Bypass, Capturing};
 use ccd::source::proxy::limits;
@@ -40,7 +41,8 @@ async fn proxy(upstream: &str, network: &Network, ready: Duration, clock: Arc<dy
     let limits = Limits { ready, ..Limits::default() };
     let upstream = Upstream::new(target, network, limits, Arc::clone(&clock));
     let settings = Settings { upstream, capture: Capture::default() };
-    let bypass = Bypass::new(Capturing::Off("nothing is captured here".into()), Budget::unlimited());
+    let off = Capturing::Off { why: "nothing is captured here".into(), door: Door::new().0 };
+    let bypass = Bypass::new(off, Budget::unlimited());
     let proxy = Proxy::new(TOKEN.into(), address, limits::Limits::DEFAULT, settings, bypass, clock);
     let forever = CancellationToken::new;
     tokio::spawn(proxy.serve(listener, TaskTracker::new(), forever(), forever()));

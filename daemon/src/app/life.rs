@@ -11,7 +11,7 @@
 //! lock is given up.
 
 use std::net::SocketAddr;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::atomic::{AtomicBool, AtomicU8};
 use std::sync::mpsc::{SyncSender, sync_channel};
 use std::sync::{Arc, Mutex};
@@ -26,10 +26,11 @@ use tokio_util::task::TaskTracker;
 use super::{Parts, QUESTIONS, Running, SERVING, locked};
 use crate::ingest::shared::{Shared, StoreState};
 use crate::ingest::writer::Writer;
-use crate::ingest::{Ack, CapturedExchange, Door, QUEUE, Submission};
+use crate::ingest::{Ack, CapturedExchange, Door, Gauges, QUEUE, Submission};
 use crate::maintenance::{Maintenance, retention};
 use crate::memory::Budget;
 use crate::project::price::Prices;
+use crate::source::gap::{self, Gaps};
 use crate::source::proxy::bypass::{Bypass, Capturing};
 use crate::source::proxy::limits::Limits;
 use crate::source::proxy::runtime::Streams;
@@ -56,43 +57,83 @@ pub async fn run(parts: Parts, ready: impl FnOnce(&Arc<Running>)) -> Result<(), 
     let capture = parts.bypass.is_none();
     let (app, proxy, home, rx) = wire(parts)?;
     let reception = Reception::open(&app, proxy)?;
+    let gaps = Arc::new(Gaps::new(app.layout.spool_dir.clone(), Arc::clone(app.door.gauges())));
+    let relaying = CancellationToken::new();
+    let rx = if capture {
+        Some(rx)
+    } else {
+        tokio::spawn(gap::run(Arc::clone(&gaps), rx, relaying.clone()));
+        None
+    };
+    let lived = live(&app, reception, home, rx, &gaps, ready).await;
+    relaying.cancel();
+    // What no record tells of yet is left to the next daemon.
+    let_go(&gaps).await;
+    tracing::info!("stopped");
+    lived
+}
+
+/// Leaves what was missed to whoever has the home next.
+async fn let_go(gaps: &Arc<Gaps>) {
+    let gaps = Arc::clone(gaps);
+    let released = tokio::task::spawn_blocking(move || gaps.release());
+    match tokio::time::timeout(CUT_PATIENCE, released).await {
+        Ok(Ok(Ok(()))) => {}
+        Ok(Ok(Err(error))) => tracing::error!(%error, "what was not captured cannot be noted in the spool"),
+        Ok(Err(error)) => tracing::error!(%error, "what was not captured is not noted"),
+        Err(_) => tracing::error!("the disk does not take what was not captured"),
+    }
+}
+
+async fn live(
+    app: &Arc<Running>,
+    reception: Reception,
+    home: Option<Home>,
+    rx: Option<mpsc::Receiver<Submission>>,
+    gaps: &Arc<Gaps>,
+    ready: impl FnOnce(&Arc<Running>),
+) -> Result<(), StartError> {
+    let capture = rx.is_some();
     let mut ready = Some(ready);
     if home.is_none()
         && let Some(ready) = ready.take()
     {
-        ready(&app);
+        ready(app);
         tracing::info!(proxy = %app.proxy_listen, "accepting; waiting for the store");
     }
     let home = if home.is_some() {
         home
     } else {
         tokio::select! {
-            home = owned(&app, capture) => Some(home?),
+            home = owned(app, capture) => Some(home?),
             () = app.stop.notified() => None,
         }
     };
     let Some(home) = home else {
         // Told to end before the home was ours. What came in is kept for whoever has it.
-        let keeper = Keeper::start(app.layout.spool_dir.clone())?;
-        keeper.take_from(rx, &app);
-        reception.end(&app).await;
-        return keeper.finish(&app).await;
+        let keeper = Keeper::start(app)?;
+        if let Some(rx) = rx {
+            keeper.take_from(rx, app);
+        }
+        reception.end(app).await;
+        return keeper.finish(app).await;
     };
-    let inside = Inside::open(&app, home, capture.then_some(rx))?;
+    let inside = Inside::open(app, home, rx)?;
     if let Some(ready) = ready.take() {
-        ready(&app);
+        ready(app);
     }
     tracing::info!(proxy = %app.proxy_listen, upstream = %app.proxy.settings().upstream.target(), "serving");
 
-    until_stopped(&app, &inside.spool_changed).await;
+    until_stopped(app, &inside.spool_changed).await;
 
     if app.succeeded.load(std::sync::atomic::Ordering::Relaxed) {
         app.proxy.hand_over();
         reception.close().await;
-        let keeper = Keeper::start(app.layout.spool_dir.clone())?;
-        let given_up = inside.give_up(&app, &keeper).await;
-        reception.drain(&app).await;
-        keeper.finish(&app).await?;
+        let keeper = Keeper::start(app)?;
+        let_go(gaps).await;
+        let given_up = inside.give_up(app, &keeper).await;
+        reception.drain(app).await;
+        keeper.finish(app).await?;
         if tokio::time::timeout(WRITER_PATIENCE, given_up).await.is_err() {
             tracing::error!("the store is not let go of; its journal is whole");
         }
@@ -101,11 +142,10 @@ pub async fn run(parts: Parts, ready: impl FnOnce(&Arc<Running>)) -> Result<(), 
         inside.closing.cancel();
         inside.sources.close();
         reception.stopping.cancel();
-        reception.drain(&app).await;
+        reception.drain(app).await;
         reception.close().await;
-        inside.end(&app).await;
+        inside.end(app).await;
     }
-    tracing::info!("stopped");
     Ok(())
 }
 
@@ -321,11 +361,12 @@ struct Keeper {
 }
 
 impl Keeper {
-    fn start(dir: PathBuf) -> Result<Self, StartError> {
+    fn start(app: &Running) -> Result<Self, StartError> {
         let (to, from) = sync_channel::<Box<CapturedExchange>>(QUEUE);
+        let (dir, gauges) = (app.layout.spool_dir.clone(), Arc::clone(app.door.gauges()));
         let work = move || {
             for exchange in from {
-                keep(&dir, &exchange);
+                keep(&dir, &exchange, &gauges);
             }
         };
         let thread = std::thread::Builder::new().name("ccd-keeper".into()).spawn(work);
@@ -338,9 +379,12 @@ impl Keeper {
         while let Ok(submission) = rx.try_recv() {
             match submission {
                 Submission::Exchange(exchange) => {
-                    let _ = self.to.try_send(exchange);
+                    let began_ns = exchange.record.started_ns;
+                    if self.to.try_send(exchange).is_err() {
+                        app.door.gauges().miss(began_ns, "it could not be kept");
+                    }
                 }
-                Submission::Kept(_, ack) | Submission::Hook(_, Some(ack)) => {
+                Submission::Kept(_, ack) | Submission::Gap(_, _, ack) | Submission::Hook(_, Some(ack)) => {
                     let _ = ack.send(Ack::Refused);
                 }
                 _ => {}
@@ -361,10 +405,13 @@ impl Keeper {
     }
 }
 
-fn keep(dir: &Path, exchange: &CapturedExchange) {
+fn keep(dir: &Path, exchange: &CapturedExchange, gauges: &Gauges) {
     match kept::keep(dir, exchange) {
         Ok(path) => tracing::debug!(file = %path.display(), "an exchange was kept for the next daemon"),
-        Err(error) => tracing::error!(%error, "an exchange is lost: it cannot be kept"),
+        Err(error) => {
+            tracing::error!(%error, "an exchange is lost: it cannot be kept");
+            gauges.miss(exchange.record.started_ns, &format!("it could not be kept: {error}"));
+        }
     }
 }
 
@@ -383,7 +430,7 @@ fn wire(parts: Parts) -> Result<Wired, StartError> {
     let capturing = match bypass {
         Some(reason) => {
             shared.state.send_replace(StoreState::Failed(reason.clone()));
-            Capturing::Off(reason)
+            Capturing::Off { why: reason, door: door.clone() }
         }
         None => Capturing::On { door: door.clone(), store: shared.state.subscribe() },
     };

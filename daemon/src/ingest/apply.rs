@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use ccd_store::{Mutation, Reader, Record};
 
+use super::record::Payload;
 use super::shared::RowOf;
 use crate::live::{Live, LiveError, read_fact};
 use crate::project::exchange::ExchangeFacts;
@@ -55,6 +56,15 @@ impl<'a> Batch<'a> {
 
     /// Adds a record whose fact is known already, or is to be read from the record.
     pub fn add(&mut self, record: &Record, fact: Option<(String, Fact)>) -> Result<(), LiveError> {
+        if record.kind == super::record::KIND_GAP {
+            match super::record::read(record) {
+                Ok(Payload::Gap(gap)) => {
+                    self.counters.gaps = self.counters.gaps.saturating_add(gap.exchanges);
+                }
+                _ => self.counters.unreadable += 1,
+            }
+            return Ok(());
+        }
         let is_hook = record.kind == super::record::KIND_HOOK;
         let fact = match fact {
             Some(fact) => Some(fact),

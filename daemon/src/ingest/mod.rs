@@ -5,6 +5,7 @@
 
 pub mod apply;
 mod carry;
+mod missed;
 mod opening;
 pub mod prune;
 pub mod rebuild;
@@ -19,11 +20,12 @@ use std::sync::mpsc::SyncSender;
 use std::sync::{Arc, PoisonError, RwLock};
 
 use bytes::Bytes;
-use ccd_store::{Staged, Store, Swapped};
+use ccd_store::{RecordId, Staged, Store, Swapped};
 use tokio::sync::{mpsc, oneshot};
 
+use missed::Missed;
 use rebuild::RebuildError;
-use record::ExchangeV2;
+use record::{ExchangeV2, GapV1};
 use writer::Writer;
 
 /// Submissions that may wait at the door.
@@ -71,6 +73,10 @@ pub enum Submission {
     Exchange(Box<CapturedExchange>),
     /// An exchange that was kept as a file, with who wants to know that it is durable.
     Kept(Box<CapturedExchange>, oneshot::Sender<Ack>),
+    /// Exchanges that another daemon could not capture, the id of their record, and who wants to know that it is durable.
+    Gap(GapV1, RecordId, oneshot::Sender<Ack>),
+    /// Exchanges could not be captured: the gauges know how many.
+    Missed,
     /// Something to be done with the store, between two batches.
     Task(Task),
     /// Let a restored copy take the store's place.
@@ -100,10 +106,12 @@ pub struct Swap {
 /// What could not be captured, and what waits to be.
 #[derive(Debug, Default)]
 pub struct Gauges {
-    /// Exchanges or bodies not captured.
+    /// Exchanges not captured, since start.
     pub dropped: AtomicU64,
     /// Bytes of captured bodies in memory.
     pub queue_bytes: AtomicU64,
+    /// Those of the dropped that no record tells of yet.
+    missed: Missed,
 }
 
 /// Memory taken from the capture's budget.
@@ -195,7 +203,7 @@ impl Door {
 
     /// Hands an exchange in, if there is room. Never waits.
     pub fn exchange(&self, exchange: CapturedExchange) {
-        let exchange = Box::new(exchange);
+        let (began_ns, exchange) = (exchange.record.started_ns, Box::new(exchange));
         // Held until it is handed in: what goes to the writer does so before the writer is told to end.
         let aside = self.aside.read().unwrap_or_else(PoisonError::into_inner);
         let taken = match &*aside {
@@ -203,7 +211,24 @@ impl Door {
             None => self.tx.try_send(Submission::Exchange(exchange)).is_ok(),
         };
         if !taken {
-            self.gauges.dropped.fetch_add(1, Ordering::Relaxed);
+            self.missed(began_ns, "what is captured is not written fast enough: its queue is full");
+        }
+    }
+
+    /// An exchange that began then is not captured. Never waits.
+    pub fn missed(&self, began_ns: u64, why: &str) {
+        if self.gauges.miss(began_ns, why) {
+            // Where that is full, whoever empties it looks anyway.
+            let _ = self.tx.try_send(Submission::Missed);
+        }
+    }
+
+    /// Hands in what another daemon could not capture, and waits until it is durable, or refused.
+    pub async fn gap(&self, gap: GapV1, id: RecordId) -> Ack {
+        let (tx, rx) = oneshot::channel();
+        match self.tx.send(Submission::Gap(gap, id, tx)).await {
+            Ok(()) => rx.await.unwrap_or(Ack::Refused),
+            Err(_) => Ack::Refused,
         }
     }
 

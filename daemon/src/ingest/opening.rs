@@ -143,12 +143,16 @@ impl Writer {
         loop {
             match self.rx.try_recv() {
                 Ok(Submission::Hook(_, ack)) => answer(ack, Ack::Refused),
-                Ok(Submission::Kept(_, ack)) => answer([ack], Ack::Refused),
-                Ok(Submission::Exchange(_)) => {
-                    self.gauges.dropped.fetch_add(1, Ordering::Relaxed);
+                Ok(Submission::Kept(_, ack) | Submission::Gap(_, _, ack)) => answer([ack], Ack::Refused),
+                Ok(Submission::Exchange(exchange)) => {
+                    let why = match &*self.shared.state.borrow() {
+                        StoreState::Failed(why) => format!("the store cannot be used: {why}"),
+                        _ => "the store cannot be used".into(),
+                    };
+                    self.gauges.miss(exchange.record.started_ns, &why);
                 }
                 // Whoever waits for it is told by its end.
-                Ok(Submission::Task(_)) => {}
+                Ok(Submission::Task(_) | Submission::Missed) => {}
                 Ok(Submission::Swap(swap)) => {
                     // Questions wait for what takes the place of a store that did not open.
                     self.shared.state.send_replace(StoreState::Opening);

@@ -12,6 +12,8 @@ use serde::{Deserialize, Serialize};
 pub const KIND_HOOK: u8 = 1;
 /// Kind of an exchange's record.
 pub const KIND_EXCHANGE: u8 = 2;
+/// Kind of the record of exchanges that could not be captured.
+pub const KIND_GAP: u8 = 3;
 
 /// Hook payloads up to this size lie in the record itself; larger ones in the packs, which costs whoever waits
 /// for the acknowledgement a second fsync.
@@ -132,6 +134,19 @@ pub struct ExchangeV2 {
     pub route: RouteV1,
 }
 
+/// Exchanges that could not be captured at all.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct GapV1 {
+    /// When the first of them began, nanoseconds since the Unix epoch.
+    pub from_ns: u64,
+    /// When the last of them began, nanoseconds since the Unix epoch.
+    pub to_ns: u64,
+    /// How many.
+    pub exchanges: u64,
+    /// Why the first of them was not captured.
+    pub reason: String,
+}
+
 /// A record of any kind that this build reads.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Payload {
@@ -139,6 +154,8 @@ pub enum Payload {
     Hook(HookV1),
     /// An exchange.
     Exchange(Box<ExchangeV2>),
+    /// Exchanges that could not be captured.
+    Gap(GapV1),
 }
 
 /// Why a record cannot be read.
@@ -207,6 +224,20 @@ impl ExchangeV2 {
     }
 }
 
+impl GapV1 {
+    /// The journal's record.
+    pub fn to_record(&self, id: RecordId) -> Result<NewRecord, RecordError> {
+        Ok(NewRecord { kind: KIND_GAP, schema: 1, id, at_ns: self.from_ns, body: encode(self)? })
+    }
+
+    /// Adds others to it.
+    pub fn add(&mut self, other: &GapV1) {
+        self.from_ns = self.from_ns.min(other.from_ns);
+        self.to_ns = self.to_ns.max(other.to_ns);
+        self.exchanges = self.exchanges.saturating_add(other.exchanges);
+    }
+}
+
 /// Reads a record of the journal.
 pub fn read(record: &Record) -> Result<Payload, RecordError> {
     match (record.kind, record.schema) {
@@ -216,6 +247,7 @@ pub fn read(record: &Record) -> Result<Payload, RecordError> {
             Ok(Payload::Exchange(Box::new(decode(&whole)?)))
         }
         (KIND_EXCHANGE, 2) => Ok(Payload::Exchange(Box::new(decode(&record.body)?))),
+        (KIND_GAP, 1) => Ok(Payload::Gap(decode(&record.body)?)),
         (kind, schema) => Err(RecordError::Unknown { kind, schema }),
     }
 }
@@ -231,7 +263,7 @@ pub fn blobs(record: &Record) -> Result<Vec<BlobRef>, RecordError> {
         Ok(Payload::Exchange(exchange)) => {
             Ok([&exchange.request, &exchange.response].into_iter().filter_map(|b| named(&b.stored)).collect())
         }
-        Err(RecordError::Damaged(_)) => Ok(Vec::new()),
+        Ok(Payload::Gap(_)) | Err(RecordError::Damaged(_)) => Ok(Vec::new()),
         Err(error) => Err(error),
     }
 }
@@ -305,6 +337,12 @@ mod tests {
         assert_eq!(record.body, b"\x05\x01c\x00\x07{\"a\":1}");
         assert_eq!(read(&record).unwrap(), Payload::Hook(hook));
 
+        let gap = GapV1 { from_ns: 5, to_ns: 700, exchanges: 3, reason: "full".into() };
+        let record = stored(gap.to_record([2; 16]).unwrap());
+        assert_eq!((record.kind, record.schema, record.at_ns), (3, 1, 5));
+        assert_eq!(record.body, b"\x05\xfb\xbc\x02\x03\x04full");
+        assert_eq!(read(&record).unwrap(), Payload::Gap(gap));
+
         let exchange = exchange();
         let mut record = stored(exchange.to_record().unwrap());
         let hash = |bytes: &[u8]| blake3::hash(bytes).to_hex()[..16].to_owned();
@@ -331,7 +369,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn any_bytes_decode_or_are_refused(kind in 0u8..4, body in proptest::collection::vec(any::<u8>(), 0..300)) {
+        fn any_bytes_decode_or_are_refused(kind in 0u8..5, body in proptest::collection::vec(any::<u8>(), 0..300)) {
             let _ = read(&stored(NewRecord { kind, schema: 1, id: [0; 16], at_ns: 0, body }));
         }
     }

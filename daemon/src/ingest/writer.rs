@@ -9,7 +9,6 @@
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
@@ -19,7 +18,8 @@ use tokio::sync::{mpsc, oneshot};
 use tokio::time::timeout;
 
 use super::apply::Batch;
-use super::record::{BodyV1, HookV1, INLINE_MAX, RecordError, Stored};
+use super::missed::CALM;
+use super::record::{BodyV1, GapV1, HookV1, INLINE_MAX, KIND_EXCHANGE, RecordError, Stored};
 use super::shared::{Shared, StoreState};
 use super::{Ack, CapturedExchange, Door, Gauges, HookEvent, Submission, Task, WeakDoor};
 use crate::live::{LiveError, exchange_fact};
@@ -104,7 +104,16 @@ impl Submission {
             Submission::Exchange(e) | Submission::Kept(e, _) => {
                 e.record.request.seen.max(e.record.response.seen) >= LARGE
             }
-            Submission::Task(_) | Submission::Swap(_) | Submission::Stop => false,
+            _ => false,
+        }
+    }
+
+    /// When what it tells of began.
+    fn began_ns(&self) -> u64 {
+        match self {
+            Submission::Hook(event, _) => event.arrived_ns,
+            Submission::Exchange(e) | Submission::Kept(e, _) => e.record.started_ns,
+            _ => 0,
         }
     }
 }
@@ -186,8 +195,7 @@ impl Writer {
     fn next_batch(&mut self) -> Option<Vec<Submission>> {
         let mut batch = Vec::with_capacity(BATCH);
         if !matches!(self.behind, Behind::Since(_)) {
-            let took = self.wait(&mut batch);
-            return (took > 0).then_some(batch);
+            return self.wait(&mut batch).then_some(batch);
         }
         let until = Instant::now() + RECOVER_PAUSE;
         loop {
@@ -208,14 +216,19 @@ impl Writer {
         self.complete && self.behind == Behind::No
     }
 
-    /// Waits for something at the door, and takes it; 0 if the door is closed. After a while in which nothing came, lets
-    /// go of what a daemon at rest need not hold, once.
-    fn wait(&mut self, batch: &mut Vec<Submission>) -> usize {
-        if let Some(timer) = self.timer.as_ref().filter(|_| !self.resting) {
+    /// Waits for something at the door, and takes it, or until a record is to tell of what was missed; false if the door
+    /// is closed. After a while in which nothing came, lets go of what a daemon at rest need not hold, once.
+    fn wait(&mut self, batch: &mut Vec<Submission>) -> bool {
+        let missed = self.gauges.has_missed();
+        if let Some(timer) = self.timer.as_ref().filter(|_| !self.resting || missed) {
             let rx = &mut self.rx;
-            let come = timer.block_on(async { timeout(REST, rx.recv_many(batch, BATCH)).await });
+            let patience = if missed { CALM } else { REST };
+            let come = timer.block_on(async { timeout(patience, rx.recv_many(batch, BATCH)).await });
             if let Ok(took) = come {
-                return took;
+                return took > 0;
+            }
+            if missed {
+                return true;
             }
             self.resting = true;
             self.shared.live.rest();
@@ -226,7 +239,7 @@ impl Writer {
         }
         let took = self.rx.blocking_recv_many(batch, BATCH);
         self.resting = false;
-        took
+        took > 0
     }
 
     /// Nothing held of the views can be trusted; the journal is.
@@ -239,9 +252,73 @@ impl Writer {
     fn write(&mut self, store: &mut Store, batch: Vec<Submission>) {
         self.recover(store);
         let reader = store.reader();
+        let stops = batch.iter().any(|s| matches!(s, Submission::Stop));
+        let (mut pending, again) = self.made(store, &reader, batch);
+        let missed = if stops { self.gauges.take_missed() } else { self.gauges.take_episode(Instant::now()) };
+        if let Some(gap) = &missed {
+            match gap_record(gap, uuid::Uuid::now_v7().into_bytes(), None) {
+                Ok(made) => pending.push(made),
+                Err((error, _)) => self.refuse(&error, None, gap.from_ns),
+            }
+        }
+        if pending.is_empty() {
+            answer(again, Ack::Durable);
+            return;
+        }
+        let mut facts = Vec::with_capacity(pending.len());
+        let mut acks = again;
+        let mut untold = Vec::new();
+        let mut new = Vec::with_capacity(pending.len());
+        for p in pending {
+            // Who is told can come again; the others are lost if this fails.
+            if p.record.kind == KIND_EXCHANGE && p.ack.is_none() {
+                untold.push(p.record.at_ns);
+            }
+            new.push(p.record);
+            facts.push(p.fact);
+            acks.extend(p.ack);
+        }
+        let journalled = store.append(new).and_then(|records| store.sync().map(|()| records));
+        let records = match journalled {
+            Ok(records) => records,
+            Err(error) => {
+                tracing::error!(%error, "the journal cannot be written");
+                self.shared.set_error(Some(error.to_string()));
+                let why = format!("the journal cannot be written: {error}");
+                for began_ns in untold {
+                    self.gauges.miss(began_ns, &why);
+                }
+                if let Some(gap) = missed {
+                    self.gauges.put_back(gap);
+                }
+                answer(acks, Ack::Refused);
+                return;
+            }
+        };
+        answer(acks, Ack::Durable);
+        if self.behind != Behind::No {
+            return;
+        }
+        let published = self.publish(store, &reader, &records, facts);
+        self.shared.set_error(published.as_ref().err().map(ToString::to_string));
+        if let Err(error) = published {
+            // The journal has it: what the index lacks is read back from there.
+            tracing::error!(%error, "the index cannot be written");
+            self.fall_behind(&error);
+        }
+    }
+
+    /// The records of what is new in a batch, and who waits for what is known already.
+    fn made(
+        &self,
+        store: &mut Store,
+        reader: &ccd_store::Reader,
+        batch: Vec<Submission>,
+    ) -> (Vec<Pending>, Vec<oneshot::Sender<Ack>>) {
         let mut pending: Vec<Pending> = Vec::new();
         let mut again: Vec<oneshot::Sender<Ack>> = Vec::new();
         for submission in batch {
+            let began_ns = submission.began_ns();
             let made = match submission {
                 Submission::Hook(_, ack) if !self.complete => {
                     answer(ack, Ack::Refused);
@@ -267,9 +344,20 @@ impl Writer {
                 Submission::Exchange(captured) => {
                     self.exchange_record(store, *captured).map_err(|e| (e, None))
                 }
-                Submission::Kept(_, ack) if !self.complete => {
+                Submission::Kept(_, ack) | Submission::Gap(_, _, ack) if !self.complete => {
                     answer([ack], Ack::Refused);
                     continue;
+                }
+                Submission::Gap(gap, id, ack) => {
+                    let known = pending.iter().any(|p| p.record.id == id);
+                    match reader.contains(&id) {
+                        Ok(there) if there || known => {
+                            again.push(ack);
+                            continue;
+                        }
+                        Ok(_) => gap_record(&gap, id, Some(ack)),
+                        Err(e) => Err((e.into(), Some(ack))),
+                    }
                 }
                 Submission::Kept(captured, ack) => {
                     let id = captured.record.id;
@@ -286,58 +374,22 @@ impl Writer {
                         Err(e) => Err((e.into(), Some(ack))),
                     }
                 }
-                Submission::Task(_) | Submission::Swap(_) | Submission::Stop => continue,
+                Submission::Task(_) | Submission::Swap(_) | Submission::Missed | Submission::Stop => continue,
             };
             match made {
                 Ok(made) => pending.push(made),
                 Err((error, ack)) => {
-                    self.refuse(&error, ack);
+                    self.refuse(&error, ack, began_ns);
                     // The store gave up every body since the last sync: whoever has one here has lost it.
                     let (lost, kept): (Vec<_>, Vec<_>) = pending.into_iter().partition(|p| p.has_blob);
                     pending = kept;
                     for p in lost {
-                        self.refuse(&error, p.ack);
+                        self.refuse(&error, p.ack, p.record.at_ns);
                     }
                 }
             }
         }
-        if pending.is_empty() {
-            answer(again, Ack::Durable);
-            return;
-        }
-        let mut facts = Vec::with_capacity(pending.len());
-        let mut acks = again;
-        let mut exchanges = 0;
-        let mut new = Vec::with_capacity(pending.len());
-        for p in pending {
-            // Who is told can come again; the others are lost if this fails.
-            exchanges += u64::from(p.record.kind == super::record::KIND_EXCHANGE && p.ack.is_none());
-            new.push(p.record);
-            facts.push(p.fact);
-            acks.extend(p.ack);
-        }
-        let journalled = store.append(new).and_then(|records| store.sync().map(|()| records));
-        let records = match journalled {
-            Ok(records) => records,
-            Err(error) => {
-                tracing::error!(%error, "the journal cannot be written");
-                self.shared.set_error(Some(error.to_string()));
-                self.gauges.dropped.fetch_add(exchanges, Ordering::Relaxed);
-                answer(acks, Ack::Refused);
-                return;
-            }
-        };
-        answer(acks, Ack::Durable);
-        if self.behind != Behind::No {
-            return;
-        }
-        let published = self.publish(store, &reader, &records, facts);
-        self.shared.set_error(published.as_ref().err().map(ToString::to_string));
-        if let Err(error) = published {
-            // The journal has it: what the index lacks is read back from there.
-            tracing::error!(%error, "the index cannot be written");
-            self.fall_behind(&error);
-        }
+        (pending, again)
     }
 
     fn publish(
@@ -380,11 +432,11 @@ impl Writer {
         Ok(Pending { record: record.to_record()?, fact: Some(fact), ack: None, has_blob })
     }
 
-    fn refuse(&self, error: &WriteError, ack: Option<oneshot::Sender<Ack>>) {
+    fn refuse(&self, error: &WriteError, ack: Option<oneshot::Sender<Ack>>, began_ns: u64) {
         tracing::error!(%error, "a record cannot be written");
         self.shared.set_error(Some(error.to_string()));
         if ack.is_none() {
-            self.gauges.dropped.fetch_add(1, Ordering::Relaxed);
+            self.gauges.miss(began_ns, &error.to_string());
         }
         answer(ack, Ack::Refused);
     }
@@ -392,13 +444,14 @@ impl Writer {
     /// Takes nothing of a batch.
     fn turn_away(&self, batch: Vec<Submission>) {
         for submission in batch {
+            let began_ns = submission.began_ns();
             let ack = match submission {
                 Submission::Hook(_, ack) => ack,
-                Submission::Kept(_, ack) => Some(ack),
+                Submission::Kept(_, ack) | Submission::Gap(_, _, ack) => Some(ack),
                 Submission::Exchange(_) => None,
-                Submission::Task(_) | Submission::Swap(_) | Submission::Stop => continue,
+                Submission::Task(_) | Submission::Swap(_) | Submission::Missed | Submission::Stop => continue,
             };
-            self.refuse(&WriteError::Gone(self.dir.clone()), ack);
+            self.refuse(&WriteError::Gone(self.dir.clone()), ack, began_ns);
         }
     }
 }
@@ -428,6 +481,13 @@ fn hook_record(store: &mut Store, id: [u8; 16], event: HookEvent, ack: Option<on
     match made {
         Ok((record, has_blob)) => Ok(Pending { record, fact, ack, has_blob }),
         Err(error) => Err((error, ack)),
+    }
+}
+
+fn gap_record(gap: &GapV1, id: [u8; 16], ack: Option<oneshot::Sender<Ack>>) -> Made {
+    match gap.to_record(id) {
+        Ok(record) => Ok(Pending { record, fact: None, ack, has_blob: false }),
+        Err(error) => Err((error.into(), ack)),
     }
 }
 

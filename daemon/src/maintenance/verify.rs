@@ -109,6 +109,7 @@ impl<'a> Check<'a> {
                 self.body(record, session, "request", &exchange.request.stored);
                 self.body(record, session, "response", &exchange.response.stored);
             }
+            Ok(Payload::Gap(_)) => {}
             Err(RecordError::Unknown { .. }) => self.verified.unreadable += 1,
             Err(error @ RecordError::Damaged(_)) => self.damaged(record, None, "record", error.to_string()),
         }
@@ -146,7 +147,12 @@ impl<'a> Check<'a> {
         }
         listed.push(DamagedRecord {
             id: id_text(record.kind == record::KIND_EXCHANGE, record.id),
-            kind: if record.kind == record::KIND_EXCHANGE { "exchange" } else { "hook" }.into(),
+            kind: match record.kind {
+                record::KIND_EXCHANGE => "exchange",
+                record::KIND_GAP => "gap",
+                _ => "hook",
+            }
+            .into(),
             session_id: session.map(ToOwned::to_owned),
             at: rfc3339(record.at_ns),
             part: part.into(),

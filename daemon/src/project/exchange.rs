@@ -151,6 +151,8 @@ impl ExchangeFacts {
     }
 }
 
+/// The error of an exchange that the client left.
+const CLIENT_GONE: &str = "the client went away before the end";
 /// Longest path kept in a row, in characters.
 const MAX_PATH: usize = 200;
 /// Longest of the other strings that come from outside, in characters.
@@ -216,6 +218,7 @@ pub fn read(record: &ExchangeV2, request: &[u8], response: &[u8], prices: &Price
         Outcome::ClientGone => is_messages && answer.complete && record.response.seen > 0,
         Outcome::UpstreamFailed | Outcome::Stopped => false,
     };
+    let left = record.outcome == Outcome::ClientGone && !over;
     // An answer before the request was sent whole leaves the rest of it unseen.
     let early = record.outcome == Outcome::Complete && record.request_end_us.is_none();
     let gap =
@@ -257,6 +260,7 @@ pub fn read(record: &ExchangeV2, request: &[u8], response: &[u8], prices: &Price
                 .as_deref()
                 .or(answer.error.as_deref())
                 .map(preview)
+                .or_else(|| left.then(|| CLIENT_GONE.to_owned()))
                 .or_else(|| record.status.filter(|s| *s >= 400).map(|s| format!("HTTP status {s}"))),
             tokens: usage.as_ref().map(|(t, _)| *t),
             web_searches: usage.as_ref().map_or(0, |(_, w)| *w),

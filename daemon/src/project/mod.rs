@@ -28,4 +28,4 @@ pub mod view;
 mod view_tests;
 
 /// Raised when the same records would give other views: the index is then rebuilt from the journal.
-pub const VERSION: u16 = 2;
+pub const VERSION: u16 = 3;

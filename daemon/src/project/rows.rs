@@ -30,7 +30,7 @@ pub struct Counters {
     pub hooks: u64,
     /// Exchanges recorded.
     pub exchanges: u64,
-    /// Exchanges recorded with less than their whole bytes.
+    /// Exchanges recorded with less than their whole bytes, and those that could not be captured at all.
     pub gaps: u64,
     /// Sessions.
     pub sessions: u64,

@@ -8,13 +8,14 @@
 //! A file appears whole or not at all: written aside, made durable, renamed. Whoever takes it in knows it by the
 //! record's id, so that it counts once. Must never be read past its limits: what is no such file is refused.
 
+use std::fs::File;
 use std::io::Write;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use bytes::Bytes;
-use ccd_store::{Locator, Record};
+use ccd_store::{Locator, NewRecord, Record};
 
 use crate::ingest::record::{self, Payload, RecordError};
 use crate::ingest::{CapturedExchange, Gauges, Reserved};
@@ -39,7 +40,7 @@ pub enum KeptError {
     Record(#[from] RecordError),
 }
 
-fn frame(out: &mut Vec<u8>, pieces: &[&[u8]]) {
+pub(super) fn frame(out: &mut Vec<u8>, pieces: &[&[u8]]) {
     let length: u64 = pieces.iter().map(|p| p.len() as u64).sum();
     let mut crc = crc32fast::Hasher::new();
     for piece in pieces {
@@ -56,14 +57,14 @@ fn frame(out: &mut Vec<u8>, pieces: &[&[u8]]) {
 pub fn encode(exchange: &CapturedExchange) -> Result<Vec<u8>, RecordError> {
     let new = exchange.record.to_record()?;
     let mut out = MAGIC.to_vec();
-    frame(&mut out, &[&[new.kind, new.schema], &new.id, &new.at_ns.to_le_bytes(), &new.body]);
+    frame(&mut out, &[&head(&new)]);
     for body in [&exchange.request, &exchange.response] {
         frame(&mut out, &body.iter().map(Bytes::as_ref).collect::<Vec<_>>());
     }
     Ok(out)
 }
 
-fn take<'a>(rest: &mut &'a [u8]) -> Result<&'a [u8], KeptError> {
+pub(super) fn take<'a>(rest: &mut &'a [u8]) -> Result<&'a [u8], KeptError> {
     let short = KeptError::Damaged("it ends too early");
     let Some((head, after)) = rest.split_first_chunk::<12>() else { return Err(short) };
     let (length, crc) = head.split_at(8);
@@ -79,14 +80,13 @@ fn take<'a>(rest: &mut &'a [u8]) -> Result<&'a [u8], KeptError> {
     Ok(bytes)
 }
 
-/// The exchange in a file's bytes. Its memory is no part of the capture's budget: files are taken in one by one.
-pub fn decode(file: &Bytes) -> Result<CapturedExchange, KeptError> {
-    let Some(mut rest) = file.strip_prefix(MAGIC) else { return Err(KeptError::Foreign) };
-    let head = take(&mut rest)?;
-    let (request, response) = (take(&mut rest)?, take(&mut rest)?);
-    if !rest.is_empty() {
-        return Err(KeptError::Damaged("something follows its end"));
-    }
+/// The frame of a record: what the envelope says, and the record.
+pub(super) fn head(new: &NewRecord) -> Vec<u8> {
+    [&[new.kind, new.schema][..], &new.id, &new.at_ns.to_le_bytes(), &new.body].concat()
+}
+
+/// The record in such a frame.
+pub(super) fn stored(head: &[u8]) -> Result<Record, KeptError> {
     let Some((head, body)) = head.split_first_chunk::<HEAD>() else {
         return Err(KeptError::Damaged("no record"));
     };
@@ -95,7 +95,18 @@ pub fn decode(file: &Bytes) -> Result<CapturedExchange, KeptError> {
     let at_ns = head[18..].try_into().map_or(0, u64::from_le_bytes);
     let locator = Locator { segment: 0, offset: 0, index: 0 };
     let (kind, schema) = (head[0], head[1]);
-    let stored = Record { seq: 0, locator, kind, schema, id, at_ns, body: body.to_vec() };
+    Ok(Record { seq: 0, locator, kind, schema, id, at_ns, body: body.to_vec() })
+}
+
+/// The exchange in a file's bytes. Its memory is no part of the capture's budget: files are taken in one by one.
+pub fn decode(file: &Bytes) -> Result<CapturedExchange, KeptError> {
+    let Some(mut rest) = file.strip_prefix(MAGIC) else { return Err(KeptError::Foreign) };
+    let head = take(&mut rest)?;
+    let (request, response) = (take(&mut rest)?, take(&mut rest)?);
+    if !rest.is_empty() {
+        return Err(KeptError::Damaged("something follows its end"));
+    }
+    let stored = stored(head)?;
     match record::read(&stored)? {
         Payload::Exchange(record) => Ok(CapturedExchange {
             record: *record,
@@ -103,7 +114,7 @@ pub fn decode(file: &Bytes) -> Result<CapturedExchange, KeptError> {
             response: vec![file.slice_ref(response)],
             budget: Reserved::new(Arc::new(Gauges::default())),
         }),
-        Payload::Hook(_) => Err(KeptError::Foreign),
+        Payload::Hook(_) | Payload::Gap(_) => Err(KeptError::Foreign),
     }
 }
 
@@ -112,18 +123,29 @@ pub fn keep(dir: &Path, exchange: &CapturedExchange) -> std::io::Result<PathBuf>
     let bytes = encode(exchange).map_err(std::io::Error::other)?;
     let id = u128::from_be_bytes(exchange.record.id);
     let name = format!("{:020}-{id:032x}", exchange.record.started_ns);
-    let aside = dir.join(format!(".{name}.tmp"));
     let path = dir.join(format!("{name}.{EXTENSION}"));
-    let opened = std::fs::File::options().write(true).create(true).truncate(true).mode(0o600).open(&aside);
-    let written = opened
-        .and_then(|mut file| file.write_all(&bytes).and_then(|()| file.sync_all()))
-        .and_then(|()| fs_err::rename(&aside, &path))
-        .and_then(|()| fs_err::File::open(dir)?.sync_all());
-    if let Err(error) = written {
+    write(&path, &bytes).map(|_| path)
+}
+
+/// Puts a file in place, whole or not at all, durably. The file is returned locked: until it is closed, others can tell
+/// that it may be replaced.
+pub(super) fn write(path: &Path, bytes: &[u8]) -> std::io::Result<File> {
+    let (Some(dir), Some(name)) = (path.parent(), path.file_name()) else {
+        return Err(std::io::ErrorKind::InvalidInput.into());
+    };
+    let aside = dir.join(format!(".{}.tmp", name.display()));
+    let placed = || {
+        let mut file = File::options().write(true).create(true).truncate(true).mode(0o600).open(&aside)?;
+        file.try_lock()?;
+        file.write_all(bytes)?;
+        file.sync_all()?;
+        fs_err::rename(&aside, path)?;
+        fs_err::File::open(dir)?.sync_all()?;
+        Ok(file)
+    };
+    placed().inspect_err(|_: &std::io::Error| {
         let _ = fs_err::remove_file(&aside);
-        return Err(error);
-    }
-    Ok(path)
+    })
 }
 
 #[cfg(test)]

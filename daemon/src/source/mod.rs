@@ -1,5 +1,6 @@
 //! Everything that comes in: hook events by socket and by spool, API exchanges through the proxy.
 
+pub mod gap;
 pub mod hook;
 pub mod kept;
 pub mod proxy;

@@ -1,5 +1,5 @@
 //! The spool: takes in the hook events that `cc-hook` left while the daemon was away or slow, and the exchanges that a
-//! worker kept after it had given up the store.
+//! worker kept after it had given up the store, or counted because it had none.
 //!
 //! A file is removed only after what is in it is durable. What is neither is set aside as `*.rejected`, so
 //! that it is looked at once and lost never. The directory is read when something appears in it, not by a clock.
@@ -11,10 +11,12 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use ccd_proto::frame::Frame;
+use ccd_store::RecordId;
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
-use super::kept;
+use super::{gap, kept};
+use crate::ingest::record::GapV1;
 use crate::ingest::{Ack, CapturedExchange, Door, HookEvent};
 
 /// How long to wait after the store refused an event, before the spool is tried again.
@@ -61,7 +63,7 @@ fn list(dir: &Path) -> std::io::Result<(Vec<PathBuf>, u64)> {
         let path = entry?.path();
         let hidden = path.file_name().is_none_or(|n| n.as_encoded_bytes().starts_with(b"."));
         match path.extension().and_then(|e| e.to_str()) {
-            Some("frame" | kept::EXTENSION) if !hidden => events.push(path),
+            Some("frame" | kept::EXTENSION | gap::EXTENSION) if !hidden => events.push(path),
             Some("rejected") => rejected += 1,
             _ => {}
         }
@@ -70,7 +72,7 @@ fn list(dir: &Path) -> std::io::Result<(Vec<PathBuf>, u64)> {
     Ok((events, rejected))
 }
 
-/// Hands in whatever waits. True if the store refused one.
+/// Hands in whatever waits. True if some of it is to be tried again.
 async fn take_in(
     dir: &Path,
     door: &Door,
@@ -84,16 +86,22 @@ async fn take_in(
     .await?;
     counts.rejected.store(rejected, Ordering::Relaxed);
     counts.waiting.store(events.len() as u64, Ordering::Relaxed);
+    let mut later = false;
     for path in events {
         if stop.is_cancelled() {
             return Ok(false);
         }
         let read = off_thread({
             let path = path.clone();
-            move || fs_err::read(path)
+            move || if is(&path, gap::EXTENSION) { gap::read(&path) } else { fs_err::read(path).map(Some) }
         });
         let bytes = match read.await {
-            Ok(bytes) => bytes,
+            Ok(Some(bytes)) => bytes,
+            // Whoever counts in it tells nobody when it ends.
+            Ok(None) => {
+                later = true;
+                continue;
+            }
             // Taken away by its owner: nothing is left to be done.
             Err(e) if e.kind() == std::io::ErrorKind::NotFound => continue,
             // One file that cannot be read must not hold up those behind it.
@@ -107,6 +115,7 @@ async fn take_in(
                 let ack = match found {
                     Found::Event(event) => door.hook(event).await,
                     Found::Exchange(exchange) => door.kept(*exchange).await,
+                    Found::Gap(gap, id) => door.gap(gap, id).await,
                 };
                 if ack == Ack::Refused {
                     return Ok(true);
@@ -118,17 +127,26 @@ async fn take_in(
         }
         counts.waiting.fetch_sub(1, Ordering::Relaxed);
     }
-    Ok(false)
+    Ok(later)
 }
 
 /// What a file holds.
 enum Found {
     Event(HookEvent),
     Exchange(Box<CapturedExchange>),
+    Gap(GapV1, RecordId),
+}
+
+fn is(path: &Path, extension: &str) -> bool {
+    path.extension().is_some_and(|e| e == extension)
 }
 
 fn read_file(path: &Path, bytes: Vec<u8>) -> Result<Found, Box<dyn std::error::Error + Send + Sync>> {
-    if path.extension().is_some_and(|e| e == kept::EXTENSION) {
+    if is(path, gap::EXTENSION) {
+        let (gap, id) = gap::decode(&bytes)?;
+        return Ok(Found::Gap(gap, id));
+    }
+    if is(path, kept::EXTENSION) {
         return Ok(Found::Exchange(Box::new(kept::decode(&bytes.into())?)));
     }
     let frame = Frame::decode(&bytes)?;
@@ -151,7 +169,7 @@ async fn set_aside(path: PathBuf, why: &(dyn std::error::Error + Send + Sync), c
 }
 
 /// Disk work off the threads that the streams run on: a disk may hang.
-async fn off_thread<T: Send + 'static>(
+pub(super) async fn off_thread<T: Send + 'static>(
     work: impl FnOnce() -> std::io::Result<T> + Send + 'static,
 ) -> std::io::Result<T> {
     tokio::task::spawn_blocking(work).await.unwrap_or_else(|e| Err(std::io::Error::other(e)))

@@ -42,6 +42,7 @@ fn leave(
     assert!(took < GENEROUS, "upstream's connection lasted {took:?}");
     let record = eventually("the exchange is recorded", || crate::check::exchanges(&home).pop());
     assert!(!record.complete, "{record:?}");
+    assert_eq!(record.error.as_deref(), Some("the client went away before the end"), "{record:?}");
     assert_eventually!(home.running().proxy.in_flight == 0, "nothing is left under way");
     assert!(upstream.try_accept().is_none(), "nobody asks again for a client that is gone");
     let path = format!("/v0/exchanges/{}/request", record.exchange_id);

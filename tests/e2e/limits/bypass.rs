@@ -40,6 +40,11 @@ fn a_store_that_cannot_be_used_is_spared_and_taken_up_again() {
     assert!(streams.stream("captured"));
     assert_eventually!(check::exchanges(&home).len() == 1, "and the next one is captured");
     assert_eq!((proxy().relayed, home.running().capture.dropped), (relayed, sent));
+    assert_eventually!(home.running().capture.gaps == sent, "what was missed stays counted");
+    daemon.stop(&home);
+    let daemon = Daemon::start(&home);
+    assert_eventually!(home.running().capture.gaps == sent, "beyond a restart");
+    assert_eq!(home.running().capture.dropped, 0);
     daemon.stop(&home);
     summary(&format!(
         "bypass: {sent} streams byte-identical, {relayed} of them relayed only, all counted; 1 captured after"

@@ -43,7 +43,7 @@ fn a_crash_loop_ends_in_relaying_and_the_status_says_why() {
     assert_eq!(code, 200);
     let relayed = begun.elapsed();
     let status = eventually("the relaying worker tells its status", || supervised.status());
-    assert!(status.proxy.bypass);
+    assert!(status.proxy.bypass && status.capture.dropped >= 1, "{:?}", status.capture);
     let why = status.store.error.unwrap();
     assert!(why.contains("again and again") && why.contains("exit code 7"), "{why}");
     assert_eq!(status.daemon.supervisor.unwrap().restarts, 3);
@@ -51,7 +51,14 @@ fn a_crash_loop_ends_in_relaying_and_the_status_says_why() {
     assert!(shown.contains("RELAYING WITHOUT CAPTURE") && shown.contains("exit code 7"), "{shown}");
     // Hook events wait for a worker that captures.
     let _ = home.cc_hook(&ccd_tests::harness::events::HookSession::new().start()).ok();
-    assert_eq!(home.spool().len(), 1);
+    let waits = |extension: &str| {
+        home.spool().iter().filter(|file| file.to_string_lossy().ends_with(extension)).count()
+    };
+    assert_eventually!(
+        (waits(".frame"), waits(".gap")) == (1, 1),
+        "what was missed is noted: {:?}",
+        home.spool()
+    );
 
     // Tried again when somebody asks: first in vain, then well.
     let out = home.ccctl(&["restart"]);
@@ -68,6 +75,16 @@ fn a_crash_loop_ends_in_relaying_and_the_status_says_why() {
         check::exchanges(&home).iter().any(|got| got.session_id.as_deref() == Some("captured")),
         "the exchange is recorded"
     );
+    // Some of those that the crashes hit may have been relayed, too.
+    let missed = || supervised.status().map_or(0, |status| status.capture.gaps);
+    assert_eventually!(missed() >= 2, "what was relayed only stays counted");
+    let (counted, shown) = (missed(), home.ccctl(&["status"]).ok().text());
+    assert!(shown.contains(&format!("{counted} lost or incomplete since ever")), "{shown}");
+    let _ = home.ccctl(&["store", "rebuild"]).ok();
+    assert_eventually!(missed() == counted, "a rebuild counts the same");
+    let _ = home.ccctl(&["restart"]).ok();
+    assert_eventually!(missed() == counted, "and so does a new worker");
+    assert_eq!(home.spool().len(), 0);
     summary(&format!("Crash loop: relaying {} ms after the first of three crashes", relayed.as_millis()));
     supervised.stop();
 }

@@ -139,6 +139,31 @@ fn further_authorities_are_trusted_beside_the_platforms() {
 }
 
 #[test]
+fn a_certificate_that_is_its_own_authority_is_trusted_where_it_is_written_down() {
+    let authorities = "its certificate is a certificate authority's own";
+    for (name, expired, written, words) in [
+        ("localhost", false, true, BODY),
+        ("elsewhere.example", false, true, "its certificate is for another name"),
+        ("localhost", true, true, "its certificate has expired"),
+        ("localhost", false, false, authorities),
+    ] {
+        let (server, pem) = Authority::serving_itself(name, expired);
+        // Of the same name, and another one all the same.
+        let other = Authority::serving_itself(name, false).1;
+        let upstream = Upstream::new(server, "h2");
+        let home = TestHome::new(&upstream.url());
+        let roots = Authority::new().write(&home.user().join("roots.pem"));
+        let further = home.user().join("own.pem");
+        std::fs::write(&further, if written { pem } else { other }).unwrap();
+        let home = home.with_env("SSL_CERT_FILE", roots).with_env("NODE_EXTRA_CA_CERTS", further);
+        let _daemon = Daemon::start(&home);
+        let (status, body) = ask(&home);
+        assert_eq!(status == 200, words == BODY, "{name}: {body}");
+        assert!(body.contains(words), "{name}: {body}");
+    }
+}
+
+#[test]
 fn a_file_that_is_missing_is_named_and_used_once_it_is_there() {
     let authority = Authority::new();
     let upstream = Upstream::new(authority.server("localhost"), "h2");

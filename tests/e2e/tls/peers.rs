@@ -70,6 +70,26 @@ impl Authority {
         change: impl FnOnce(&mut CertificateParams),
     ) -> rustls::ServerConfig {
         let (certificate, key) = self.sign(name, change);
+        Self::serving(&certificate, &key, clients)
+    }
+
+    /// A server called `name` whose certificate is an authority's own, signed by itself; and that certificate in PEM.
+    pub(super) fn serving_itself(name: &str, expired: bool) -> (rustls::ServerConfig, String) {
+        let key = KeyPair::generate().unwrap();
+        let mut params = CertificateParams::new(vec![name.into()]).unwrap();
+        params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+        if expired {
+            params.not_after = rcgen::date_time_ymd(2001, 1, 1);
+        }
+        let certificate = params.self_signed(&key).unwrap();
+        (Self::serving(&certificate, &key, None), certificate.pem())
+    }
+
+    fn serving(
+        certificate: &Certificate,
+        key: &KeyPair,
+        clients: Option<&Authority>,
+    ) -> rustls::ServerConfig {
         let key = PrivateKeyDer::Pkcs8(PrivatePkcs8KeyDer::from(key.serialize_der()));
         let provider = Arc::new(rustls::crypto::ring::default_provider());
         let builder = rustls::ServerConfig::builder_with_provider(Arc::clone(&provider))

@@ -168,9 +168,10 @@ pub struct StoreStatus {
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 #[serde(default)]
 pub struct CaptureStatus {
-    /// Exchanges or bodies not captured, since start.
+    /// Exchanges not captured, since start.
     pub dropped: u64,
-    /// Exchanges recorded with less than their whole bytes, since ever.
+    /// Exchanges recorded with less than their whole bytes, or not captured at all, since ever. Those not captured are
+    /// added once the episode is over.
     pub gaps: u64,
     /// Bytes waiting to be written.
     pub queue_bytes: u64,

@@ -14,7 +14,7 @@ use http::{HeaderMap, StatusCode};
 use http_body::{Body, Frame, SizeHint};
 use hyper::body::Incoming;
 
-use super::failure::describe;
+use super::failure::broke_off;
 use super::outlet::ToClient;
 use super::tap::{Memory, Tap};
 use super::upstream::Way;
@@ -378,7 +378,7 @@ impl Relay {
                 self.done = true;
                 self.ended = true;
                 self.way = None;
-                self.tap.broken(describe(&error));
+                self.tap.broken(broke_off(&error));
                 Poll::Ready(Some(Err(error)))
             }
             None => Poll::Ready(None),
@@ -392,7 +392,7 @@ impl Drop for Relay {
             return;
         }
         match self.next.take() {
-            Some(Next::Cut(error, _)) => self.tap.broken(describe(&error)),
+            Some(Next::Cut(error, _)) => self.tap.broken(broke_off(&error)),
             Some(Next::Data(_)) => self.tap.dropped(),
             // Trailers were all that was left, and HTTP/1.0 has no place for them.
             _ if self.ended => self.complete(),

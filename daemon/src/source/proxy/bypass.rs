@@ -27,8 +27,13 @@ pub enum Capturing {
         /// Whether the store can be used.
         store: watch::Receiver<StoreState>,
     },
-    /// Nowhere, and why: this process is here to relay.
-    Off(String),
+    /// Nowhere: this process is here to relay.
+    Off {
+        /// Why.
+        why: String,
+        /// Where what is missed is counted.
+        door: Door,
+    },
 }
 
 /// Decides for each exchange.
@@ -63,26 +68,29 @@ impl Bypass {
     #[must_use]
     pub fn reason(&self) -> Option<String> {
         match &self.capturing {
-            Capturing::Off(why) => Some(why.clone()),
+            Capturing::Off { why, .. } => Some(why.clone()),
             Capturing::On { door, store } => lost(door, store).or_else(|| self.over_budget()),
         }
     }
 
     /// The door for an exchange that begins. `None`: it is relayed only, and counted.
-    pub fn door(&self) -> Option<Door> {
-        self.door_at(Instant::now())
+    pub fn door(&self, began_ns: u64) -> Option<Door> {
+        self.door_at(Instant::now(), began_ns)
     }
 
-    fn door_at(&self, now: Instant) -> Option<Door> {
+    fn door_at(&self, now: Instant, began_ns: u64) -> Option<Door> {
         let door = match &self.capturing {
-            Capturing::Off(_) => None,
+            Capturing::Off { why, door } => {
+                door.missed(began_ns, why);
+                None
+            }
             Capturing::On { door, store } => {
-                let lost = lost(door, store).is_some() && self.for_longer_than_a_moment(now);
-                if !lost {
+                let lost = lost(door, store).filter(|_| self.for_longer_than_a_moment(now));
+                if lost.is_none() {
                     self.caught_up(door, store);
                 }
-                if lost || self.over_budget().is_some() {
-                    door.gauges().dropped.fetch_add(1, Ordering::Relaxed);
+                if let Some(why) = lost.or_else(|| self.over_budget()) {
+                    door.missed(began_ns, &why);
                     None
                 } else {
                     Some(door.clone())
@@ -137,17 +145,17 @@ mod tests {
     fn a_failed_store_is_waited_for_and_then_spared_until_it_is_back() {
         let (bypass, store, door, _rx) = on(Budget::unlimited());
         let begun = Instant::now();
-        assert!(bypass.reason().is_none() && bypass.door_at(begun).is_some());
+        assert!(bypass.reason().is_none() && bypass.door_at(begun, 1).is_some());
         store.send_replace(StoreState::Failed("no space".into()));
         assert!(bypass.reason().unwrap().contains("no space"), "told at once");
-        assert!(bypass.door_at(begun).is_some(), "and captured for a moment");
-        assert!(bypass.door_at(begun + MOMENT / 2).is_some());
-        assert!(bypass.door_at(begun + MOMENT).is_none());
+        assert!(bypass.door_at(begun, 1).is_some(), "and captured for a moment");
+        assert!(bypass.door_at(begun + MOMENT / 2, 1).is_some());
+        assert!(bypass.door_at(begun + MOMENT, 1).is_none());
         assert_eq!((bypass.relayed(), door.gauges().dropped.load(Ordering::Relaxed)), (1, 1));
         store.send_replace(StoreState::Opening);
-        assert!(bypass.door_at(begun + MOMENT).is_some() && bypass.reason().is_none());
+        assert!(bypass.door_at(begun + MOMENT, 1).is_some() && bypass.reason().is_none());
         store.send_replace(StoreState::Failed("again".into()));
-        assert!(bypass.door_at(begun + 2 * MOMENT).is_some(), "another moment");
+        assert!(bypass.door_at(begun + 2 * MOMENT, 1).is_some(), "another moment");
     }
 
     #[tokio::test]
@@ -165,9 +173,9 @@ mod tests {
         }
         let begun = Instant::now();
         assert!(bypass.reason().unwrap().contains("queue"));
-        assert!(bypass.door_at(begun).is_some() && bypass.door_at(begun + MOMENT).is_none());
+        assert!(bypass.door_at(begun, 1).is_some() && bypass.door_at(begun + MOMENT, 1).is_none());
         drop(rx.recv().await);
-        assert!(bypass.reason().is_none() && bypass.door_at(begun + MOMENT).is_some());
+        assert!(bypass.reason().is_none() && bypass.door_at(begun + MOMENT, 1).is_some());
         drop(rx);
         for one in waiting {
             assert_eq!(one.await.unwrap(), Ack::Refused);
@@ -177,9 +185,11 @@ mod tests {
     #[test]
     fn memory_over_the_budget_is_relayed_at_once_and_a_given_reason_stays() {
         let (bypass, _store, door, _rx) = on(Budget::of(1));
-        assert!(bypass.reason().unwrap().contains("memory") && bypass.door().is_none());
+        assert!(bypass.reason().unwrap().contains("memory") && bypass.door(1).is_none());
         assert_eq!((bypass.relayed(), door.gauges().dropped.load(Ordering::Relaxed)), (1, 1));
-        let off = Bypass::new(Capturing::Off("crashed".into()), Budget::unlimited());
-        assert!(off.door().is_none() && off.reason().as_deref() == Some("crashed") && off.relayed() == 1);
+        let off =
+            Bypass::new(Capturing::Off { why: "crashed".into(), door: door.clone() }, Budget::unlimited());
+        assert!(off.door(1).is_none() && off.reason().as_deref() == Some("crashed") && off.relayed() == 1);
+        assert_eq!(door.gauges().dropped.load(Ordering::Relaxed), 2);
     }
 }

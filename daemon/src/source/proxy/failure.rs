@@ -113,6 +113,29 @@ impl Failure {
     }
 }
 
+/// Why a response ended before its end, for people.
+#[must_use]
+pub(super) fn broke_off(error: &(dyn Error + 'static)) -> String {
+    let why = if let Some(error) = find::<rustls::Error>(error) {
+        format!("TLS: {}", tls(error))
+    } else if let Some(error) = find::<h2::Error>(error) {
+        match (error.get_io(), error.reason()) {
+            (Some(error), _) => plain(error),
+            (None, Some(reason)) if error.is_go_away() => format!("it ended the connection ({reason:?})"),
+            (None, Some(reason)) if error.is_reset() => format!("it reset the stream ({reason:?})"),
+            (None, Some(reason)) => format!("HTTP/2 failed ({reason:?})"),
+            (None, None) => error.to_string(),
+        }
+    } else if let Some(error) = find::<io::Error>(error) {
+        plain(error)
+    } else if find::<hyper::Error>(error).is_some_and(|e| e.is_incomplete_message() || e.is_closed()) {
+        "the connection was closed".to_owned()
+    } else {
+        describe(error)
+    };
+    format!("upstream broke off: {why}")
+}
+
 /// An error of the system in words.
 fn plain(error: &io::Error) -> String {
     let words = match error.kind() {
@@ -143,6 +166,10 @@ fn tls(error: &rustls::Error) -> String {
                 "its certificate is for another name"
             }
             Certificate::Revoked => "its certificate has been revoked",
+            other if super::tls::is_authority(other) => {
+                "its certificate is a certificate authority's own (it is trusted where [network] ca_files or \
+                 NODE_EXTRA_CA_CERTS has that very certificate)"
+            }
             other => return format!("its certificate is not valid: {other}"),
         },
         rustls::Error::AlertReceived(alert) => return alerted(&format!("{alert:?}")),
@@ -229,6 +256,21 @@ mod tests {
 
         let late = Failure::connecting("api", &io::ErrorKind::TimedOut.into());
         assert_eq!((late.kind, late.status()), (Kind::Timeout, StatusCode::GATEWAY_TIMEOUT));
+    }
+
+    #[test]
+    fn a_response_that_was_cut_says_so_plainly() {
+        let carried = |kind: io::ErrorKind| io::Error::other(io::Error::new(kind, "in a library's words"));
+        for (error, words) in [
+            (carried(io::ErrorKind::InvalidData), "in a library's words"),
+            (io::ErrorKind::UnexpectedEof.into(), "the connection was closed"),
+            (io::ErrorKind::ConnectionReset.into(), "the connection was reset"),
+            (io::Error::other(h2::Error::from(h2::Reason::CANCEL)), "CANCEL"),
+            (io::Error::other(rustls::Error::DecryptError), "TLS: "),
+        ] {
+            let told = broke_off(&error);
+            assert!(told.starts_with("upstream broke off: ") && told.contains(words), "{told}");
+        }
     }
 
     #[test]

@@ -27,7 +27,8 @@ impl Proxy {
         };
         let (mut parts, body) = request.into_parts();
         let record = self.record(&parts, path, target);
-        let tap = Tap::new(record, settings.capture, self.bypass.door(), Arc::clone(&self.gauges));
+        let door = self.bypass.door(record.started_ns);
+        let tap = Tap::new(record, settings.capture, door, Arc::clone(&self.gauges));
 
         headers::strip_hop_by_hop(&mut parts.headers);
         if let Ok(host) = HeaderValue::from_str(target.authority().as_str()) {

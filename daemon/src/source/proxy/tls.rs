@@ -1,13 +1,21 @@
 //! TLS: the platform's trust roots and those that the configuration adds, and our own certificate where one is asked for.
 //!
-//! Trust is only ever added to the platform's by what the user wrote; nothing turns verification off.
+//! Trust is only ever added to the platform's by what the user wrote; nothing turns verification off. A server whose
+//! certificate is itself one that the user wrote down is trusted by its dates and its name, even if the certificate is
+//! an authority's (`openssl req -x509`): so does Node.js.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use rustls::ClientConfig;
+use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
+use rustls::client::{WebPkiServerVerifier, verify_server_name};
+use rustls::crypto::CryptoProvider;
 use rustls::pki_types::pem::{self, PemObject};
-use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime};
+use rustls::server::ParsedCertificate;
+use rustls::{
+    CertificateError, ClientConfig, DigitallySignedStruct, OtherError, RootCertStore, SignatureScheme,
+};
 use rustls_platform_verifier::Verifier;
 
 use crate::config::Network;
@@ -60,9 +68,11 @@ pub fn load(network: &Network) -> Result<Tls, TlsError> {
             Err(error) => without = Some(error),
         }
     }
-    let verifier = Verifier::new_with_extra_roots(extra, Arc::clone(&provider))
-        .map_err(|e| TlsError::Roots(e.to_string()))?;
     let setup = |e: rustls::Error| TlsError::Setup(e.to_string());
+    let own = OwnCertificates::new(&extra, &provider)?;
+    let platform = Verifier::new_with_extra_roots(extra, Arc::clone(&provider))
+        .map_err(|e| TlsError::Roots(e.to_string()))?;
+    let verifier = Trust { platform, own };
     let builder = ClientConfig::builder_with_provider(provider)
         .with_safe_default_protocol_versions()
         .map_err(setup)?
@@ -87,10 +97,102 @@ pub fn load(network: &Network) -> Result<Tls, TlsError> {
     Ok(Tls { upstream: Arc::new(upstream), proxy: Arc::new(proxy), without })
 }
 
+/// Whom we trust.
+#[derive(Debug)]
+struct Trust {
+    platform: Verifier,
+    own: Option<OwnCertificates>,
+}
+
+impl ServerCertVerifier for Trust {
+    fn verify_server_cert(
+        &self,
+        end_entity: &CertificateDer<'_>,
+        intermediates: &[CertificateDer<'_>],
+        server_name: &ServerName<'_>,
+        ocsp_response: &[u8],
+        now: UnixTime,
+    ) -> Result<ServerCertVerified, rustls::Error> {
+        if let Some(own) = &self.own
+            && own.vouch_for(end_entity, now)
+        {
+            verify_server_name(&ParsedCertificate::try_from(end_entity)?, server_name)?;
+            return Ok(ServerCertVerified::assertion());
+        }
+        self.platform.verify_server_cert(end_entity, intermediates, server_name, ocsp_response, now)
+    }
+
+    fn verify_tls12_signature(
+        &self,
+        message: &[u8],
+        cert: &CertificateDer<'_>,
+        dss: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        self.platform.verify_tls12_signature(message, cert, dss)
+    }
+
+    fn verify_tls13_signature(
+        &self,
+        message: &[u8],
+        cert: &CertificateDer<'_>,
+        dss: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        self.platform.verify_tls13_signature(message, cert, dss)
+    }
+
+    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
+        self.platform.supported_verify_schemes()
+    }
+}
+
+/// The certificates that the user wrote down, as those of servers.
+#[derive(Debug)]
+struct OwnCertificates {
+    certificates: Vec<CertificateDer<'static>>,
+    verifier: Arc<WebPkiServerVerifier>,
+}
+
+impl OwnCertificates {
+    /// `None`: there are none.
+    fn new(
+        certificates: &[CertificateDer<'static>],
+        provider: &Arc<CryptoProvider>,
+    ) -> Result<Option<Self>, TlsError> {
+        if certificates.is_empty() {
+            return Ok(None);
+        }
+        let mut roots = RootCertStore::empty();
+        roots.add_parsable_certificates(certificates.iter().cloned());
+        let verifier = WebPkiServerVerifier::builder_with_provider(Arc::new(roots), Arc::clone(provider))
+            .build()
+            .map_err(|e| TlsError::Setup(e.to_string()))?;
+        Ok(Some(OwnCertificates { certificates: certificates.to_vec(), verifier }))
+    }
+
+    /// Whether it is one of them, an authority's, and valid at this time.
+    fn vouch_for(&self, certificate: &CertificateDer<'_>, now: UnixTime) -> bool {
+        if !self.certificates.iter().any(|own| own.as_ref() == certificate.as_ref()) {
+            return false;
+        }
+        // That it is an authority's is looked at after its dates, and before its name.
+        let nowhere = ServerName::IpAddress(std::net::Ipv4Addr::UNSPECIFIED.into());
+        match self.verifier.verify_server_cert(certificate, &[], &nowhere, &[], now) {
+            Err(rustls::Error::InvalidCertificate(why)) => is_authority(&why),
+            _ => false,
+        }
+    }
+}
+
+/// Whether a server's certificate is refused because it is an authority's.
+pub(super) fn is_authority(error: &CertificateError) -> bool {
+    let CertificateError::Other(OtherError(cause)) = error else { return false };
+    matches!(cause.downcast_ref(), Some(webpki::Error::CaUsedAsEndEntity))
+}
+
 /// The certificates in a file that can be trusted roots.
 fn usable(what: &'static str, path: &Path) -> Result<Vec<CertificateDer<'static>>, TlsError> {
     let found = certificates(what, path)?;
-    let mut store = rustls::RootCertStore::empty();
+    let mut store = RootCertStore::empty();
     for certificate in &found {
         store.add(certificate.clone()).map_err(|e| TlsError::File {
             what,
