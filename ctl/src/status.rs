@@ -65,6 +65,9 @@ fn with_hooks(body: &[u8], installed: bool) -> Vec<u8> {
     set().unwrap_or_else(|| body.to_owned())
 }
 
+/// What is said of a daemon that has outlived its supervisor.
+pub const SUPERVISOR_GONE: &str = "the supervisor is gone: nobody holds the port if the daemon ends";
+
 /// The status for people.
 #[must_use]
 pub fn lines(env: &Env, out: &Printer, status: &Status) -> Vec<String> {
@@ -90,6 +93,9 @@ pub fn lines(env: &Env, out: &Printer, status: &Status) -> Vec<String> {
     if let Some(supervisor) = daemon.supervisor.as_ref().filter(|s| s.restarts > 0) {
         let last = supervisor.last_exit.as_deref().map(|end| format!(", last: {end}")).unwrap_or_default();
         fact("", Tone::Warn, format!("started again after {}{last}", plural(supervisor.restarts, "crash")));
+    }
+    if daemon.supervisor_gone {
+        fact("", Tone::Bad, format!("{SUPERVISOR_GONE} → `ccctl restart`"));
     }
     if let Some(error) = &daemon.config_error {
         fact("config", Tone::Bad, format!("the file in place is not in force: {}", error.trim_end()));
@@ -210,6 +216,20 @@ mod tests {
         let (mut out, text, _) = Printer::captured(80);
         assert_eq!(run(&Home::new().env(), &mut out, &JsonArgs::default()).unwrap_err().exit_code(), 3);
         assert_eq!(text.text(), "");
+    }
+
+    #[test]
+    fn a_daemon_without_its_supervisor_says_so() {
+        let (out, _, _) = Printer::captured(100);
+        let mut status = Status::default();
+        let told = |status: &Status| lines(&Home::new().env(), &out, status).join("\n");
+        assert!(!told(&status).contains("supervisor"));
+        status.daemon.supervisor_gone = true;
+        assert!(
+            told(&status).contains(
+                "the supervisor is gone: nobody holds the port if the daemon ends → `ccctl restart`"
+            )
+        );
     }
 
     #[test]

@@ -19,7 +19,7 @@ use crate::manifest::Manifest;
 use crate::printer::{Printer, Tone, visible, visible_block};
 use crate::repair::{self, Repaired};
 use crate::settings::{BASE_URL, Document};
-use crate::{claude, daemon, plugin, ports, proof};
+use crate::{claude, daemon, plugin, ports, proof, status};
 
 /// How long a store may take to open before that is what is told of it.
 const OPENING: Duration = Duration::from_secs(5);
@@ -191,6 +191,7 @@ fn daemon_checks(env: &Env, status: Result<Option<&Status>, &CommandError>) -> V
             format!("version {} is running, {} is installed", d.version, ccd_proto::VERSION),
             "`ccctl restart`",
         ),
+        _ if d.supervisor_gone => Check::bad("daemon", status::SUPERVISOR_GONE, "`ccctl restart`"),
         _ => Check::good(
             "daemon",
             format!("running, pid {}, {} → {}", d.pid, status.proxy.listen, status.proxy.upstream),
@@ -396,6 +397,27 @@ mod tests {
         let find = |name| checks.iter().find(|c| c.name == name).unwrap();
         assert!(find("programs").detail.contains("version 9.9.9"));
         assert!(find("access").detail.contains("mode 755"));
+    }
+
+    /// The check of this name, of what a daemon says of itself.
+    fn of(status: &Status, name: &str) -> Check {
+        let checks = daemon_checks(&Home::new().env(), Ok(Some(status)));
+        checks.into_iter().find(|check| check.name == name).unwrap()
+    }
+
+    fn serving() -> Status {
+        let mut status = Status::default();
+        status.daemon.version = ccd_proto::VERSION.into();
+        status
+    }
+
+    #[test]
+    fn a_supervisor_that_is_gone_fails() {
+        assert!(of(&serving(), "daemon").ok);
+        let mut status = serving();
+        status.daemon.supervisor_gone = true;
+        let check = of(&status, "daemon");
+        assert_eq!((check.ok, check.hint.as_deref()), (false, Some("`ccctl restart`")));
     }
 
     #[test]

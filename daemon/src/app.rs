@@ -78,6 +78,8 @@ pub struct Running {
     pub holder: &'static str,
     /// Who starts it again when it dies.
     supervisor: Mutex<Option<SupervisorStatus>>,
+    /// Nobody does any more, and nobody starts another supervisor.
+    supervisor_gone: AtomicBool,
     /// Another one has taken our place, and waits for the store.
     succeeded: AtomicBool,
     /// The store and what is known of it.
@@ -179,6 +181,17 @@ impl Running {
     /// Notes who starts it again when it dies.
     pub fn set_supervisor(&self, supervisor: Option<SupervisorStatus>) {
         *locked(&self.supervisor) = supervisor;
+    }
+
+    /// The supervisor is gone for good: nobody but us holds the port.
+    pub fn lose_supervisor(&self) {
+        self.supervisor_gone.store(true, Ordering::Relaxed);
+    }
+
+    /// Whether there was a supervisor, and nobody starts another.
+    #[must_use]
+    pub fn has_lost_supervisor(&self) -> bool {
+        self.supervisor_gone.load(Ordering::Relaxed)
     }
 
     /// Asks the daemon to end by itself once nobody has used it for `idle`.

@@ -399,6 +399,7 @@ fn wire(parts: Parts) -> Result<Wired, StartError> {
         manager,
         holder,
         supervisor: Mutex::new(None),
+        supervisor_gone: AtomicBool::new(false),
         succeeded: AtomicBool::new(false),
         shared,
         door,

@@ -46,11 +46,12 @@ pub fn status(app: &Running) -> Status {
             log: app.log_filter(),
             config_error: app.config_error(),
             supervisor: app.supervisor(),
+            supervisor_gone: app.has_lost_supervisor(),
         },
         proxy: ProxyStatus {
             listen: app.proxy_listen.to_string(),
             upstream: app.proxy.settings().upstream.target().to_string(),
-            holder: app.holder.into(),
+            holder: if app.has_lost_supervisor() { "self" } else { app.holder }.into(),
             in_flight: proxy.in_flight.load(Ordering::Relaxed),
             exchanges: counters.exchanges,
             errors: proxy.errors.load(Ordering::Relaxed),

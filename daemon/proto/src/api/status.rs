@@ -51,6 +51,8 @@ pub struct DaemonStatus {
     pub config_error: Option<String>,
     /// Who starts it again when it dies; null where nobody does.
     pub supervisor: Option<SupervisorStatus>,
+    /// It had a supervisor, which is gone, and nobody starts another: nobody holds the port if the daemon ends.
+    pub supervisor_gone: bool,
 }
 
 /// The supervisor: the process that holds the listener and keeps a worker behind it.
