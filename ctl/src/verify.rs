@@ -226,7 +226,15 @@ fn daemon_checks(env: &Env, status: Result<Option<&Status>, &CommandError>) -> V
         }
         None => Check::good("store", status.store.path.clone()),
     });
-    if status.proxy.errors > 0
+    let proxy = &status.proxy;
+    if proxy.unreached > 0 {
+        let cause = proxy.last_error.as_deref().unwrap_or("the cause is in the log");
+        checks.push(Check::bad(
+            "upstream",
+            format!("{} is not reached ({} in a row): {cause}", proxy.upstream, plural(proxy.unreached, "request")),
+            "look at the network, and at `upstream` and `[network]` in config.toml; the next request tries again",
+        ));
+    } else if status.proxy.errors > 0
         && let Some(error) = &status.proxy.last_error
     {
         checks.push(Check::good(
@@ -418,6 +426,22 @@ mod tests {
         status.daemon.supervisor_gone = true;
         let check = of(&status, "daemon");
         assert_eq!((check.ok, check.hint.as_deref()), (false, Some("`ccctl restart`")));
+    }
+
+    #[test]
+    fn an_upstream_that_no_request_reaches_fails_until_one_does() {
+        let mut status = serving();
+        status.proxy.upstream = "https://api.example".into();
+        status.proxy.errors = 3;
+        status.proxy.last_error = Some("connection refused".into());
+        assert!(of(&status, "upstream").ok, "one has reached it since");
+        status.proxy.unreached = 2;
+        let check = of(&status, "upstream");
+        assert_eq!((check.ok, check.hint.is_some()), (false, true));
+        assert_eq!(
+            check.detail,
+            "https://api.example is not reached (2 requests in a row): connection refused"
+        );
     }
 
     #[test]

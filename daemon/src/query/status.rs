@@ -63,6 +63,7 @@ pub fn status(app: &Running) -> Status {
             turned_away: proxy.turned_away.load(Ordering::Relaxed),
             retries: counters.retries,
             last_error: proxy.last_error(),
+            unreached: proxy.unreached.load(Ordering::Relaxed),
         },
         web: WebStatus { listen: None },
         hooks: HookStatus {

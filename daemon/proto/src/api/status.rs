@@ -121,6 +121,8 @@ pub struct ProxyStatus {
     /// The last error of the connection to upstream.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub last_error: Option<String>,
+    /// The last request did not reach upstream: so many since one did. 0 where one did, or none was made.
+    pub unreached: u64,
 }
 
 /// The web UI's door.
