@@ -97,8 +97,13 @@ pub fn lines(env: &Env, out: &Printer, status: &Status) -> Vec<String> {
     if daemon.supervisor_gone {
         fact("", Tone::Bad, format!("{SUPERVISOR_GONE} → `ccctl restart`"));
     }
-    if let Some(error) = &daemon.config_error {
-        fact("config", Tone::Bad, format!("the file in place is not in force: {}", error.trim_end()));
+    if let Some(error) = daemon.config_error.as_deref().map(str::trim_end) {
+        let text = match daemon.config_error_about.as_str() {
+            "environment" => format!("the environment: {error}; change it, then `ccctl stop`, `ccctl start`"),
+            "restart" => format!("{error} → `ccctl restart`"),
+            _ => format!("the file in place is not in force: {error}"),
+        };
+        fact("config", Tone::Bad, text);
     }
     for (at, (tone, text)) in proxy_facts(env, status).into_iter().enumerate() {
         fact(if at == 0 { "proxy" } else { "" }, tone, text);

@@ -198,12 +198,20 @@ fn daemon_checks(env: &Env, status: Result<Option<&Status>, &CommandError>) -> V
         ),
     }];
     let config = env.layout.config_file.display();
-    checks.push(match &d.config_error {
-        Some(error) => Check::bad(
-            "config",
-            format!("{config} is not in force: {}", error.trim_end()),
-            "correct it: it is read again by itself",
-        ),
+    checks.push(match d.config_error.as_deref().map(str::trim_end) {
+        Some(error) => match d.config_error_about.as_str() {
+            "environment" => Check::bad(
+                "config",
+                format!("the environment: {error}"),
+                "change it, then `ccctl stop` and `ccctl start`",
+            ),
+            "restart" => Check::bad("config", error, "`ccctl restart`"),
+            _ => Check::bad(
+                "config",
+                format!("{config} is not in force: {error}"),
+                "correct it: it is read again by itself",
+            ),
+        },
         None => Check::good(
             "config",
             if env.layout.config_file.exists() { format!("{config} is in force") } else { "defaults".into() },
@@ -442,6 +450,24 @@ mod tests {
             check.detail,
             "https://api.example is not reached (2 requests in a row): connection refused"
         );
+    }
+
+    #[test]
+    fn what_is_wrong_is_looked_for_where_it_is() {
+        let mut status = serving();
+        let mut told = |about: &str| {
+            status.daemon.config_error = Some("x = y".into());
+            status.daemon.config_error_about = about.into();
+            let check = of(&status, "config");
+            assert!(!check.ok);
+            format!("{} → {}", check.detail, check.hint.unwrap())
+        };
+        assert_eq!(
+            told("environment"),
+            "the environment: x = y → change it, then `ccctl stop` and `ccctl start`"
+        );
+        assert_eq!(told("restart"), "x = y → `ccctl restart`");
+        assert!(told("file").contains("config.toml is not in force: x = y → correct it"));
     }
 
     #[test]

@@ -49,6 +49,8 @@ pub struct DaemonStatus {
     /// Why the configuration file in place is not in force, if it is not.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub config_error: Option<String>,
+    /// What that is about: `file`, `environment`, or `restart` for what takes a restart to be in force; else empty.
+    pub config_error_about: String,
     /// Who starts it again when it dies; null where nobody does.
     pub supervisor: Option<SupervisorStatus>,
     /// It had a supervisor, which is gone, and nobody starts another: nobody holds the port if the daemon ends.
