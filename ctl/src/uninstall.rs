@@ -33,7 +33,7 @@ pub struct Report {
     pub taken_out: Vec<PathBuf>,
     /// Directories of ours that hold something of somebody else.
     pub kept: Vec<PathBuf>,
-    /// `retired`, `stopped`, `not_running`, or `unknown` if it did not answer.
+    /// `retired`, `stopped`, `not_running`, `left_alone` where nothing was installed, or `unknown` if it did not answer.
     pub daemon: String,
     /// Whether what was recorded is gone, too.
     pub purged: bool,
@@ -57,6 +57,22 @@ pub fn run(env: &Env, out: &mut Printer, args: &UninstallArgs) -> Result<()> {
         report.purged = true;
     }
     if args.json {
+        return out.json(&report);
+    }
+    lines(env, &report).iter().try_for_each(|line| out.line(line))
+}
+
+/// Whether there is nothing of ours to take back.
+pub(crate) fn is_nothing_there(env: &Env) -> Result<bool> {
+    let journal = Journal::open(&env.layout, env.token())?;
+    let manifest = &journal.manifest;
+    Ok(manifest.files.is_empty() && manifest.service.is_none() && unknown(env, &journal)?.is_empty())
+}
+
+/// Says that nothing was done, the daemon left alone.
+pub(crate) fn nothing_done(env: &Env, out: &mut Printer, json: bool) -> Result<()> {
+    let report = Report { daemon: "left_alone".into(), ..Report::default() };
+    if json {
         return out.json(&report);
     }
     lines(env, &report).iter().try_for_each(|line| out.line(line))
