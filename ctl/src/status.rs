@@ -122,7 +122,9 @@ pub fn lines(env: &Env, out: &Printer, status: &Status) -> Vec<String> {
     let tone = if store.damaged > 0 || fails { Tone::Bad } else { Tone::Plain };
     let (sessions, records) = (plural(store.sessions, "session"), plural(store.records, "record"));
     let damaged = some(store.damaged, "damaged");
-    fact("store", tone, format!("{sessions}, {records}, {}, {}{damaged}", bytes(store.bytes), store.path));
+    let figures = format!("{sessions}, {records}, {}, {}{damaged}", bytes(store.bytes), store.path);
+    // Until it is open, what is in it is not known.
+    fact("store", tone, if store.opening { store.path.clone() } else { figures });
     match &store.error {
         Some(how) if store.opening => fact("", Tone::Warn, how.clone()),
         Some(error) => fact("", Tone::Bad, format!("takes nothing: {error}")),

@@ -165,6 +165,10 @@ fn programs(env: &Env) -> Result<String> {
             ccd.parent().unwrap_or(Path::new("/")).display()
         ));
     }
+    if version.is_empty() {
+        return Err(CommandError::failed(format!("{} does not tell its version", ccd.display()))
+            .hint("install all three programs of one version"));
+    }
     Err(CommandError::failed(format!(
         "{} is version {version}, ccctl is {}",
         ccd.display(),
@@ -219,6 +223,12 @@ fn daemon_checks(env: &Env, status: Result<Option<&Status>, &CommandError>) -> V
     });
     checks.push(match &status.store.error {
         Some(how) if status.store.opening => Check::good("store", how.clone()),
+        // The supervisor's words: the disk is not what is wrong.
+        Some(error) if status.proxy.bypass && error.contains("died again and again") => Check::bad(
+            "store",
+            format!("nothing is captured: {error}"),
+            "`ccctl logs` says why; then `ccctl restart`",
+        ),
         Some(error) => Check::bad(
             "store",
             format!("takes nothing: {error}"),
@@ -468,6 +478,30 @@ mod tests {
         );
         assert_eq!(told("restart"), "x = y → `ccctl restart`");
         assert!(told("file").contains("config.toml is not in force: x = y → correct it"));
+    }
+
+    #[test]
+    fn a_crash_loop_is_no_matter_of_the_disk() {
+        let mut status = serving();
+        status.proxy.bypass = true;
+        for (error, advice) in [
+            (
+                "the worker died again and again, at last: signal 6",
+                "`ccctl logs` says why; then `ccctl restart`",
+            ),
+            ("no space left on device", "make room or repair the disk; requests are relayed meanwhile"),
+        ] {
+            status.store.error = Some(error.into());
+            assert_eq!(of(&status, "store").hint.as_deref(), Some(advice));
+        }
+    }
+
+    #[test]
+    fn a_program_that_says_nothing_has_no_version() {
+        let home = Home::new();
+        home.programs();
+        let error = programs(&home.env_with(|_| said(""))).unwrap_err();
+        assert!(error.message.ends_with("does not tell its version"), "{error}");
     }
 
     #[test]
