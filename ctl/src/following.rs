@@ -61,7 +61,7 @@ pub fn follow(
     mut signals: Option<&mut Signals>,
     mut take: impl FnMut(&mut Printer, &[u8]) -> Result<()>,
 ) -> Result<bool> {
-    let begun = Instant::now();
+    let started = Instant::now();
     let (mut shown, mut opened_ever, mut told) = (Shown::default(), false, false);
     // Since when it is away, and from when on the next one is asked.
     let mut away: Option<(Instant, String)> = None;
@@ -104,7 +104,7 @@ pub fn follow(
             away = None;
         }
         let (since, _) = away.get_or_insert_with(|| {
-            let passed = jiff::SignedDuration::try_from(begun.elapsed()).unwrap_or_default();
+            let passed = jiff::SignedDuration::try_from(started.elapsed()).unwrap_or_default();
             let now = env.now.checked_add(passed).unwrap_or(env.now);
             let from = now.checked_sub(jiff::SignedDuration::from_secs(MARGIN_S)).unwrap_or(now);
             (Instant::now(), from.to_string())

@@ -51,6 +51,8 @@ pub fn run(env: &Env, out: &mut Printer, args: &UninstallArgs) -> Result<()> {
     let journal = claude_files(env, out, journal, &mut report)?;
     report.daemon = dismiss(env, out, args.now || args.purge)?.to_owned();
     close(journal, &mut report)?;
+    // They hold the path token; whoever still runs may read its own once more. Without a directory there are none.
+    let _ = crate::run::remove_ended(&env.layout.run_dir);
     if args.purge {
         drop(lock);
         purge(env)?;

@@ -83,6 +83,18 @@ fn settings(home: &Home) -> Value {
 }
 
 #[test]
+fn uninstalling_takes_the_settings_of_ended_runs_away() {
+    let home = home();
+    // No process has so high an id.
+    home.write("ccd/run/run-2147483646.json", TOKEN);
+    let own = format!("ccd/run/run-{}.json", std::process::id());
+    home.write(&own, TOKEN);
+    uninstall(&home.env_with(programs));
+    assert_eq!(home.read("ccd/run/run-2147483646.json"), None);
+    assert!(home.read(&own).is_some(), "that client runs");
+}
+
+#[test]
 fn with_no_client_to_ask_the_installed_hooks_stay_as_they_are() {
     let home = home();
     let (_daemon, _) = daemon(&home, "https://api.anthropic.com");
