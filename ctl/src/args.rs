@@ -43,7 +43,7 @@ pub enum Command {
     Start,
     /// Stop the daemon, once the streams under way have ended
     Stop(StopArgs),
-    /// Stop the daemon and start it again
+    /// Stop the daemon and start it again in the environment that it has; `stop`, then `start` takes up a changed one
     Restart(StopArgs),
     /// What the daemon is doing
     Status(JsonArgs),

@@ -95,18 +95,25 @@ impl<'a> Client<'a> {
         })
     }
 
-    /// As [`Client::stream`], until a signal asks to end. Says whether one did.
+    /// Asks with GET and hands the reply over piece by piece, as it arrives, until it ends, `take` fails, or a signal
+    /// asks to end. Says whether one did. The first piece is an empty one: the daemon has begun its answer.
     pub fn follow(
         &self,
         out: &mut Printer,
         target: &str,
-        signals: &mut Signals,
+        signals: Option<&mut Signals>,
         mut take: impl FnMut(&mut Printer, &[u8]) -> Result<()>,
     ) -> Result<bool> {
+        let signal = async {
+            match signals {
+                Some(signals) => signals.recv().await,
+                None => std::future::pending().await,
+            }
+        };
         self.runtime.block_on(async {
             tokio::select! {
                 done = self.pieces(out, Method::GET, target, &mut take) => done.map(|()| false),
-                () = signals.recv() => Ok(true),
+                () = signal => Ok(true),
             }
         })
     }
@@ -168,6 +175,7 @@ impl<'a> Client<'a> {
     ) -> Result<()> {
         let (head, mut body) = self.ask(method, target).await?;
         warn_of_other_version(out, &head);
+        take(out, &[])?;
         while let Some(frame) = body.frame().await {
             if let Some(data) = frame.map_err(|e| broken(&e))?.data_ref() {
                 take(out, data)?;

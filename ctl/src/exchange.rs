@@ -11,7 +11,7 @@ use crate::client::{Client, decode};
 use crate::env::Env;
 use crate::error::Result;
 use crate::exchanges::outcome;
-use crate::human::{bytes, count, duration_ms};
+use crate::human::{bytes, count, duration_ms, plural};
 use crate::printer::{Printer, Tone, visible, visible_block};
 use crate::query::Target;
 use crate::{limits, time, tree, waterfall};
@@ -145,8 +145,8 @@ fn pace(events: &[StreamEvent]) -> String {
     let Some(last) = events.last() else { return String::new() };
     let longest = events.windows(2).map(|w| w[1].at_us.saturating_sub(w[0].at_us)).max().unwrap_or(0);
     format!(
-        "{} events until {}, longest silence {}",
-        events.len(),
+        "{} until {}, longest silence {}",
+        plural(events.len() as u64, "event"),
         duration_ms(last.at_us / 1000),
         duration_ms(longest / 1000)
     )

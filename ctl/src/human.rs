@@ -48,12 +48,25 @@ pub fn short_id(id: &str) -> &str {
 /// `1 turn`, `2 turns`.
 #[must_use]
 pub fn plural(n: u64, noun: &str) -> String {
-    format!("{} {noun}{}", count(n), if n == 1 { "" } else { "s" })
+    let end = match noun {
+        _ if n == 1 => "",
+        _ if noun.ends_with("sh") => "es",
+        _ => "s",
+    };
+    format!("{} {noun}{end}", count(n))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn plurals_are_english() {
+        assert_eq!(
+            [plural(1, "crash"), plural(8, "crash"), plural(2, "turn")],
+            ["1 crash", "8 crashes", "2 turns"]
+        );
+    }
 
     #[test]
     fn counts_and_bytes_read_well_at_every_size() {

@@ -18,6 +18,7 @@ pub mod exchange;
 pub mod exchanges;
 pub mod exec;
 pub mod files;
+pub mod following;
 pub mod human;
 pub mod install;
 pub mod limits;

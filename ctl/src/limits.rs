@@ -82,14 +82,14 @@ fn one(env: &Env, limit: &RateLimit) -> String {
         text = format!("{text} ({})", captured(status));
     }
     match &limit.resets_at {
-        Some(_) if limit.stale => text + ", reset since",
-        Some(at) => format!("{text}, resets {}", ahead(env, at)),
+        Some(at) if limit.stale => format!("{text}, reset at {}", moment(env, at)),
+        Some(at) => format!("{text}, resets {}", moment(env, at)),
         None => text,
     }
 }
 
-/// A moment to come: the time of day, with the day unless it is today.
-fn ahead(env: &Env, rfc3339: &str) -> String {
+/// A moment: the time of day, with the day unless it is today.
+fn moment(env: &Env, rfc3339: &str) -> String {
     let Ok(at) = rfc3339.parse::<Timestamp>() else { return captured(rfc3339) };
     let (at, now) = (at.to_zoned(env.tz.clone()), env.now.to_zoned(env.tz.clone()));
     let format = if at.date() == now.date() { "%H:%M" } else { "%d %b %H:%M" };
@@ -149,7 +149,7 @@ mod tests {
         let limits =
             RateLimits { limits: vec![stale, hostile], last_limited: Some(refused), ..RateLimits::default() };
         let text = text(&limits);
-        assert!(text.starts_with("Bad: 5h 100 % used, reset since · "), "{text}");
+        assert!(text.starts_with("Bad: 5h 100 % used, reset at 20:00 · "), "{text}");
         assert!(text.contains("last refused with 429 at 20:15:09") && text.contains("\\u{1b}]0;x"), "{text}");
         assert!(!text.chars().any(|c| c.is_control() && c != '\n') && !text.contains('\u{202e}'), "{text}");
     }

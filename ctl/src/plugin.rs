@@ -69,6 +69,13 @@ pub fn events(version: Option<Version>) -> Vec<String> {
     EVENTS.into_iter().chain(later).map(ToOwned::to_owned).collect()
 }
 
+/// The events of hooks that are installed, in the order of a file of ours: those that any client we know of knows.
+#[must_use]
+pub fn known(installed: &[String]) -> Vec<String> {
+    let all = EVENTS.into_iter().chain(LATER.iter().map(|(_, name)| *name));
+    all.filter(|name| installed.iter().any(|event| event == name)).map(ToOwned::to_owned).collect()
+}
+
 /// One command, called for a list of events.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Hooks {

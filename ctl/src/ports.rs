@@ -105,6 +105,10 @@ fn taken(mut error: CommandError, address: SocketAddr, holder: &Holder) -> Comma
     let told = format!(
         "{address} is taken by {holder}: end that, or give ccd another port (`[proxy] listen` in config.toml)"
     );
+    // The daemon's own words for the same.
+    if let Some(at) = error.message.find(": another program has this port") {
+        error.message.truncate(at);
+    }
     error.hints.insert(0, told);
     error
 }
@@ -234,6 +238,9 @@ mod tests {
         let env = Home::new().var("CCD_PROXY_LISTEN", &address).env();
         let error = explained::<()>(&env, Err(CommandError::failed("x").hint("y"))).unwrap_err();
         assert!(error.hints[0].starts_with(&format!("{address} is taken by ")), "{error:?}");
+        let said = "cannot listen: in use: another program has this port; set x";
+        let error = explained::<()>(&env, Err(CommandError::failed(said))).unwrap_err();
+        assert_eq!(error.message, "cannot listen: in use", "it is not said twice");
         let usage = explained::<()>(&env, Err(CommandError::usage("x"))).unwrap_err();
         assert!(usage.hints.is_empty());
     }

@@ -234,7 +234,17 @@ fn arguments(
 fn settings_file(env: &Env, settings: &Value) -> Result<PathBuf> {
     let dir = &env.layout.run_dir;
     let failed = |e: std::io::Error| CommandError::failed(format!("the session's settings: {e}"));
-    for entry in fs_err::read_dir(dir).map_err(failed)?.flatten() {
+    remove_ended(dir).map_err(failed)?;
+    let path = dir.join(format!("run-{}.json", std::process::id()));
+    let _ = fs_err::remove_file(&path);
+    let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&path).map_err(failed)?;
+    file.write_all(settings.to_string().as_bytes()).map_err(failed)?;
+    Ok(path)
+}
+
+/// Removes the files of runs that have ended.
+pub(crate) fn remove_ended(dir: &Path) -> std::io::Result<()> {
+    for entry in fs_err::read_dir(dir)?.flatten() {
         let name = entry.file_name();
         let pid = name.to_str().and_then(|n| n.strip_prefix("run-")?.strip_suffix(".json")?.parse().ok());
         let Some(pid) = pid.and_then(rustix::process::Pid::from_raw) else { continue };
@@ -243,11 +253,7 @@ fn settings_file(env: &Env, settings: &Value) -> Result<PathBuf> {
             let _ = fs_err::remove_file(entry.path());
         }
     }
-    let path = dir.join(format!("run-{}.json", std::process::id()));
-    let _ = fs_err::remove_file(&path);
-    let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&path).map_err(failed)?;
-    file.write_all(settings.to_string().as_bytes()).map_err(failed)?;
-    Ok(path)
+    Ok(())
 }
 
 #[cfg(test)]

@@ -65,6 +65,9 @@ fn with_hooks(body: &[u8], installed: bool) -> Vec<u8> {
     set().unwrap_or_else(|| body.to_owned())
 }
 
+/// What is said of a daemon that has outlived its supervisor.
+pub const SUPERVISOR_GONE: &str = "the supervisor is gone: nobody holds the port if the daemon ends";
+
 /// The status for people.
 #[must_use]
 pub fn lines(env: &Env, out: &Printer, status: &Status) -> Vec<String> {
@@ -91,8 +94,16 @@ pub fn lines(env: &Env, out: &Printer, status: &Status) -> Vec<String> {
         let last = supervisor.last_exit.as_deref().map(|end| format!(", last: {end}")).unwrap_or_default();
         fact("", Tone::Warn, format!("started again after {}{last}", plural(supervisor.restarts, "crash")));
     }
-    if let Some(error) = &daemon.config_error {
-        fact("config", Tone::Bad, format!("the file in place is not in force: {}", error.trim_end()));
+    if daemon.supervisor_gone {
+        fact("", Tone::Bad, format!("{SUPERVISOR_GONE} → `ccctl restart`"));
+    }
+    if let Some(error) = daemon.config_error.as_deref().map(str::trim_end) {
+        let text = match daemon.config_error_about.as_str() {
+            "environment" => format!("the environment: {error}; change it, then `ccctl stop`, `ccctl start`"),
+            "restart" => format!("{error} → `ccctl restart`"),
+            _ => format!("the file in place is not in force: {error}"),
+        };
+        fact("config", Tone::Bad, text);
     }
     for (at, (tone, text)) in proxy_facts(env, status).into_iter().enumerate() {
         fact(if at == 0 { "proxy" } else { "" }, tone, text);
@@ -111,7 +122,9 @@ pub fn lines(env: &Env, out: &Printer, status: &Status) -> Vec<String> {
     let tone = if store.damaged > 0 || fails { Tone::Bad } else { Tone::Plain };
     let (sessions, records) = (plural(store.sessions, "session"), plural(store.records, "record"));
     let damaged = some(store.damaged, "damaged");
-    fact("store", tone, format!("{sessions}, {records}, {}, {}{damaged}", bytes(store.bytes), store.path));
+    let figures = format!("{sessions}, {records}, {}, {}{damaged}", bytes(store.bytes), store.path);
+    // Until it is open, what is in it is not known.
+    fact("store", tone, if store.opening { store.path.clone() } else { figures });
     match &store.error {
         Some(how) if store.opening => fact("", Tone::Warn, how.clone()),
         Some(error) => fact("", Tone::Bad, format!("takes nothing: {error}")),
@@ -212,6 +225,20 @@ mod tests {
         let (mut out, text, _) = Printer::captured(80);
         assert_eq!(run(&Home::new().env(), &mut out, &JsonArgs::default()).unwrap_err().exit_code(), 3);
         assert_eq!(text.text(), "");
+    }
+
+    #[test]
+    fn a_daemon_without_its_supervisor_says_so() {
+        let (out, _, _) = Printer::captured(100);
+        let mut status = Status::default();
+        let told = |status: &Status| lines(&Home::new().env(), &out, status).join("\n");
+        assert!(!told(&status).contains("supervisor"));
+        status.daemon.supervisor_gone = true;
+        assert!(
+            told(&status).contains(
+                "the supervisor is gone: nobody holds the port if the daemon ends → `ccctl restart`"
+            )
+        );
     }
 
     #[test]

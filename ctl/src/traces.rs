@@ -5,7 +5,8 @@ use ccd_proto::api::{Span, Spans};
 use crate::args::{TracesArgs, name_of};
 use crate::client::{Client, decode};
 use crate::env::Env;
-use crate::error::{CommandError, Kind, Result};
+use crate::error::Result;
+use crate::following;
 use crate::human::short_id;
 use crate::printer::{Printer, Tone};
 use crate::query::Target;
@@ -63,40 +64,16 @@ fn detail(args: &TracesArgs) -> Detail {
 /// Prints spans as they come, one line each (with `--json`: the daemon's own line).
 fn follow(env: &Env, client: &Client<'_>, out: &mut Printer, args: &TracesArgs) -> Result<()> {
     let target = target(env, "/v0/spans/follow", args)?;
-    let mut rest: Vec<u8> = Vec::new();
-    let ended = client.stream(out, target.as_ref(), |out, bytes| {
-        rest.extend_from_slice(bytes);
-        let mut begin = 0;
-        while let Some(len) = rest[begin..].iter().position(|b| *b == b'\n') {
-            let line = rest[begin..begin + len].trim_ascii();
-            begin += len + 1;
-            // An empty line only keeps the connection alive.
-            if line.is_empty() {
-                continue;
-            }
-            if args.query.json {
-                out.object(line)?;
-            } else {
-                let span: Span = decode(line)?;
-                let head = out.paint(Tone::Faint, &captured(short_id(&span.session_id)));
-                let clock = time::short(&span.started_at, env.now, &env.tz);
-                out.line(format!("{head}{}", tree::line(out, &span, 0, Some(clock))))?;
-                for line in tree::below(out, &span, 0, detail(args)) {
-                    out.line(line)?;
-                }
-            }
+    following::follow(env, client, out, target.as_ref(), MAX_LINE, None, |out, line| {
+        if args.query.json {
+            return out.object(line);
         }
-        rest.drain(..begin);
-        if rest.len() > MAX_LINE {
-            return Err(CommandError::failed("the daemon sent a line without end"));
-        }
-        out.flush()
-    });
-    match ended {
-        // Only the daemon ends this stream, in good order or in the middle of it.
-        Err(e) if e.kind != Kind::Disconnected => return Err(e),
-        _ => {}
-    }
+        let span: Span = decode(line)?;
+        let head = out.paint(Tone::Faint, &captured(short_id(&span.session_id)));
+        let clock = time::short(&span.started_at, env.now, &env.tz);
+        out.line(format!("{head}{}", tree::line(out, &span, 0, Some(clock))))?;
+        tree::below(out, &span, 0, detail(args)).into_iter().try_for_each(|line| out.line(line))
+    })?;
     out.note("the daemon has stopped");
     Ok(())
 }
@@ -128,7 +105,12 @@ mod tests {
     #[test]
     fn followed_spans_are_lines_of_json() {
         let home = Home::new();
-        let _daemon = home.daemon(|_| Reply::json("{\"span_id\":\"a\"}\n\n{\"span_id\":\"b\"}\n"));
+        let socket = home.env().layout.control_socket();
+        let _daemon = home.daemon(move |_| {
+            // It answers once, and is gone.
+            std::fs::remove_file(&socket).unwrap();
+            Reply::json("{\"span_id\":\"a\"}\n\n{\"span_id\":\"b\"}\n")
+        });
         let (mut out, text, err) = Printer::captured(80);
         let args = TracesArgs {
             follow: true,

@@ -33,7 +33,7 @@ pub struct Report {
     pub taken_out: Vec<PathBuf>,
     /// Directories of ours that hold something of somebody else.
     pub kept: Vec<PathBuf>,
-    /// `retired`, `stopped`, `not_running`, or `unknown` if it did not answer.
+    /// `retired`, `stopped`, `not_running`, `left_alone` where nothing was installed, or `unknown` if it did not answer.
     pub daemon: String,
     /// Whether what was recorded is gone, too.
     pub purged: bool,
@@ -51,12 +51,30 @@ pub fn run(env: &Env, out: &mut Printer, args: &UninstallArgs) -> Result<()> {
     let journal = claude_files(env, out, journal, &mut report)?;
     report.daemon = dismiss(env, out, args.now || args.purge)?.to_owned();
     close(journal, &mut report)?;
+    // They hold the path token; whoever still runs may read its own once more. Without a directory there are none.
+    let _ = crate::run::remove_ended(&env.layout.run_dir);
     if args.purge {
         drop(lock);
         purge(env)?;
         report.purged = true;
     }
     if args.json {
+        return out.json(&report);
+    }
+    lines(env, &report).iter().try_for_each(|line| out.line(line))
+}
+
+/// Whether there is nothing of ours to take back.
+pub(crate) fn is_nothing_there(env: &Env) -> Result<bool> {
+    let journal = Journal::open(&env.layout, env.token())?;
+    let manifest = &journal.manifest;
+    Ok(manifest.files.is_empty() && manifest.service.is_none() && unknown(env, &journal)?.is_empty())
+}
+
+/// Says that nothing was done, the daemon left alone.
+pub(crate) fn nothing_done(env: &Env, out: &mut Printer, json: bool) -> Result<()> {
+    let report = Report { daemon: "left_alone".into(), ..Report::default() };
+    if json {
         return out.json(&report);
     }
     lines(env, &report).iter().try_for_each(|line| out.line(line))

@@ -19,7 +19,7 @@ use crate::manifest::Manifest;
 use crate::printer::{Printer, Tone, visible, visible_block};
 use crate::repair::{self, Repaired};
 use crate::settings::{BASE_URL, Document};
-use crate::{claude, daemon, plugin, ports, proof};
+use crate::{claude, daemon, plugin, ports, proof, status};
 
 /// How long a store may take to open before that is what is told of it.
 const OPENING: Duration = Duration::from_secs(5);
@@ -165,6 +165,10 @@ fn programs(env: &Env) -> Result<String> {
             ccd.parent().unwrap_or(Path::new("/")).display()
         ));
     }
+    if version.is_empty() {
+        return Err(CommandError::failed(format!("{} does not tell its version", ccd.display()))
+            .hint("install all three programs of one version"));
+    }
     Err(CommandError::failed(format!(
         "{} is version {version}, ccctl is {}",
         ccd.display(),
@@ -191,18 +195,27 @@ fn daemon_checks(env: &Env, status: Result<Option<&Status>, &CommandError>) -> V
             format!("version {} is running, {} is installed", d.version, ccd_proto::VERSION),
             "`ccctl restart`",
         ),
+        _ if d.supervisor_gone => Check::bad("daemon", status::SUPERVISOR_GONE, "`ccctl restart`"),
         _ => Check::good(
             "daemon",
             format!("running, pid {}, {} → {}", d.pid, status.proxy.listen, status.proxy.upstream),
         ),
     }];
     let config = env.layout.config_file.display();
-    checks.push(match &d.config_error {
-        Some(error) => Check::bad(
-            "config",
-            format!("{config} is not in force: {}", error.trim_end()),
-            "correct it: it is read again by itself",
-        ),
+    checks.push(match d.config_error.as_deref().map(str::trim_end) {
+        Some(error) => match d.config_error_about.as_str() {
+            "environment" => Check::bad(
+                "config",
+                format!("the environment: {error}"),
+                "change it, then `ccctl stop` and `ccctl start`",
+            ),
+            "restart" => Check::bad("config", error, "`ccctl restart`"),
+            _ => Check::bad(
+                "config",
+                format!("{config} is not in force: {error}"),
+                "correct it: it is read again by itself",
+            ),
+        },
         None => Check::good(
             "config",
             if env.layout.config_file.exists() { format!("{config} is in force") } else { "defaults".into() },
@@ -210,6 +223,12 @@ fn daemon_checks(env: &Env, status: Result<Option<&Status>, &CommandError>) -> V
     });
     checks.push(match &status.store.error {
         Some(how) if status.store.opening => Check::good("store", how.clone()),
+        // The supervisor's words: the disk is not what is wrong.
+        Some(error) if status.proxy.bypass && error.contains("died again and again") => Check::bad(
+            "store",
+            format!("nothing is captured: {error}"),
+            "`ccctl logs` says why; then `ccctl restart`",
+        ),
         Some(error) => Check::bad(
             "store",
             format!("takes nothing: {error}"),
@@ -225,7 +244,15 @@ fn daemon_checks(env: &Env, status: Result<Option<&Status>, &CommandError>) -> V
         }
         None => Check::good("store", status.store.path.clone()),
     });
-    if status.proxy.errors > 0
+    let proxy = &status.proxy;
+    if proxy.unreached > 0 {
+        let cause = proxy.last_error.as_deref().unwrap_or("the cause is in the log");
+        checks.push(Check::bad(
+            "upstream",
+            format!("{} is not reached ({} in a row): {cause}", proxy.upstream, plural(proxy.unreached, "request")),
+            "look at the network, and at `upstream` and `[network]` in config.toml; the next request tries again",
+        ));
+    } else if status.proxy.errors > 0
         && let Some(error) = &status.proxy.last_error
     {
         checks.push(Check::good(
@@ -396,6 +423,85 @@ mod tests {
         let find = |name| checks.iter().find(|c| c.name == name).unwrap();
         assert!(find("programs").detail.contains("version 9.9.9"));
         assert!(find("access").detail.contains("mode 755"));
+    }
+
+    /// The check of this name, of what a daemon says of itself.
+    fn of(status: &Status, name: &str) -> Check {
+        let checks = daemon_checks(&Home::new().env(), Ok(Some(status)));
+        checks.into_iter().find(|check| check.name == name).unwrap()
+    }
+
+    fn serving() -> Status {
+        let mut status = Status::default();
+        status.daemon.version = ccd_proto::VERSION.into();
+        status
+    }
+
+    #[test]
+    fn a_supervisor_that_is_gone_fails() {
+        assert!(of(&serving(), "daemon").ok);
+        let mut status = serving();
+        status.daemon.supervisor_gone = true;
+        let check = of(&status, "daemon");
+        assert_eq!((check.ok, check.hint.as_deref()), (false, Some("`ccctl restart`")));
+    }
+
+    #[test]
+    fn an_upstream_that_no_request_reaches_fails_until_one_does() {
+        let mut status = serving();
+        status.proxy.upstream = "https://api.example".into();
+        status.proxy.errors = 3;
+        status.proxy.last_error = Some("connection refused".into());
+        assert!(of(&status, "upstream").ok, "one has reached it since");
+        status.proxy.unreached = 2;
+        let check = of(&status, "upstream");
+        assert_eq!((check.ok, check.hint.is_some()), (false, true));
+        assert_eq!(
+            check.detail,
+            "https://api.example is not reached (2 requests in a row): connection refused"
+        );
+    }
+
+    #[test]
+    fn what_is_wrong_is_looked_for_where_it_is() {
+        let mut status = serving();
+        let mut told = |about: &str| {
+            status.daemon.config_error = Some("x = y".into());
+            status.daemon.config_error_about = about.into();
+            let check = of(&status, "config");
+            assert!(!check.ok);
+            format!("{} → {}", check.detail, check.hint.unwrap())
+        };
+        assert_eq!(
+            told("environment"),
+            "the environment: x = y → change it, then `ccctl stop` and `ccctl start`"
+        );
+        assert_eq!(told("restart"), "x = y → `ccctl restart`");
+        assert!(told("file").contains("config.toml is not in force: x = y → correct it"));
+    }
+
+    #[test]
+    fn a_crash_loop_is_no_matter_of_the_disk() {
+        let mut status = serving();
+        status.proxy.bypass = true;
+        for (error, advice) in [
+            (
+                "the worker died again and again, at last: signal 6",
+                "`ccctl logs` says why; then `ccctl restart`",
+            ),
+            ("no space left on device", "make room or repair the disk; requests are relayed meanwhile"),
+        ] {
+            status.store.error = Some(error.into());
+            assert_eq!(of(&status, "store").hint.as_deref(), Some(advice));
+        }
+    }
+
+    #[test]
+    fn a_program_that_says_nothing_has_no_version() {
+        let home = Home::new();
+        home.programs();
+        let error = programs(&home.env_with(|_| said(""))).unwrap_err();
+        assert!(error.message.ends_with("does not tell its version"), "{error}");
     }
 
     #[test]

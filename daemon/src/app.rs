@@ -53,6 +53,15 @@ pub struct Parts {
     pub clock: Arc<dyn Clock>,
 }
 
+/// Why something configured is not in force.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Problem {
+    /// In words.
+    pub text: String,
+    /// `file`, `environment`, or `restart` for what takes a restart.
+    pub about: &'static str,
+}
+
 const SERVING: u8 = 0;
 const DRAINING: u8 = 1;
 const RETIRING: u8 = 2;
@@ -78,6 +87,8 @@ pub struct Running {
     pub holder: &'static str,
     /// Who starts it again when it dies.
     supervisor: Mutex<Option<SupervisorStatus>>,
+    /// Nobody does any more, and nobody starts another supervisor.
+    supervisor_gone: AtomicBool,
     /// Another one has taken our place, and waits for the store.
     succeeded: AtomicBool,
     /// The store and what is known of it.
@@ -92,7 +103,7 @@ pub struct Running {
     pub spool: Arc<spool::Counts>,
     state: AtomicU8,
     config: Mutex<Config>,
-    config_error: Mutex<Option<String>>,
+    config_problem: Mutex<Option<Problem>>,
     log: LogHandle,
     log_filter: Mutex<String>,
     reload: Reload,
@@ -129,10 +140,24 @@ impl Running {
         locked(&self.log_filter).clone()
     }
 
-    /// Why the configuration file in place is not in force.
+    /// Why what is configured is not in force.
     #[must_use]
-    pub fn config_error(&self) -> Option<String> {
-        locked(&self.config_error).clone()
+    pub fn config_problem(&self) -> Option<Problem> {
+        locked(&self.config_problem).clone()
+    }
+
+    /// What is wrong with a configuration that was read well.
+    fn problem(&self) -> Option<Problem> {
+        let config = locked(&self.config);
+        if let Some(text) = self.proxy.settings().upstream.problem() {
+            let about = if config.network.is_of_environment(text) { "environment" } else { "file" };
+            return Some(Problem { text: text.to_owned(), about });
+        }
+        let (wanted, listen) = (config.proxy_listen, self.proxy_listen);
+        (wanted.port() != 0 && wanted != listen).then(|| Problem {
+            text: format!("proxy.listen = {wanted} is not in force: the daemon listens on {listen}"),
+            about: "restart",
+        })
     }
 
     /// How long the past is kept.
@@ -179,6 +204,17 @@ impl Running {
     /// Notes who starts it again when it dies.
     pub fn set_supervisor(&self, supervisor: Option<SupervisorStatus>) {
         *locked(&self.supervisor) = supervisor;
+    }
+
+    /// The supervisor is gone for good: nobody but us holds the port.
+    pub fn lose_supervisor(&self) {
+        self.supervisor_gone.store(true, Ordering::Relaxed);
+    }
+
+    /// Whether there was a supervisor, and nobody starts another.
+    #[must_use]
+    pub fn has_lost_supervisor(&self) -> bool {
+        self.supervisor_gone.load(Ordering::Relaxed)
     }
 
     /// Asks the daemon to end by itself once nobody has used it for `idle`.
@@ -235,29 +271,30 @@ impl Running {
             Ok(new) => new,
             Err(error) => {
                 tracing::error!(%error, "the changed configuration is not valid; the old one stays in force");
-                *locked(&self.config_error) = Some(error.to_string());
+                let about = if error.is_of_environment() { "environment" } else { "file" };
+                *locked(&self.config_problem) = Some(Problem { text: error.to_string(), about });
                 return;
             }
         };
-        *locked(&self.config_error) = self.proxy.settings().upstream.problem().map(str::to_owned);
         let old = std::mem::replace(&mut *locked(&self.config), new.clone());
-        if new == old {
-            return;
+        if new != old {
+            self.put_in_force(&old, &new);
         }
+        *locked(&self.config_problem) = self.problem();
+    }
+
+    fn put_in_force(&self, old: &Config, new: &Config) {
         tracing::info!("configuration changed");
         if new.log != old.log
             && let Err(error) = self.set_log(&new.log)
         {
             tracing::error!(error, "log filter");
         }
-        if let Some(upstream) = self.upstream(&old, &new) {
-            *locked(&self.config_error) = upstream.problem().map(str::to_owned);
+        if let Some(upstream) = self.upstream(old, new) {
             self.proxy.set(Settings { upstream, capture: new.capture });
         }
         if new.proxy_listen != old.proxy_listen {
             tracing::warn!(listen = %new.proxy_listen, "proxy.listen changes at the next start");
-            *locked(&self.config_error) =
-                Some("proxy.listen changed: `ccctl restart` puts it in force".into());
         }
         if new.prices != old.prices {
             tracing::info!("prices changed: costs are worked out again");

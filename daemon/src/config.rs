@@ -168,6 +168,15 @@ pub enum ConfigError {
     },
 }
 
+impl ConfigError {
+    /// Whether it is a variable's value, and not the file's.
+    #[must_use]
+    pub fn is_of_environment(&self) -> bool {
+        // Keys are written small.
+        matches!(self, ConfigError::Value { name, .. } if name.bytes().any(|b| b.is_ascii_uppercase()))
+    }
+}
+
 impl Config {
     /// Loads the file (absent counts as empty) and applies the environment over it.
     pub fn load(path: &Path, var: impl Fn(&str) -> Option<OsString>) -> Result<Self, ConfigError> {

@@ -9,8 +9,8 @@ use std::sync::{Arc, Mutex};
 
 use ccd_tests::assert_eventually;
 use ccd_tests::harness::wire::{BodyEnd, Upstream, Wire};
-use ccd_tests::harness::{Control, Daemon, TestHome, binary, eventually, signal};
-use ccd_tests::mock::{Mock, Script};
+use ccd_tests::harness::{Control, Daemon, Supervised, TestHome, binary, eventually, signal};
+use ccd_tests::mock::{Mock, Script, reply};
 use rustix::process::Signal;
 use serde_json::Value;
 
@@ -130,6 +130,37 @@ fn serve_beside_a_running_daemon_leaves_it_running() {
     serve.interrupt();
     serve.ended();
     assert_eq!(home.running().daemon.pid, daemon.pid());
+}
+
+#[test]
+fn serve_goes_on_over_restarts_and_crashes_and_misses_no_exchange() {
+    let mock = Mock::start(Script::new().on("hi", [reply().text("A short answer.")]));
+    let home = TestHome::new(&mock.url());
+    let supervised = Supervised::start(&home);
+    let proxy = Proxy::of(&home);
+    let (serve, _) = Serve::start(&home, &[]);
+    assert_eventually!(serve.said().contains("the daemon stays"), "it says so");
+    let shown = || serve.said().matches("  200  ").count();
+    let ask = || {
+        let mut client = proxy.connect();
+        client.send(proxy.message("s", "hi", true));
+        assert_eq!(client.read_head().status(), 200);
+        assert_eq!(client.read_rest().1, BodyEnd::Whole);
+    };
+    ask();
+    assert_eventually!(shown() == 1, "it is shown: {}", serve.said());
+    let _ = home.ccctl(&["restart"]).ok();
+    ask();
+    assert_eventually!(shown() == 2, "it is shown after a restart: {}", serve.said());
+    let before = supervised.worker();
+    signal(before, Signal::KILL);
+    assert_eventually!(supervised.worker() != before, "another worker serves");
+    ask();
+    assert_eventually!(shown() == 3, "it is shown after a crash: {}", serve.said());
+    assert_eq!(serve.said().matches("started again").count(), 1, "said once: {}", serve.said());
+    supervised.stop();
+    assert_eventually!(serve.said().contains("the daemon has stopped"), "it says so");
+    serve.ended();
 }
 
 #[test]

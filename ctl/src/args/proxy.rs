@@ -63,6 +63,9 @@ pub struct ProxyInstallArgs {
 /// `proxy uninstall`
 #[derive(Clone, Debug, Default, Args)]
 pub struct ProxyUninstallArgs {
+    /// Stop the daemon at once, even if running sessions still need it
+    #[arg(long)]
+    pub now: bool,
     /// Print what would change in every file, and change nothing
     #[arg(long)]
     pub dry_run: bool,

@@ -51,11 +51,22 @@ impl Plan {
         let mut warnings = Vec::new();
         let program = claude::find(env);
         let client = program.as_deref().and_then(|program| claude::version(env, program));
+        let mut hooks = Hooks::new(env, client)?;
         // Which hooks the client knows matters to who writes hooks.
         if client.is_none() && !args.only_proxy {
             let what = if program.is_some() { "does not tell its version" } else { "was not found" };
+            // What is there was written for a client that told, and may do so again.
+            let installed = dirs.iter().find_map(|dir| plugin::in_force(env, dir, args.settings.as_deref()));
+            let installed = installed.map(|installed| plugin::known(&installed.events));
+            let which = match installed.filter(|events| events.len() > hooks.events.len()) {
+                Some(events) => {
+                    hooks.events = events;
+                    "the hooks stay those that are installed"
+                }
+                None => "the hooks are those that every supported version knows",
+            };
             warnings.push(format!(
-                "`{}` {what}: the hooks are those that every supported version knows; install again after it was installed or updated",
+                "`{}` {what}: {which}; install again after it was installed or updated",
                 claude::name(env).to_string_lossy()
             ));
         }
@@ -72,7 +83,7 @@ impl Plan {
         }
         let mut plan = Plan {
             ccd,
-            hooks: Hooks::new(env, client)?,
+            hooks,
             dirs,
             settings,
             client,

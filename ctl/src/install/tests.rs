@@ -83,6 +83,32 @@ fn settings(home: &Home) -> Value {
 }
 
 #[test]
+fn uninstalling_takes_the_settings_of_ended_runs_away() {
+    let home = home();
+    // No process has so high an id.
+    home.write("ccd/run/run-2147483646.json", TOKEN);
+    let own = format!("ccd/run/run-{}.json", std::process::id());
+    home.write(&own, TOKEN);
+    uninstall(&home.env_with(programs));
+    assert_eq!(home.read("ccd/run/run-2147483646.json"), None);
+    assert!(home.read(&own).is_some(), "that client runs");
+}
+
+#[test]
+fn with_no_client_to_ask_the_installed_hooks_stay_as_they_are() {
+    let home = home();
+    let (_daemon, _) = daemon(&home, "https://api.anthropic.com");
+    install(&home.env_with(programs), &InstallArgs::default()).unwrap();
+    let file = ".claude/skills/ccd/hooks/hooks.json";
+    let before = home.read(file).unwrap();
+    assert!(before.contains("PostModelSwitch"), "what this version knows");
+    std::fs::remove_file(home.path().join("bin/claude")).unwrap();
+    let said = install(&home.env_with(programs), &InstallArgs::default()).unwrap();
+    assert_eq!(home.read(file).unwrap(), before);
+    assert!(said.contains("the hooks stay those that are installed"), "{said}");
+}
+
+#[test]
 fn install_and_uninstall_leave_no_trace() {
     for before in [None, Some("{\"model\":\"opus\"}"), Some("\u{feff}{\r\n\t\"a\" : [1 ,2]\r\n}")] {
         let home = home();

@@ -43,9 +43,14 @@ pub(super) fn uninstall(env: &Env, out: &mut Printer, args: &ProxyUninstallArgs)
                 "`ccctl install --no-proxy` takes the base URL out and leaves the hooks",
             ));
         }
+        // Somebody else's daemon is none of ours to end.
+        None if !args.dry_run && uninstall::is_nothing_there(env)? => {
+            return uninstall::nothing_done(env, out, args.json);
+        }
         _ => {}
     }
-    let args = UninstallArgs { dry_run: args.dry_run, json: args.json, ..UninstallArgs::default() };
+    let args =
+        UninstallArgs { now: args.now, dry_run: args.dry_run, json: args.json, ..UninstallArgs::default() };
     uninstall::run(env, out, &args)
 }
 
@@ -55,4 +60,29 @@ fn owned(manifest: &Manifest, without_proxy: &str, with_proxy: &str) -> CommandE
     CommandError::failed("ccd is installed as a whole by `ccctl install`, which owns the settings")
         .hint(hint)
         .hint("`ccctl uninstall` takes all of it back; then this can be done by itself")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::testing::{Home, Reply, TOKEN};
+
+    #[test]
+    fn with_nothing_installed_a_running_daemon_is_left_alone() {
+        let home = Home::new();
+        home.programs();
+        let daemon = home.daemon(|_| Reply::json(r#"{"schema_version":1,"ok":true}"#));
+        let uninstalled = || {
+            let (mut out, text, _) = Printer::captured(80);
+            uninstall(&home.env(), &mut out, &ProxyUninstallArgs::default()).unwrap();
+            text.text()
+        };
+        assert_eq!(uninstalled(), "nothing was installed\n");
+        assert!(daemon.requests().is_empty(), "{:?}", daemon.requests());
+        // What a lost installation has left behind is one.
+        let url = format!("{{\"env\":{{\"ANTHROPIC_BASE_URL\":\"http://127.0.0.1:1/{TOKEN}\"}}}}");
+        home.write(".claude/settings.json", url);
+        assert!(!uninstalled().contains("nothing was installed"));
+        assert_eq!(daemon.requests(), ["POST /v0/retire"]);
+    }
 }

@@ -25,7 +25,7 @@ use crate::manifest::Manifest;
 use crate::printer::Printer;
 use crate::settings::{self, BASE_URL};
 use crate::table::captured;
-use crate::{daemon, ports, run, start, time};
+use crate::{daemon, following, ports, run, start, time};
 
 /// How long the daemon may take to answer.
 const START_LIMIT: Duration = Duration::from_secs(60);
@@ -90,24 +90,15 @@ fn remarks(env: &Env, out: &mut Printer, status: &Status, own: bool) {
     }
 }
 
-/// Shows each exchange as it ends, until a signal comes or the daemon goes.
+/// Shows each exchange as it ends, until a signal comes or the daemon is gone for good.
 fn follow(env: &Env, client: &Client<'_>, out: &mut Printer, signals: &mut Signals) -> Result<()> {
-    let mut rest: Vec<u8> = Vec::new();
-    let ended = client.follow(out, "/v0/exchanges/follow", signals, |out, bytes| {
-        rest.extend_from_slice(bytes);
-        while let Some(end) = rest.iter().position(|b| *b == b'\n') {
-            let line: Vec<u8> = rest.drain(..=end).collect();
-            if !line.trim_ascii().is_empty() {
-                let text = one(env, &decode(&line)?);
-                out.note(text);
-            }
-        }
-        if rest.len() > MAX_LINE {
-            return Err(CommandError::failed("the daemon sent a line without end"));
-        }
+    let target = "/v0/exchanges/follow";
+    let asked_to_end = following::follow(env, client, out, target, MAX_LINE, Some(signals), |out, line| {
+        let text = one(env, &decode(line)?);
+        out.note(text);
         Ok(())
     });
-    match ended {
+    match asked_to_end {
         Ok(true) => Ok(()),
         Err(e) if !matches!(e.kind, Kind::Disconnected | Kind::NotRunning) => Err(e),
         _ => {

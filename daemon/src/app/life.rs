@@ -435,7 +435,6 @@ fn wire(parts: Parts) -> Result<Wired, StartError> {
         None => Capturing::On { door: door.clone(), store: shared.state.subscribe() },
     };
     let upstream = Upstream::new(target, &config.network, upstream::Limits::default(), Arc::clone(&clock));
-    let problem = upstream.problem().map(str::to_owned);
     let settings = Settings { upstream, capture: config.capture };
     let bypass = Bypass::new(capturing, Budget::read(Path::new("/")).within(resources::address_space()));
     let limits = Limits::of_this_process();
@@ -447,6 +446,7 @@ fn wire(parts: Parts) -> Result<Wired, StartError> {
         manager,
         holder,
         supervisor: Mutex::new(None),
+        supervisor_gone: AtomicBool::new(false),
         succeeded: AtomicBool::new(false),
         shared,
         door,
@@ -456,7 +456,7 @@ fn wire(parts: Parts) -> Result<Wired, StartError> {
         state: AtomicU8::new(SERVING),
         log_filter: Mutex::new(config.log.clone()),
         config: Mutex::new(config),
-        config_error: Mutex::new(problem),
+        config_problem: Mutex::new(None),
         log,
         reload,
         stop: Notify::new(),
@@ -466,6 +466,7 @@ fn wire(parts: Parts) -> Result<Wired, StartError> {
         questions: Semaphore::new(QUESTIONS),
         maintenance: Maintenance::default(),
     });
+    *locked(&app.config_problem) = app.problem();
     Ok((app, listener, prepared.home, rx))
 }
 

@@ -27,6 +27,16 @@ pub struct Network {
     pub unusable: Option<String>,
 }
 
+impl Network {
+    /// Whether what is wrong with the way to upstream was found in the environment, and not in the file.
+    #[must_use]
+    pub fn is_of_environment(&self, problem: &str) -> bool {
+        let names_it = |path: &PathBuf| problem.contains(&path.display().to_string());
+        self.unusable.as_deref() == Some(problem)
+            || self.extra_ca_file.as_ref().is_some_and(|path| names_it(path) && !self.ca_files.contains(path))
+    }
+}
+
 /// PEM files that say who we are.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ClientFiles {
@@ -157,7 +167,10 @@ mod tests {
         let url = "socks5://user:secret@proxy:1080";
         let from_env = read("", &[("ALL_PROXY", url)]).unwrap();
         assert_eq!(from_env.https_proxy, None, "the daemon starts all the same");
-        let refused = from_env.unusable.unwrap();
+        let refused = from_env.unusable.clone().unwrap();
+        assert!(from_env.is_of_environment(&refused) && !from_env.is_of_environment("/ca.pem: gone"));
+        let extra = read("ca_files = [\"/ca.pem\"]", &[("NODE_EXTRA_CA_CERTS", "/env/ca.pem")]).unwrap();
+        assert!(extra.is_of_environment("/env/ca.pem: gone") && !extra.is_of_environment("/ca.pem: gone"));
         assert!(refused.contains("ALL_PROXY") && refused.contains("only http"), "{refused}");
         assert!(!refused.contains("secret"), "{refused}");
         assert!(read(&format!("https_proxy = \"{url}\""), &[]).is_err());

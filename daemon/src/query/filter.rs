@@ -12,6 +12,8 @@ pub struct Filter {
     pub since_ns: Option<u64>,
     /// Until this time, exclusive.
     pub until_ns: Option<u64>,
+    /// Following: what ended since then is news, too.
+    pub from_ns: Option<u64>,
     /// At most so many; 0: all.
     pub limit: usize,
     /// A session, or the start of its id.
@@ -46,6 +48,7 @@ impl Default for Filter {
         Filter {
             since_ns: None,
             until_ns: None,
+            from_ns: None,
             limit: LIMIT,
             session: None,
             project: None,
@@ -76,6 +79,7 @@ impl Filter {
                 _ if value.is_empty() => {}
                 "since" => f.since_ns = Some(time(&value)?),
                 "until" => f.until_ns = Some(time(&value)?),
+                "from" => f.from_ns = Some(time(&value)?),
                 "limit" => {
                     f.limit = value
                         .parse()

@@ -33,6 +33,7 @@ pub fn status(app: &Running) -> Status {
     let found = figures.as_ref().map_or(0, |s| s.damaged);
     let damaged = app.shared.damaged.load(Ordering::Relaxed).max(found);
     let bypass_reason = app.proxy.bypass().reason();
+    let problem = app.config_problem();
     let uptime_ns = app.clock.now_ns().saturating_sub(app.started_ns);
     Status {
         daemon: DaemonStatus {
@@ -44,13 +45,15 @@ pub fn status(app: &Running) -> Status {
             rss_bytes: rss_bytes(),
             state: app.state().into(),
             log: app.log_filter(),
-            config_error: app.config_error(),
+            config_error_about: problem.as_ref().map_or("", |problem| problem.about).into(),
+            config_error: problem.map(|problem| problem.text),
             supervisor: app.supervisor(),
+            supervisor_gone: app.has_lost_supervisor(),
         },
         proxy: ProxyStatus {
             listen: app.proxy_listen.to_string(),
             upstream: app.proxy.settings().upstream.target().to_string(),
-            holder: app.holder.into(),
+            holder: if app.has_lost_supervisor() { "self" } else { app.holder }.into(),
             in_flight: proxy.in_flight.load(Ordering::Relaxed),
             exchanges: counters.exchanges,
             errors: proxy.errors.load(Ordering::Relaxed),
@@ -62,6 +65,7 @@ pub fn status(app: &Running) -> Status {
             turned_away: proxy.turned_away.load(Ordering::Relaxed),
             retries: counters.retries,
             last_error: proxy.last_error(),
+            unreached: proxy.unreached.load(Ordering::Relaxed),
         },
         web: WebStatus { listen: None },
         hooks: HookStatus {

@@ -62,6 +62,7 @@ pub async fn attend(channel: UnixStream, app: Arc<Running>) {
         tracing::warn!("the supervisor is gone: making room for the next one's worker");
         app.hand_over();
     } else {
+        app.lose_supervisor();
         tracing::warn!("the supervisor is gone: going on without one");
     }
 }

@@ -20,7 +20,9 @@ fn refused(world: &World, what: &str) -> String {
     let record = world.recorded("unreachable");
     assert!(!record.complete && record.status == Some(got.head.status()), "{what}: {record:?}");
     let told = record.error.clone().expect("a cause");
-    assert_eq!(world.home.running().proxy.last_error.as_ref(), Some(&told), "{what}: one cause everywhere");
+    let proxy = world.home.running().proxy;
+    assert_eq!(proxy.last_error.as_ref(), Some(&told), "{what}: one cause everywhere");
+    assert_eq!(proxy.unreached, 1, "{what}: no request has reached it since");
     assert!(text(&got.body).contains("api_error"), "{what}");
     told
 }

@@ -140,6 +140,9 @@ fn without_anybody_to_start_another_supervisor_the_worker_goes_on_alone() {
         home.status().filter(|status| status.daemon.supervisor.is_none())
     });
     assert_eq!(status.daemon.pid, worker);
+    assert_eventually!(home.running().proxy.holder == "self", "nobody else holds the port");
+    assert!(home.ccctl(&["status"]).ok().text().contains("the supervisor is gone"));
+    assert!(home.ccctl(&["verify"]).text().contains("the supervisor is gone"));
     assert_eq!(ask(&proxy, "s").unwrap().0, 200);
     assert!(home.ccctl(&["start"]).ok().text().contains("already running"));
     let _ = home.ccctl(&["restart"]).ok();

@@ -180,12 +180,15 @@ fn a_changed_address_is_answered_before_the_old_one_is_let_go() {
     // Taken by somebody else: nothing changes.
     let taken = std::net::TcpListener::bind(&new).unwrap();
     configure(&new);
+    let about = || home.running().daemon.config_error_about;
+    assert_eventually!(about() == "restart", "what takes a restart is told");
     let out = home.ccctl(&["restart"]);
     assert!(out.code == Some(1) && out.stderr.contains("another program has this port"), "{out}");
     stream.step();
     drop(taken);
     let _ = home.ccctl(&["restart"]).ok();
     assert_eq!(supervised.status().unwrap().proxy.listen, new);
+    assert_eq!(about(), "", "it is in force");
     stream.step();
     let _ = stream.end();
     assert_eventually!(Wire::try_connect(&old).is_err(), "the old address is let go");

@@ -194,6 +194,11 @@ fn an_authority_that_the_environment_names_in_vain_is_shown_and_gone_without() {
     assert_eq!(ask(&home), (200, BODY.to_owned()));
     let shown = home.running().daemon.config_error.expect("shown in the status");
     assert!(shown.contains("NODE_EXTRA_CA_CERTS /nowhere/ca.pem"), "{shown}");
+    // What is in the file is another matter.
+    configure(&home, "log = \"debug\"\n");
+    assert_eventually!(home.running().daemon.log == "debug", "the file is in force");
+    let daemon = home.running().daemon;
+    assert_eq!((daemon.config_error, daemon.config_error_about.as_str()), (Some(shown), "environment"));
 }
 
 #[test]

@@ -49,8 +49,12 @@ pub struct DaemonStatus {
     /// Why the configuration file in place is not in force, if it is not.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub config_error: Option<String>,
+    /// What that is about: `file`, `environment`, or `restart` for what takes a restart to be in force; else empty.
+    pub config_error_about: String,
     /// Who starts it again when it dies; null where nobody does.
     pub supervisor: Option<SupervisorStatus>,
+    /// It had a supervisor, which is gone, and nobody starts another: nobody holds the port if the daemon ends.
+    pub supervisor_gone: bool,
 }
 
 /// The supervisor: the process that holds the listener and keeps a worker behind it.
@@ -119,6 +123,8 @@ pub struct ProxyStatus {
     /// The last error of the connection to upstream.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub last_error: Option<String>,
+    /// The last request did not reach upstream: so many since one did. 0 where one did, or none was made.
+    pub unreached: u64,
 }
 
 /// The web UI's door.

@@ -50,6 +50,8 @@ pub struct Gauges {
     pub turned_away: AtomicU64,
     /// Exchanges that ended in an error of the connection to upstream.
     pub errors: AtomicU64,
+    /// Requests that did not reach upstream, since one did.
+    pub unreached: AtomicU64,
     /// When a request with our token was last seen, nanoseconds since the Unix epoch.
     pub last_request_ns: AtomicU64,
     last_error: Mutex<Option<String>>,

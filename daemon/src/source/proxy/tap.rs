@@ -178,6 +178,7 @@ impl Tap {
 
     /// The response's head arrived.
     pub fn head(&self, parts: &http::response::Parts) {
+        self.gauges.unreached.store(0, Ordering::Relaxed);
         let now = self.now_us();
         if let Some(record) = &mut self.lock().record {
             record.head_us = Some(now);
@@ -194,6 +195,7 @@ impl Tap {
             return;
         }
         self.gauges.failed(error);
+        self.gauges.unreached.fetch_add(1, Ordering::Relaxed);
         {
             let state = &mut *self.lock();
             if let Some(record) = &mut state.record {
