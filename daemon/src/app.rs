@@ -2,6 +2,7 @@
 //!
 //! How it is put together, and how it ends, is in [`life`].
 
+mod keeper;
 mod life;
 
 pub use life::run;

@@ -13,7 +13,6 @@
 use std::net::SocketAddr;
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, AtomicU8};
-use std::sync::mpsc::{SyncSender, sync_channel};
 use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
 use std::time::Duration;
@@ -23,10 +22,11 @@ use tokio::sync::{Notify, Semaphore, mpsc};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+use super::keeper::Keeper;
 use super::{Parts, QUESTIONS, Running, SERVING, locked};
 use crate::ingest::shared::{Shared, StoreState};
 use crate::ingest::writer::Writer;
-use crate::ingest::{Ack, CapturedExchange, Door, Gauges, QUEUE, Submission};
+use crate::ingest::{Door, Submission};
 use crate::maintenance::{Maintenance, retention};
 use crate::memory::Budget;
 use crate::project::price::Prices;
@@ -36,18 +36,18 @@ use crate::source::proxy::limits::Limits;
 use crate::source::proxy::runtime::Streams;
 use crate::source::proxy::server::{Proxy, Settings};
 use crate::source::proxy::upstream::{self, Target, Upstream};
-use crate::source::{hook, kept, spool};
+use crate::source::{hook, spool};
 use crate::startup::{self, Home, StartError};
 use crate::{api, resources, watch};
 
 /// How long the writer may take to write what waits, once the sources are closed.
-const WRITER_PATIENCE: Duration = Duration::from_secs(20);
+pub(super) const WRITER_PATIENCE: Duration = Duration::from_secs(20);
 /// How long connections may take to end once they are cut.
 const CUT_PATIENCE: Duration = Duration::from_secs(2);
 /// How long hook events under way may take when another daemon waits for the store; the shim spools them otherwise.
 const EVENTS_PATIENCE: Duration = Duration::from_millis(500);
 
-fn failed(what: &str, e: &dyn std::fmt::Display) -> StartError {
+pub(super) fn failed(what: &str, e: &dyn std::fmt::Display) -> StartError {
     StartError::Process(format!("{what}: {e}"))
 }
 
@@ -229,7 +229,6 @@ struct Inside {
     api: tokio::task::JoinHandle<()>,
     retention: tokio::task::JoinHandle<()>,
     spool_changed: Arc<Notify>,
-    captures: bool,
 }
 
 impl Inside {
@@ -263,17 +262,7 @@ impl Inside {
         let api = tokio::spawn(api::serve(control, Arc::clone(app)));
         let retention =
             if captures { tokio::spawn(retention::run(Arc::clone(app))) } else { tokio::spawn(async {}) };
-        Ok(Inside {
-            lock: home.lock,
-            writer,
-            events,
-            sources,
-            closing,
-            api,
-            retention,
-            spool_changed,
-            captures,
-        })
+        Ok(Inside { lock: home.lock, writer, events, sources, closing, api, retention, spool_changed })
     }
 
     /// The end after a stop: everything that came is written, the control socket goes last.
@@ -298,7 +287,7 @@ impl Inside {
         }
         // Questions under way may be followers, who would stay for ever.
         self.api.abort();
-        remove_sockets(app, self.captures);
+        remove_sockets(app);
         drop(self.lock);
     }
 
@@ -319,12 +308,12 @@ impl Inside {
         app.maintenance.stop().await;
         app.door.set_aside(Some(keeper.to.clone()));
         let Some(writer) = self.writer else {
-            remove_sockets(app, self.captures);
+            remove_sockets(app);
             drop(self.lock);
             return given_up;
         };
         app.door.stop().await;
-        let (then, lock, captures) = (Arc::clone(app), self.lock, self.captures);
+        let (then, lock) = (Arc::clone(app), self.lock);
         // Not a task of the runtime's, and not waited for: a disk that hangs must not keep the streams waiting. Until
         // the store is let go of, the lock stays ours.
         let release = move || {
@@ -332,7 +321,7 @@ impl Inside {
             // Whoever works views out writes beside the store; from here on nobody does.
             let alone = then.shared.alone();
             then.shared.state.send_replace(StoreState::Failed("it was given to another daemon".into()));
-            remove_sockets(&then, captures);
+            remove_sockets(&then);
             drop(lock);
             tracing::info!("the store is given up");
             std::mem::forget(alone);
@@ -345,72 +334,11 @@ impl Inside {
     }
 }
 
-fn remove_sockets(app: &Running, hooks: bool) {
-    let hooks = hooks.then(|| app.layout.hook_socket());
-    for socket in [app.layout.control_socket()].into_iter().chain(hooks) {
+/// The hook socket too where we have none: one that was killed may have left it.
+fn remove_sockets(app: &Running) {
+    for socket in [app.layout.control_socket(), app.layout.hook_socket()] {
         if let Err(error) = fs_err::remove_file(socket) {
             tracing::debug!(%error, "a socket was gone already");
-        }
-    }
-}
-
-/// Keeps exchanges as files, on a thread of its own.
-struct Keeper {
-    to: SyncSender<Box<CapturedExchange>>,
-    thread: JoinHandle<()>,
-}
-
-impl Keeper {
-    fn start(app: &Running) -> Result<Self, StartError> {
-        let (to, from) = sync_channel::<Box<CapturedExchange>>(QUEUE);
-        let (dir, gauges) = (app.layout.spool_dir.clone(), Arc::clone(app.door.gauges()));
-        let work = move || {
-            for exchange in from {
-                keep(&dir, &exchange, &gauges);
-            }
-        };
-        let thread = std::thread::Builder::new().name("ccd-keeper".into()).spawn(work);
-        Ok(Keeper { to, thread: thread.map_err(|e| failed("the keeper's thread", &e))? })
-    }
-
-    /// Keeps what waits at a door that no writer stands behind, and whatever comes from now on.
-    fn take_from(&self, mut rx: mpsc::Receiver<Submission>, app: &Running) {
-        app.door.set_aside(Some(self.to.clone()));
-        while let Ok(submission) = rx.try_recv() {
-            match submission {
-                Submission::Exchange(exchange) => {
-                    let began_ns = exchange.record.started_ns;
-                    if self.to.try_send(exchange).is_err() {
-                        app.door.gauges().miss(began_ns, "it could not be kept");
-                    }
-                }
-                Submission::Kept(_, ack) | Submission::Gap(_, _, ack) | Submission::Hook(_, Some(ack)) => {
-                    let _ = ack.send(Ack::Refused);
-                }
-                _ => {}
-            }
-        }
-    }
-
-    /// Waits until everything is kept.
-    async fn finish(self, app: &Running) -> Result<(), StartError> {
-        app.door.set_aside(None);
-        drop(self.to);
-        let thread = self.thread;
-        let kept = tokio::task::spawn_blocking(move || thread.join());
-        if tokio::time::timeout(WRITER_PATIENCE, kept).await.is_err() {
-            tracing::error!("the disk does not take what was captured last");
-        }
-        Ok(())
-    }
-}
-
-fn keep(dir: &Path, exchange: &CapturedExchange, gauges: &Gauges) {
-    match kept::keep(dir, exchange) {
-        Ok(path) => tracing::debug!(file = %path.display(), "an exchange was kept for the next daemon"),
-        Err(error) => {
-            tracing::error!(%error, "an exchange is lost: it cannot be kept");
-            gauges.miss(exchange.record.started_ns, &format!("it could not be kept: {error}"));
         }
     }
 }

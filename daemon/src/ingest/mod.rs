@@ -5,6 +5,7 @@
 
 pub mod apply;
 mod carry;
+mod made;
 mod missed;
 mod opening;
 pub mod prune;

@@ -11,20 +11,19 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use bytes::Bytes;
 use ccd_store::{Record, Store, StoreError};
 use tokio::sync::mpsc::error::TryRecvError;
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::timeout;
 
 use super::apply::Batch;
+use super::made::gap_record;
 use super::missed::CALM;
-use super::record::{BodyV1, GapV1, HookV1, INLINE_MAX, KIND_EXCHANGE, RecordError, Stored};
+use super::record::{KIND_EXCHANGE, RecordError};
 use super::shared::{Shared, StoreState};
-use super::{Ack, CapturedExchange, Door, Gauges, HookEvent, Submission, Task, WeakDoor};
-use crate::live::{LiveError, exchange_fact};
+use super::{Ack, Door, Gauges, Submission, Task, WeakDoor};
+use crate::live::LiveError;
 use crate::memory;
-use crate::project::hook;
 use crate::project::rows;
 use crate::project::session::Fact;
 
@@ -109,22 +108,13 @@ impl Submission {
     }
 
     /// When what it tells of began.
-    fn began_ns(&self) -> u64 {
+    pub(super) fn began_ns(&self) -> u64 {
         match self {
             Submission::Hook(event, _) => event.arrived_ns,
             Submission::Exchange(e) | Submission::Kept(e, _) => e.record.started_ns,
             _ => 0,
         }
     }
-}
-
-/// A submission turned into a record, before it is journalled.
-struct Pending {
-    record: ccd_store::NewRecord,
-    fact: Option<(String, Fact)>,
-    ack: Option<oneshot::Sender<Ack>>,
-    /// Its body lies in the packs.
-    has_blob: bool,
 }
 
 impl Writer {
@@ -308,90 +298,6 @@ impl Writer {
         }
     }
 
-    /// The records of what is new in a batch, and who waits for what is known already.
-    fn made(
-        &self,
-        store: &mut Store,
-        reader: &ccd_store::Reader,
-        batch: Vec<Submission>,
-    ) -> (Vec<Pending>, Vec<oneshot::Sender<Ack>>) {
-        let mut pending: Vec<Pending> = Vec::new();
-        let mut again: Vec<oneshot::Sender<Ack>> = Vec::new();
-        for submission in batch {
-            let began_ns = submission.began_ns();
-            let made = match submission {
-                Submission::Hook(_, ack) if !self.complete => {
-                    answer(ack, Ack::Refused);
-                    continue;
-                }
-                Submission::Hook(event, ack) => {
-                    let id = HookV1::record_id(event.arrived_ns, &event.body);
-                    let known = pending.iter().any(|p| p.record.id == id);
-                    match reader.contains(&id) {
-                        // Delivered twice: recorded once, acknowledged both times.
-                        Ok(true) => {
-                            again.extend(ack);
-                            continue;
-                        }
-                        Ok(false) if known => {
-                            again.extend(ack);
-                            continue;
-                        }
-                        Ok(false) => hook_record(store, id, event, ack),
-                        Err(e) => Err((e.into(), ack)),
-                    }
-                }
-                Submission::Exchange(captured) => {
-                    self.exchange_record(store, *captured).map_err(|e| (e, None))
-                }
-                Submission::Kept(_, ack) | Submission::Gap(_, _, ack) if !self.complete => {
-                    answer([ack], Ack::Refused);
-                    continue;
-                }
-                Submission::Gap(gap, id, ack) => {
-                    let known = pending.iter().any(|p| p.record.id == id);
-                    match reader.contains(&id) {
-                        Ok(there) if there || known => {
-                            again.push(ack);
-                            continue;
-                        }
-                        Ok(_) => gap_record(&gap, id, Some(ack)),
-                        Err(e) => Err((e.into(), Some(ack))),
-                    }
-                }
-                Submission::Kept(captured, ack) => {
-                    let id = captured.record.id;
-                    let known = pending.iter().any(|p| p.record.id == id);
-                    match reader.contains(&id) {
-                        Ok(there) if there || known => {
-                            again.push(ack);
-                            continue;
-                        }
-                        Ok(_) => match self.exchange_record(store, *captured) {
-                            Ok(made) => Ok(Pending { ack: Some(ack), ..made }),
-                            Err(e) => Err((e, Some(ack))),
-                        },
-                        Err(e) => Err((e.into(), Some(ack))),
-                    }
-                }
-                Submission::Task(_) | Submission::Swap(_) | Submission::Missed | Submission::Stop => continue,
-            };
-            match made {
-                Ok(made) => pending.push(made),
-                Err((error, ack)) => {
-                    self.refuse(&error, ack, began_ns);
-                    // The store gave up every body since the last sync: whoever has one here has lost it.
-                    let (lost, kept): (Vec<_>, Vec<_>) = pending.into_iter().partition(|p| p.has_blob);
-                    pending = kept;
-                    for p in lost {
-                        self.refuse(&error, p.ack, p.record.at_ns);
-                    }
-                }
-            }
-        }
-        (pending, again)
-    }
-
     fn publish(
         &self,
         store: &mut Store,
@@ -412,27 +318,7 @@ impl Writer {
         Ok(())
     }
 
-    fn exchange_record(&self, store: &mut Store, captured: CapturedExchange) -> Result<Pending, WriteError> {
-        let CapturedExchange { mut record, request, response, budget } = captured;
-        let request = concat(request);
-        let response = concat(response);
-        // Requests of one conversation repeat each other; a subagent's repeat its own.
-        let family = format!(
-            "{} {}",
-            record.session_id.as_deref().unwrap_or(""),
-            record.agent_id.as_deref().unwrap_or("")
-        );
-        record.request = stored(store, family.as_bytes(), &request, record.request.seen)?;
-        record.response = stored(store, format!("< {family}").as_bytes(), &response, record.response.seen)?;
-        let prices = self.shared.live.prices();
-        let fact = exchange_fact(&record, &request, &response, &prices);
-        drop(budget);
-        let in_packs = |body: &BodyV1| matches!(body.stored, Stored::Blob(_));
-        let has_blob = in_packs(&record.request) || in_packs(&record.response);
-        Ok(Pending { record: record.to_record()?, fact: Some(fact), ack: None, has_blob })
-    }
-
-    fn refuse(&self, error: &WriteError, ack: Option<oneshot::Sender<Ack>>, began_ns: u64) {
+    pub(super) fn refuse(&self, error: &WriteError, ack: Option<oneshot::Sender<Ack>>, began_ns: u64) {
         tracing::error!(%error, "a record cannot be written");
         self.shared.set_error(Some(error.to_string()));
         if ack.is_none() {
@@ -460,57 +346,6 @@ pub(super) fn answer(acks: impl IntoIterator<Item = oneshot::Sender<Ack>>, ack: 
     for tx in acks {
         // Whoever asked may have given up waiting; the event is recorded all the same.
         let _ = tx.send(ack);
-    }
-}
-
-type Made = Result<Pending, (WriteError, Option<oneshot::Sender<Ack>>)>;
-
-fn hook_record(store: &mut Store, id: [u8; 16], event: HookEvent, ack: Option<oneshot::Sender<Ack>>) -> Made {
-    let HookEvent { arrived_ns, client, body } = event;
-    let fact =
-        hook::read(arrived_ns, &client, &body).map(|f| (f.session_id.clone(), Fact::Hook(Box::new(f))));
-    let made = (|| -> Result<_, WriteError> {
-        let body = if body.len() <= INLINE_MAX {
-            Stored::Inline(body.to_vec())
-        } else {
-            Stored::Blob(store.put_blob(b"", &body)?)
-        };
-        let has_blob = matches!(body, Stored::Blob(_));
-        Ok((HookV1 { arrived_ns, client, body }.to_record(id)?, has_blob))
-    })();
-    match made {
-        Ok((record, has_blob)) => Ok(Pending { record, fact, ack, has_blob }),
-        Err(error) => Err((error, ack)),
-    }
-}
-
-fn gap_record(gap: &GapV1, id: [u8; 16], ack: Option<oneshot::Sender<Ack>>) -> Made {
-    match gap.to_record(id) {
-        Ok(record) => Ok(Pending { record, fact: None, ack, has_blob: false }),
-        Err(error) => Err((error.into(), ack)),
-    }
-}
-
-fn stored(store: &mut Store, family: &[u8], bytes: &[u8], seen: u64) -> Result<BodyV1, WriteError> {
-    let stored = if bytes.len() <= 512 {
-        Stored::Inline(bytes.to_vec())
-    } else {
-        Stored::Blob(store.put_blob(family, bytes)?)
-    };
-    Ok(BodyV1 { seen, kept: bytes.len() as u64, stored })
-}
-
-fn concat(pieces: Vec<Bytes>) -> Bytes {
-    match <[Bytes; 1]>::try_from(pieces) {
-        Ok([only]) => only,
-        Err(pieces) => {
-            let mut out = Vec::with_capacity(pieces.iter().map(Bytes::len).sum());
-            // Each is let go as soon as it is copied: a large body is not held twice.
-            for piece in pieces {
-                out.extend_from_slice(&piece);
-            }
-            out.into()
-        }
     }
 }
 

@@ -19,6 +19,8 @@ use super::{gap, kept};
 use crate::ingest::record::GapV1;
 use crate::ingest::{Ack, CapturedExchange, Door, HookEvent};
 
+/// Longest file that is read: an exchange with the largest bodies that are captured is far below.
+const MAX_FILE: u64 = 1 << 30;
 /// How long to wait after the store refused an event, before the spool is tried again.
 const RETRY: Duration = Duration::from_secs(5);
 
@@ -53,6 +55,21 @@ pub async fn run(
             () = tokio::time::sleep(RETRY), if refused => {}
         }
     }
+}
+
+/// The bytes of a file that is one, and not larger than any of ours can be: what else lies there is not waited for.
+fn read_regular(path: &Path) -> std::io::Result<Vec<u8>> {
+    use fs_err::os::unix::fs::OpenOptionsExt;
+    use std::io::{Error, ErrorKind, Read};
+    let flags = libc::O_NONBLOCK | libc::O_NOFOLLOW;
+    let mut file = fs_err::OpenOptions::new().read(true).custom_flags(flags).open(path)?;
+    let meta = file.metadata()?;
+    if !meta.is_file() || meta.len() > MAX_FILE {
+        return Err(Error::new(ErrorKind::InvalidData, "no file of ours"));
+    }
+    let mut bytes = Vec::new();
+    file.read_to_end(&mut bytes)?;
+    Ok(bytes)
 }
 
 /// The files to be taken in, oldest first, and how many were set aside.
@@ -93,7 +110,7 @@ async fn take_in(
         }
         let read = off_thread({
             let path = path.clone();
-            move || if is(&path, gap::EXTENSION) { gap::read(&path) } else { fs_err::read(path).map(Some) }
+            move || if is(&path, gap::EXTENSION) { gap::read(&path) } else { read_regular(&path).map(Some) }
         });
         let bytes = match read.await {
             Ok(Some(bytes)) => bytes,

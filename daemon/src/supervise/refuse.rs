@@ -186,7 +186,7 @@ mod tests {
         assert!(head.contains("x-should-retry: true"));
         let body: serde_json::Value = serde_json::from_str(body).unwrap();
         assert_eq!(body["type"], "error");
-        assert!(body["error"]["message"].as_str().unwrap().contains("three crashes"));
+        assert!(body["error"]["message"].as_str().unwrap().contains("ccctl status"));
         drop(client);
         while refuser.fds().count() > 0 {
             turn(&listener, &mut refuser);
