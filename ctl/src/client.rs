@@ -35,7 +35,10 @@ const PATIENCE: Duration = Duration::from_secs(30);
 const CHANGING_HANDS: Duration = Duration::from_secs(5);
 
 fn is_absence(error: &io::Error) -> bool {
-    matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::ConnectionRefused)
+    matches!(
+        error.kind(),
+        io::ErrorKind::NotFound | io::ErrorKind::ConnectionRefused | io::ErrorKind::ConnectionReset
+    )
 }
 
 /// Asks the daemon.
@@ -197,7 +200,7 @@ impl<'a> Client<'a> {
         loop {
             match UnixStream::connect(socket).await {
                 Err(e) if is_absence(&e) && Instant::now() < deadline => {
-                    if !matches!(supervisor::supervision(&self.env.layout), Ok(Some(s)) if !s.refusing) {
+                    if !self.changes_hands() {
                         return Err(e);
                     }
                     tokio::time::sleep(Duration::from_millis(20)).await;
@@ -207,28 +210,47 @@ impl<'a> Client<'a> {
         }
     }
 
+    /// Whether a supervisor is there, whose next worker will answer.
+    fn changes_hands(&self) -> bool {
+        matches!(supervisor::supervision(&self.env.layout), Ok(Some(s)) if !s.refusing)
+    }
+
     /// Sends a request; an error reply becomes an error.
     async fn ask(&self, method: Method, target: &str) -> Result<(Head, Incoming)> {
         let socket = self.env.layout.control_socket();
-        let stream = match self.connect(&socket).await {
-            Ok(stream) => stream,
-            Err(e) if is_absence(&e) => return Err(supervisor::absence(&self.env.layout)),
-            Err(e) => {
-                return Err(CommandError::failed(format!(
-                    "cannot reach the daemon at {}: {e}",
-                    socket.display()
-                )));
+        let deadline = Instant::now() + CHANGING_HANDS;
+        let (head, body) = loop {
+            let stream = match self.connect(&socket).await {
+                Ok(stream) => stream,
+                Err(e) if is_absence(&e) => return Err(supervisor::absence(&self.env.layout)),
+                Err(e) => {
+                    return Err(CommandError::failed(format!(
+                        "cannot reach the daemon at {}: {e}",
+                        socket.display()
+                    )));
+                }
+            };
+            let request = Request::builder()
+                .method(&method)
+                .uri(target)
+                .header(http::header::HOST, "ccd")
+                .header("Ccd-Version", VERSION)
+                .header("Ccd-Api", API_VERSION)
+                .body(Empty::new())
+                .map_err(|e| CommandError::usage(format!("cannot ask for `{target}`: {e}")))?;
+            match limited(exchange(stream, request)).await {
+                // Asked of a daemon on its way out: its successor answers.
+                Err(e)
+                    if e.kind == Kind::Disconnected
+                        && method == Method::GET
+                        && Instant::now() < deadline
+                        && self.changes_hands() =>
+                {
+                    tokio::time::sleep(Duration::from_millis(20)).await;
+                }
+                done => break done?,
             }
         };
-        let request = Request::builder()
-            .method(method)
-            .uri(target)
-            .header(http::header::HOST, "ccd")
-            .header("Ccd-Version", VERSION)
-            .header("Ccd-Api", API_VERSION)
-            .body(Empty::new())
-            .map_err(|e| CommandError::usage(format!("cannot ask for `{target}`: {e}")))?;
-        let (head, body) = limited(exchange(stream, request)).await?;
         if head.status.is_success() {
             return Ok((head, body));
         }

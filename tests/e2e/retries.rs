@@ -215,7 +215,7 @@ fn the_newest_limits_are_shown_survive_a_restart_and_hostile_ones_do_no_harm() {
         let line =
             text.lines().find(|line| line.contains("rate limits: ")).unwrap_or_else(|| panic!("{text}"));
         assert!(line.contains("5h 42 % used, resets 01 Jan"), "{line}");
-        assert!(line.contains("7d 12 % used, reset since"), "{line}");
+        assert!(line.contains("7d 12 % used, reset at 01 Jan"), "{line}");
         assert!(!text.chars().any(|c| c.is_control() && c != '\n'), "{text:?}");
     }
     let first = recorded(&home, 2).remove(0).exchange_id;
