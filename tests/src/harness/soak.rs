@@ -21,7 +21,7 @@ pub fn count(short: usize, long: usize) -> usize {
 /// Says what a fault test counted. `tests/run.sh --soak` gathers these lines.
 #[allow(clippy::print_stdout, reason = "shown by the test runner where it is asked to")]
 pub fn summary(line: &str) {
-    println!("{line}");
+    println!("counted: {line}");
 }
 
 /// Random numbers that a seed gives again (splitmix64).
