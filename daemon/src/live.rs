@@ -10,10 +10,9 @@ use ccd_store::{Locator, Reader, Record, StoreError};
 
 use crate::ingest::record::{self, ExchangeV2, Payload, Stored};
 use crate::project::price::Prices;
-use crate::project::retries::Relinked;
-use crate::project::session::{Fact, SessionState};
+use crate::project::session::{Changes, Fact, SessionState};
 use crate::project::text::text_hash;
-use crate::project::{exchange, hook, ids, rows};
+use crate::project::{exchange, hook, ids, rows, transcript};
 
 /// Facts held over all sessions: while they change, and at rest.
 const MAX_WEIGHT: usize = 40_000;
@@ -106,26 +105,26 @@ impl Live {
     }
 
     /// Adds a fact to a session's state, and holds it at least until [`Live::trim`]: the index does not have
-    /// the fact yet. Gives the links between attempts that it changed. For the writer only.
+    /// the fact yet. Gives what it changed beyond the state. For the writer only.
     pub fn apply(
         &self,
         reader: &Reader,
         session_id: &str,
         fact: &Fact,
         at: Locator,
-    ) -> Result<Vec<Relinked>, LiveError> {
+    ) -> Result<Changes, LiveError> {
         let key = ids::session_key(session_id);
         let mut state = match self.lock().by_key.remove(&key) {
             Some((_, state)) => state,
             None => Arc::new(self.load(reader, session_id)?),
         };
         // Copies only while a query is reading it.
-        let relinked = Arc::make_mut(&mut state).apply(fact, at);
+        let changes = Arc::make_mut(&mut state).apply(fact, at);
         let mut states = self.lock();
         states.tick += 1;
         let tick = states.tick;
         states.by_key.insert(key, (tick, state));
-        Ok(relinked)
+        Ok(changes)
     }
 
     /// Lets go of what is too much. For the writer, once the index has what the states have.
@@ -204,7 +203,12 @@ pub fn read_fact(
             let response = body(reader, &exchange.response.stored)?;
             Ok(Some(exchange_fact(&exchange, &request, &response, prices)))
         }
-        Ok(Payload::Gap(_)) => Ok(None),
+        Ok(Payload::Transcript(lines)) => {
+            let bytes = body(reader, &lines.body)?;
+            Ok(transcript::read(&lines, &bytes)
+                .map(|facts| (facts.session_id.clone(), Fact::Transcript(Box::new(facts)))))
+        }
+        Ok(Payload::Gap(_) | Payload::Status(_) | Payload::Notice(_) | Payload::Foreign(_)) => Ok(None),
         Err(error) => {
             tracing::warn!(seq = record.seq, %error, "a record cannot be read");
             Ok(None)

@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use ccd_store::{Mutation, Reader, Record};
 
+use super::lookups::look_ups;
 use super::record::Payload;
 use super::shared::RowOf;
 use crate::live::{Live, LiveError, read_fact};
@@ -65,7 +66,6 @@ impl<'a> Batch<'a> {
             }
             return Ok(());
         }
-        let is_hook = record.kind == super::record::KIND_HOOK;
         let fact = match fact {
             Some(fact) => Some(fact),
             None => read_fact(self.reader, record, &self.live.prices())?,
@@ -75,8 +75,14 @@ impl<'a> Batch<'a> {
                 self.counters.exchanges += 1;
                 self.counters.gaps += u64::from(facts.row.gap);
             }
-            _ if is_hook => self.counters.hooks += 1,
-            _ => self.counters.unreadable += 1,
+            _ => match record.kind {
+                super::record::KIND_HOOK => self.counters.hooks += 1,
+                super::record::KIND_TRANSCRIPT | super::record::KIND_FOREIGN => {
+                    self.counters.transcripts += 1;
+                }
+                super::record::KIND_STATUS | super::record::KIND_NOTICE => {}
+                _ => self.counters.unreadable += 1,
+            },
         }
         let Some((session_id, fact)) = fact else { return Ok(()) };
         if !session_id.is_empty() {
@@ -84,10 +90,14 @@ impl<'a> Batch<'a> {
             if self.touched.insert(session_id.clone()) && self.reader.get(&rows::session(key))?.is_none() {
                 self.counters.sessions += 1;
             }
-            let relinked = self.live.apply(self.reader, &session_id, &fact, record.locator)?;
-            self.relink(relinked)?;
+            let changes = self.live.apply(self.reader, &session_id, &fact, record.locator)?;
+            self.relink(changes.relinked)?;
             self.put(rows::session_record(key, record.seq), record.locator.to_bytes().to_vec());
-            self.look_ups(&session_id, &fact);
+            for id in look_ups(&session_id, &fact) {
+                if self.live.is_new_id(&id) {
+                    self.put(rows::lookup(&id), session_id.as_bytes().to_vec());
+                }
+            }
         }
         if let Fact::Exchange(facts) = &fact {
             let row = &facts.row;
@@ -139,47 +149,6 @@ impl<'a> Batch<'a> {
 
     fn put(&mut self, key: Vec<u8>, value: Vec<u8>) {
         self.mutations.push(Mutation::Put(key, value));
-    }
-
-    /// Rows by which `show ID` finds the session of a turn, span, agent or tool call.
-    fn look_ups(&mut self, session: &str, fact: &Fact) {
-        let mut found: Vec<String> = Vec::new();
-        let mut tool = |id: &str| {
-            found.push(ids::span(session, "tool", id));
-            found.push(id.to_owned());
-        };
-        match fact {
-            Fact::Hook(hook) => {
-                use crate::project::hook::HookKind as K;
-                match &hook.kind {
-                    K::ToolStart(call)
-                    | K::ToolOk { call, .. }
-                    | K::ToolFailed { call, .. }
-                    | K::ToolDenied { call, .. } => tool(&call.tool_use_id),
-                    K::ToolBatch { calls } => calls.iter().for_each(|(call, ..)| tool(&call.tool_use_id)),
-                    _ => {}
-                }
-                if let Some(turn) = &hook.prompt_id {
-                    found.extend([turn.clone(), ids::trace(session, turn), ids::span(session, "turn", turn)]);
-                }
-                if let Some(agent) = &hook.agent_id {
-                    found.extend([agent.clone(), ids::span(session, "agent", agent)]);
-                }
-            }
-            Fact::Exchange(facts) => {
-                facts.tool_uses.iter().for_each(|t| tool(&t.id));
-                let id = ids::exchange(facts.row.id);
-                found.push(ids::span(session, "llm", &id));
-                // Without hooks, an exchange that opens a turn gives the turn its id.
-                found.extend([ids::trace(session, &id), ids::span(session, "turn", &id)]);
-                if let Some(agent) = &facts.row.agent_id {
-                    found.extend([agent.clone(), ids::span(session, "agent", agent)]);
-                }
-            }
-        }
-        for id in found.into_iter().filter(|id| self.live.is_new_id(id)).collect::<Vec<_>>() {
-            self.put(rows::lookup(&id), session.as_bytes().to_vec());
-        }
     }
 
     fn roll_up(&mut self, facts: &ExchangeFacts, session: Option<&SessionState>) -> Result<(), LiveError> {

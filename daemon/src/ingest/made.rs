@@ -3,12 +3,12 @@
 //! Must never acknowledge an event whose record is not in the batch that is about to be journalled.
 
 use bytes::Bytes;
-use ccd_store::Store;
+use ccd_store::{RecordId, Store};
 use tokio::sync::oneshot;
 
 use super::record::{BodyV1, GapV1, HookV1, INLINE_MAX, Stored};
 use super::writer::{WriteError, Writer, answer};
-use super::{Ack, CapturedExchange, HookEvent, Submission};
+use super::{Ack, CapturedExchange, HookEvent, Ready, Submission};
 use crate::live::exchange_fact;
 use crate::project::hook;
 use crate::project::session::Fact;
@@ -36,68 +36,45 @@ impl Writer {
         let mut twins: Vec<([u8; 16], oneshot::Sender<Ack>)> = Vec::new();
         for submission in batch {
             let began_ns = submission.began_ns();
-            let made = match submission {
-                Submission::Hook(_, ack) if !self.complete => {
-                    answer(ack, Ack::Refused);
+            let (id, submission) = match (identity(&submission), submission) {
+                (Some(_), submission) if !self.complete => {
+                    answer(who_waits(submission), Ack::Refused);
                     continue;
                 }
-                Submission::Hook(event, ack) => {
-                    let id = HookV1::record_id(event.arrived_ns, &event.body);
-                    let known = pending.iter().any(|p| p.record.id == id);
+                (Some(id), submission) => {
+                    let twin = pending.iter().any(|p| p.record.id == id);
                     match reader.contains(&id) {
                         // Delivered twice: recorded once, acknowledged both times.
                         Ok(true) => {
-                            again.extend(ack);
+                            again.extend(who_waits(submission));
                             continue;
                         }
-                        Ok(false) if known => {
-                            twins.extend(ack.map(|ack| (id, ack)));
+                        Ok(false) if twin => {
+                            twins.extend(who_waits(submission).map(|ack| (id, ack)));
                             continue;
                         }
-                        Ok(false) => hook_record(store, id, event, ack),
-                        Err(e) => Err((e.into(), ack)),
+                        Ok(false) => (id, submission),
+                        Err(e) => {
+                            self.refuse(&e.into(), who_waits(submission), began_ns);
+                            continue;
+                        }
                     }
                 }
+                (None, submission) => ([0; 16], submission),
+            };
+            let made = match submission {
+                Submission::Hook(event, ack) => hook_record(store, id, event, ack),
                 Submission::Exchange(captured) => {
                     self.exchange_record(store, *captured).map_err(|e| (e, None))
                 }
-                Submission::Kept(_, ack) | Submission::Gap(_, _, ack) if !self.complete => {
-                    answer([ack], Ack::Refused);
-                    continue;
-                }
-                Submission::Gap(gap, id, ack) => {
-                    let known = pending.iter().any(|p| p.record.id == id);
-                    match reader.contains(&id) {
-                        Ok(true) => {
-                            again.push(ack);
-                            continue;
-                        }
-                        Ok(false) if known => {
-                            twins.push((id, ack));
-                            continue;
-                        }
-                        Ok(false) => gap_record(&gap, id, Some(ack)),
-                        Err(e) => Err((e.into(), Some(ack))),
-                    }
-                }
-                Submission::Kept(captured, ack) => {
-                    let id = captured.record.id;
-                    let known = pending.iter().any(|p| p.record.id == id);
-                    match reader.contains(&id) {
-                        Ok(true) => {
-                            again.push(ack);
-                            continue;
-                        }
-                        Ok(false) if known => {
-                            twins.push((id, ack));
-                            continue;
-                        }
-                        Ok(false) => match self.exchange_record(store, *captured) {
-                            Ok(made) => Ok(Pending { ack: Some(ack), ..made }),
-                            Err(e) => Err((e, Some(ack))),
-                        },
-                        Err(e) => Err((e.into(), Some(ack))),
-                    }
+                Submission::Gap(gap, id, ack) => gap_record(&gap, id, Some(ack)),
+                Submission::Kept(captured, ack) => match self.exchange_record(store, *captured) {
+                    Ok(made) => Ok(Pending { ack: Some(ack), ..made }),
+                    Err(e) => Err((e, Some(ack))),
+                },
+                Submission::Ready(ready, ack) => {
+                    let Ready { record, fact } = *ready;
+                    Ok(Pending { record, fact, ack: Some(ack), has_blob: false })
                 }
                 Submission::Task(_) | Submission::Swap(_) | Submission::Missed | Submission::Stop => continue,
             };
@@ -142,6 +119,25 @@ impl Writer {
         let in_packs = |body: &BodyV1| matches!(body.stored, Stored::Blob(_));
         let has_blob = in_packs(&record.request) || in_packs(&record.response);
         Ok(Pending { record: record.to_record()?, fact: Some(fact), ack: None, has_blob })
+    }
+}
+
+/// The id of what may have come before; an exchange comes once.
+fn identity(submission: &Submission) -> Option<RecordId> {
+    match submission {
+        Submission::Hook(event, _) => Some(HookV1::record_id(event.arrived_ns, &event.body)),
+        Submission::Gap(_, id, _) => Some(*id),
+        Submission::Kept(captured, _) => Some(captured.record.id),
+        Submission::Ready(ready, _) => Some(ready.record.id),
+        _ => None,
+    }
+}
+
+fn who_waits(submission: Submission) -> Option<oneshot::Sender<Ack>> {
+    match submission {
+        Submission::Hook(_, ack) => ack,
+        Submission::Gap(_, _, ack) | Submission::Kept(_, ack) | Submission::Ready(_, ack) => Some(ack),
+        _ => None,
     }
 }
 

@@ -5,6 +5,7 @@
 
 pub mod apply;
 mod carry;
+mod lookups;
 mod made;
 mod missed;
 mod opening;
@@ -21,13 +22,15 @@ use std::sync::mpsc::SyncSender;
 use std::sync::{Arc, PoisonError, RwLock};
 
 use bytes::Bytes;
-use ccd_store::{RecordId, Staged, Store, Swapped};
+use ccd_store::{NewRecord, RecordId, Staged, Store, Swapped};
 use tokio::sync::{mpsc, oneshot};
 
 use missed::Missed;
 use rebuild::RebuildError;
 use record::{ExchangeV2, GapV1};
 use writer::Writer;
+
+use crate::project::session::Fact;
 
 /// Submissions that may wait at the door.
 pub const QUEUE: usize = 4096;
@@ -65,6 +68,15 @@ pub struct CapturedExchange {
     pub budget: Reserved,
 }
 
+/// A record with what it tells. One whose id is known already is not recorded again.
+#[derive(Debug)]
+pub struct Ready {
+    /// The record; its body lies in it.
+    pub record: NewRecord,
+    /// What it tells, and its session.
+    pub fact: Option<(String, Fact)>,
+}
+
 /// Something for the writer.
 #[derive(Debug)]
 pub enum Submission {
@@ -76,6 +88,8 @@ pub enum Submission {
     Kept(Box<CapturedExchange>, oneshot::Sender<Ack>),
     /// Exchanges that another daemon could not capture, the id of their record, and who wants to know that it is durable.
     Gap(GapV1, RecordId, oneshot::Sender<Ack>),
+    /// A record that is ready to be journalled, with who wants to know that it is durable.
+    Ready(Box<Ready>, oneshot::Sender<Ack>),
     /// Exchanges could not be captured: the gauges know how many.
     Missed,
     /// Something to be done with the store, between two batches.
@@ -221,6 +235,15 @@ impl Door {
         if self.gauges.miss(began_ns, why) {
             // Where that is full, whoever empties it looks anyway.
             let _ = self.tx.try_send(Submission::Missed);
+        }
+    }
+
+    /// Hands a record in and waits until it is durable, or refused.
+    pub async fn ready(&self, ready: Ready) -> Ack {
+        let (tx, rx) = oneshot::channel();
+        match self.tx.send(Submission::Ready(Box::new(ready), tx)).await {
+            Ok(()) => rx.await.unwrap_or(Ack::Refused),
+            Err(_) => Ack::Refused,
         }
     }
 

@@ -143,7 +143,9 @@ impl Writer {
         loop {
             match self.rx.try_recv() {
                 Ok(Submission::Hook(_, ack)) => answer(ack, Ack::Refused),
-                Ok(Submission::Kept(_, ack) | Submission::Gap(_, _, ack)) => answer([ack], Ack::Refused),
+                Ok(Submission::Kept(_, ack) | Submission::Ready(_, ack) | Submission::Gap(_, _, ack)) => {
+                    answer([ack], Ack::Refused);
+                }
                 Ok(Submission::Exchange(exchange)) => {
                     let why = match &*self.shared.state.borrow() {
                         StoreState::Failed(why) => format!("the store cannot be used: {why}"),

@@ -14,6 +14,14 @@ pub const KIND_HOOK: u8 = 1;
 pub const KIND_EXCHANGE: u8 = 2;
 /// Kind of the record of exchanges that could not be captured.
 pub const KIND_GAP: u8 = 3;
+/// Kind of the record of a transcript's lines.
+pub const KIND_TRANSCRIPT: u8 = 4;
+/// Kind of a status-line snapshot's record.
+pub const KIND_STATUS: u8 = 5;
+/// Kind of the record that a budget's threshold was told of.
+pub const KIND_NOTICE: u8 = 6;
+/// Kind of the record of lines that another recorder wrote.
+pub const KIND_FOREIGN: u8 = 7;
 
 /// Hook payloads up to this size lie in the record itself; larger ones in the packs, which costs whoever waits
 /// for the acknowledgement a second fsync.
@@ -147,6 +155,74 @@ pub struct GapV1 {
     pub reason: String,
 }
 
+/// What a transcript's bytes are.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum TranscriptPart {
+    /// Whole lines.
+    Lines,
+    /// The file beside a subagent's transcript that tells what it is.
+    AgentMeta,
+}
+
+/// A stretch of a transcript, as it stood in its file.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TranscriptV1 {
+    /// The file, as it was named then.
+    pub path: Vec<u8>,
+    /// What the bytes are.
+    pub part: TranscriptPart,
+    /// The file's device.
+    pub device: u64,
+    /// The file's inode.
+    pub inode: u64,
+    /// When the file was made, nanoseconds since the Unix epoch; where the file system does not say, when it was
+    /// last changed at the time it was first seen.
+    pub born_ns: u64,
+    /// Where in the file the bytes begin.
+    pub offset: u64,
+    /// The bytes.
+    pub body: Stored,
+}
+
+/// What the client told its status line.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct StatusV1 {
+    /// When, nanoseconds since the Unix epoch.
+    pub at_ns: u64,
+    /// The JSON, untouched.
+    pub body: Vec<u8>,
+}
+
+/// A budget's threshold was reached, and somebody was told: each is told once.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct NoticeV1 {
+    /// When, nanoseconds since the Unix epoch.
+    pub at_ns: u64,
+    /// `session`, `day` or `month`.
+    pub scope: String,
+    /// Which one: a session's id, a date, a month.
+    pub key: String,
+    /// `soft` or `hard`.
+    pub level: String,
+    /// What was spent then, in micro-dollars.
+    pub spent_micros: u64,
+    /// The threshold, in micro-dollars.
+    pub limit_micros: u64,
+}
+
+/// Lines that another recorder wrote, as they stood in its file.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ForeignV1 {
+    /// Whose format it is: `pisama-traces`, `pisama-calls` or `cc-tracer`.
+    pub format: String,
+    /// The file.
+    pub path: Vec<u8>,
+    /// Where in the file the bytes begin.
+    pub offset: u64,
+    /// Whole lines.
+    pub body: Stored,
+}
+
 /// A record of any kind that this build reads.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Payload {
@@ -156,6 +232,14 @@ pub enum Payload {
     Exchange(Box<ExchangeV2>),
     /// Exchanges that could not be captured.
     Gap(GapV1),
+    /// A stretch of a transcript.
+    Transcript(Box<TranscriptV1>),
+    /// What the client told its status line.
+    Status(StatusV1),
+    /// A budget's threshold was told of.
+    Notice(NoticeV1),
+    /// Lines of another recorder.
+    Foreign(Box<ForeignV1>),
 }
 
 /// Why a record cannot be read.
@@ -238,6 +322,34 @@ impl GapV1 {
     }
 }
 
+impl TranscriptV1 {
+    /// The journal's record; `at_ns`: when its last line was written.
+    pub fn to_record(&self, id: RecordId, at_ns: u64) -> Result<NewRecord, RecordError> {
+        Ok(NewRecord { kind: KIND_TRANSCRIPT, schema: 1, id, at_ns, body: encode(self)? })
+    }
+}
+
+impl StatusV1 {
+    /// The journal's record.
+    pub fn to_record(&self, id: RecordId) -> Result<NewRecord, RecordError> {
+        Ok(NewRecord { kind: KIND_STATUS, schema: 1, id, at_ns: self.at_ns, body: encode(self)? })
+    }
+}
+
+impl NoticeV1 {
+    /// The journal's record.
+    pub fn to_record(&self, id: RecordId) -> Result<NewRecord, RecordError> {
+        Ok(NewRecord { kind: KIND_NOTICE, schema: 1, id, at_ns: self.at_ns, body: encode(self)? })
+    }
+}
+
+impl ForeignV1 {
+    /// The journal's record; `at_ns`: when its last line was written.
+    pub fn to_record(&self, id: RecordId, at_ns: u64) -> Result<NewRecord, RecordError> {
+        Ok(NewRecord { kind: KIND_FOREIGN, schema: 1, id, at_ns, body: encode(self)? })
+    }
+}
+
 /// Reads a record of the journal.
 pub fn read(record: &Record) -> Result<Payload, RecordError> {
     match (record.kind, record.schema) {
@@ -248,6 +360,10 @@ pub fn read(record: &Record) -> Result<Payload, RecordError> {
         }
         (KIND_EXCHANGE, 2) => Ok(Payload::Exchange(Box::new(decode(&record.body)?))),
         (KIND_GAP, 1) => Ok(Payload::Gap(decode(&record.body)?)),
+        (KIND_TRANSCRIPT, 1) => Ok(Payload::Transcript(decode(&record.body)?)),
+        (KIND_STATUS, 1) => Ok(Payload::Status(decode(&record.body)?)),
+        (KIND_NOTICE, 1) => Ok(Payload::Notice(decode(&record.body)?)),
+        (KIND_FOREIGN, 1) => Ok(Payload::Foreign(decode(&record.body)?)),
         (kind, schema) => Err(RecordError::Unknown { kind, schema }),
     }
 }
@@ -263,7 +379,11 @@ pub fn blobs(record: &Record) -> Result<Vec<BlobRef>, RecordError> {
         Ok(Payload::Exchange(exchange)) => {
             Ok([&exchange.request, &exchange.response].into_iter().filter_map(|b| named(&b.stored)).collect())
         }
-        Ok(Payload::Gap(_)) | Err(RecordError::Damaged(_)) => Ok(Vec::new()),
+        Ok(Payload::Transcript(lines)) => Ok(named(&lines.body).into_iter().collect()),
+        Ok(Payload::Foreign(lines)) => Ok(named(&lines.body).into_iter().collect()),
+        Ok(Payload::Gap(_) | Payload::Status(_) | Payload::Notice(_)) | Err(RecordError::Damaged(_)) => {
+            Ok(Vec::new())
+        }
         Err(error) => Err(error),
     }
 }
@@ -277,100 +397,5 @@ pub fn first16(hash: blake3::Hash) -> [u8; 16] {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use ccd_store::Locator;
-    use proptest::prelude::*;
-
-    fn stored(new: NewRecord) -> Record {
-        let locator = Locator { segment: 1, offset: 0, index: 0 };
-        let NewRecord { kind, schema, id, at_ns, body } = new;
-        Record { seq: 1, locator, kind, schema, id, at_ns, body }
-    }
-
-    fn exchange() -> ExchangeV2 {
-        ExchangeV2 {
-            id: [7; 16],
-            session_id: Some("s".into()),
-            agent_id: None,
-            parent_agent_id: None,
-            method: "POST".into(),
-            path: "/v1/messages?beta=true".into(),
-            upstream: "https://api.anthropic.com".into(),
-            client_http: 11,
-            upstream_http: 20,
-            started_ns: 1_795_200_000_000_000_000,
-            request_end_us: Some(10),
-            head_us: Some(1000),
-            first_byte_us: Some(1200),
-            end_us: 5000,
-            status: Some(200),
-            outcome: Outcome::Complete,
-            error: None,
-            request_headers: vec![("Accept".into(), b"*/*".to_vec())],
-            response_headers: vec![],
-            response_trailers: vec![],
-            request: BodyV1 { seen: 2, kept: 2, stored: Stored::Inline(b"{}".to_vec()) },
-            response: BodyV1 {
-                seen: 300,
-                kept: 300,
-                stored: Stored::Blob(BlobRef { id: [9; 32], len: 300 }),
-            },
-            marks: vec![(100, 1200), (200, 3800)],
-            route: RouteV1 {
-                reused: false,
-                tunnelled: true,
-                peer: Some("10.0.0.1:3128".into()),
-                resolve_us: Some(300),
-                connect_us: Some(20_000),
-                tls_us: None,
-            },
-        }
-    }
-
-    /// The bytes of each schema as first released: they must decode for ever.
-    #[test]
-    fn golden_bytes_of_the_first_schemas() {
-        let hook =
-            HookV1 { arrived_ns: 5, client: b"c".to_vec(), body: Stored::Inline(br#"{"a":1}"#.to_vec()) };
-        let record = stored(hook.to_record([1; 16]).unwrap());
-        assert_eq!(record.body, b"\x05\x01c\x00\x07{\"a\":1}");
-        assert_eq!(read(&record).unwrap(), Payload::Hook(hook));
-
-        let gap = GapV1 { from_ns: 5, to_ns: 700, exchanges: 3, reason: "full".into() };
-        let record = stored(gap.to_record([2; 16]).unwrap());
-        assert_eq!((record.kind, record.schema, record.at_ns), (3, 1, 5));
-        assert_eq!(record.body, b"\x05\xfb\xbc\x02\x03\x04full");
-        assert_eq!(read(&record).unwrap(), Payload::Gap(gap));
-
-        let exchange = exchange();
-        let mut record = stored(exchange.to_record().unwrap());
-        let hash = |bytes: &[u8]| blake3::hash(bytes).to_hex()[..16].to_owned();
-        assert_eq!(hash(&record.body), GOLDEN_EXCHANGES[1]);
-        assert_eq!(read(&record).unwrap(), Payload::Exchange(Box::new(exchange.clone())));
-
-        record.body.truncate(record.body.len() - encode(&exchange.route).unwrap().len());
-        record.schema = 1;
-        assert_eq!(hash(&record.body), GOLDEN_EXCHANGES[0]);
-        let without = ExchangeV2 { route: RouteV1::default(), ..exchange };
-        assert_eq!(read(&record).unwrap(), Payload::Exchange(Box::new(without)));
-    }
-
-    const GOLDEN_EXCHANGES: [&str; 2] = ["1fabedb07d819a13", "8b083a119c67ca05"];
-
-    #[test]
-    fn what_is_not_whole_or_not_ours_is_refused() {
-        let mut record = stored(exchange().to_record().unwrap());
-        record.body.push(0);
-        assert!(matches!(read(&record), Err(RecordError::Damaged(_))));
-        record.schema = 99;
-        assert!(matches!(read(&record), Err(RecordError::Unknown { kind: 2, schema: 99 })));
-    }
-
-    proptest! {
-        #[test]
-        fn any_bytes_decode_or_are_refused(kind in 0u8..5, body in proptest::collection::vec(any::<u8>(), 0..300)) {
-            let _ = read(&stored(NewRecord { kind, schema: 1, id: [0; 16], at_ns: 0, body }));
-        }
-    }
-}
+#[path = "record_tests.rs"]
+mod tests;

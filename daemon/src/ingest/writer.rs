@@ -112,6 +112,7 @@ impl Submission {
         match self {
             Submission::Hook(event, _) => event.arrived_ns,
             Submission::Exchange(e) | Submission::Kept(e, _) => e.record.started_ns,
+            Submission::Ready(ready, _) => ready.record.at_ns,
             _ => 0,
         }
     }
@@ -333,7 +334,9 @@ impl Writer {
             let began_ns = submission.began_ns();
             let ack = match submission {
                 Submission::Hook(_, ack) => ack,
-                Submission::Kept(_, ack) | Submission::Gap(_, _, ack) => Some(ack),
+                Submission::Kept(_, ack) | Submission::Ready(_, ack) | Submission::Gap(_, _, ack) => {
+                    Some(ack)
+                }
                 Submission::Exchange(_) => None,
                 Submission::Task(_) | Submission::Swap(_) | Submission::Missed | Submission::Stop => continue,
             };

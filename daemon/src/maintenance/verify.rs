@@ -109,7 +109,9 @@ impl<'a> Check<'a> {
                 self.body(record, session, "request", &exchange.request.stored);
                 self.body(record, session, "response", &exchange.response.stored);
             }
-            Ok(Payload::Gap(_)) => {}
+            Ok(Payload::Transcript(lines)) => self.body(record, None, "transcript", &lines.body),
+            Ok(Payload::Foreign(lines)) => self.body(record, None, "lines", &lines.body),
+            Ok(Payload::Gap(_) | Payload::Status(_) | Payload::Notice(_)) => {}
             Err(RecordError::Unknown { .. }) => self.verified.unreadable += 1,
             Err(error @ RecordError::Damaged(_)) => self.damaged(record, None, "record", error.to_string()),
         }

@@ -76,6 +76,7 @@ impl Sum {
             cost_usd_micros: self.cost_usd_micros(),
             cost: self.display(),
             exchanges: self.calls,
+            ..UsageRow::default()
         }
     }
 }

@@ -4,6 +4,7 @@
 //! in whatever order they come. What the network sent is read here and nowhere earlier, so that the journal
 //! never holds an interpretation.
 
+pub mod charge;
 pub mod cost;
 pub mod decode;
 pub mod exchange;
@@ -22,10 +23,11 @@ pub mod sse;
 mod summary;
 pub mod text;
 pub mod timing;
+pub mod transcript;
 mod turns;
 pub mod view;
 #[cfg(test)]
 mod view_tests;
 
 /// Raised when the same records would give other views: the index is then rebuilt from the journal.
-pub const VERSION: u16 = 3;
+pub const VERSION: u16 = 4;

@@ -38,6 +38,8 @@ pub struct Counters {
     pub unreadable: u64,
     /// Exchanges that repeat one that failed.
     pub retries: u64,
+    /// Stretches of transcripts, and of other recorders' files.
+    pub transcripts: u64,
 }
 
 /// What usage is added up by.

@@ -11,10 +11,12 @@ use std::collections::BTreeMap;
 
 use ccd_store::Locator;
 
+use super::charge::{self, Observation};
 use super::exchange::ExchangeFacts;
 use super::hook::{HookFacts, HookKind, ToolCall};
 use super::request::Purpose;
 use super::retries::{Attempts, Relinked, RetryRow};
+use super::transcript::TranscriptFacts;
 
 /// A fact and the record it stands in.
 #[derive(Clone, Debug)]
@@ -23,6 +25,17 @@ pub enum Fact {
     Hook(Box<HookFacts>),
     /// An exchange.
     Exchange(Box<ExchangeFacts>),
+    /// A stretch of a transcript.
+    Transcript(Box<TranscriptFacts>),
+}
+
+/// What a fact changed beyond the session's own state.
+#[derive(Clone, Debug, Default)]
+pub struct Changes {
+    /// Links between attempts at the same request.
+    pub relinked: Vec<Relinked>,
+    /// What it says of billed messages.
+    pub observed: Vec<Observation>,
 }
 
 /// A time and the record that tells it. Orders by time, so `min` keeps the earliest.
@@ -151,17 +164,19 @@ impl SessionState {
         self.agents.get(agent_id)?.kind.as_deref()
     }
 
-    /// Adds a fact; gives the links between attempts that it changed.
-    pub fn apply(&mut self, fact: &Fact, record: Locator) -> Vec<Relinked> {
+    /// Adds a fact.
+    pub fn apply(&mut self, fact: &Fact, record: Locator) -> Changes {
         match fact {
             Fact::Hook(hook) => {
                 self.apply_hook(hook, record);
-                Vec::new()
+                Changes::default()
             }
             Fact::Exchange(exchange) => {
                 self.apply_exchange(exchange, record);
-                self.relink(exchange)
+                let observed = charge::of_exchange(exchange).into_iter().collect();
+                Changes { relinked: self.relink(exchange), observed }
             }
+            Fact::Transcript(_) => Changes::default(),
         }
     }
 

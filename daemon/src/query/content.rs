@@ -114,7 +114,7 @@ fn read(ask: &Ask, at: Locator) -> Result<Read, QueryError> {
                 answer: assemble(&exchange, &response),
             }
         }
-        Ok(Payload::Gap(_)) => Read::Nothing,
+        Ok(_) => Read::Nothing,
         Err(e) => return Err(QueryError::not_found(e.to_string())),
     })
 }

@@ -122,7 +122,7 @@ fn load(ask: &Ask, id: [u8; 16]) -> Result<Box<ExchangeV2>, QueryError> {
     let stored = ask.reader.record_by_id(&id)?.ok_or_else(missing)?;
     match record::read(&stored) {
         Ok(Payload::Exchange(exchange)) => Ok(exchange),
-        Ok(Payload::Hook(_) | Payload::Gap(_)) => Err(missing()),
+        Ok(_) => Err(missing()),
         Err(e) => Err(QueryError::new(StatusCode::INTERNAL_SERVER_ERROR, "store", e.to_string())),
     }
 }

@@ -93,6 +93,7 @@ pub fn usage(ask: &Ask, filter: &Filter) -> Result<Usage, QueryError> {
         rows,
         retries: retries(ask, filter)?,
         rate_limits: rate_limits(ask)?,
+        ..Usage::default()
     })
 }
 

@@ -48,7 +48,7 @@ pub fn decode(file: &[u8]) -> Result<(GapV1, RecordId), KeptError> {
     }
     match record::read(&stored)? {
         Payload::Gap(gap) => Ok((gap, stored.id)),
-        Payload::Hook(_) | Payload::Exchange(_) => Err(KeptError::Foreign),
+        _ => Err(KeptError::Foreign),
     }
 }
 

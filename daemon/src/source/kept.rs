@@ -114,7 +114,7 @@ pub fn decode(file: &Bytes) -> Result<CapturedExchange, KeptError> {
             response: vec![file.slice_ref(response)],
             budget: Reserved::new(Arc::new(Gauges::default())),
         }),
-        Payload::Hook(_) | Payload::Gap(_) => Err(KeptError::Foreign),
+        _ => Err(KeptError::Foreign),
     }
 }
 

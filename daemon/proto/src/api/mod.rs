@@ -55,7 +55,7 @@ pub use self::store::{
     Restored, Retention, StoreStats, Verified,
 };
 pub use self::timing::{Stall, Timing, millis};
-pub use self::usage::{Retries, Usage, UsageRow};
+pub use self::usage::{Block, Cache, Retries, Side, Usage, UsageRow};
 
 /// Any reply: `schema_version`, then the reply's own fields.
 #[derive(Clone, Debug, Serialize, Deserialize)]

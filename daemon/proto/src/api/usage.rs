@@ -28,6 +28,13 @@ pub struct Usage {
     pub unpriced_models: Vec<String>,
     /// What failed and was sent again. Its tokens and cost are part of `totals`.
     pub retries: Retries,
+    /// Responses that did not come to their end, retried or not. Their tokens and cost are part of `totals`.
+    pub cut: Retries,
+    /// What only the client's closing totals tell of: calls that no transcript has and the proxy did not see, such as
+    /// titles and web searches. Part of `totals`, under their model, at the time of the session's end.
+    pub side: Side,
+    /// What caching saved and wasted.
+    pub cache: Cache,
     /// What was told last of the API's limits, whatever the range; null where nothing was.
     pub rate_limits: Option<RateLimits>,
 }
@@ -47,6 +54,62 @@ pub struct Retries {
     pub cost: String,
 }
 
+/// Usage known from the client's closing totals alone.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Side {
+    /// Sessions that have such usage.
+    pub sessions: u64,
+    /// Tokens.
+    pub tokens: Tokens,
+    /// Cost in micro-dollars; null where nothing could be priced.
+    pub cost_usd_micros: Option<i64>,
+    /// Cost for people.
+    pub cost: String,
+}
+
+/// What prompt caching saved and wasted, at the prices of each call's model.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Cache {
+    /// Tokens read from the cache, in percent of all prompt tokens.
+    pub hit_percent: u64,
+    /// What the tokens read from the cache would have cost beyond it as plain input, less what writing them cost
+    /// beyond plain input, in micro-dollars. Negative where caching cost more than it saved.
+    pub saved_usd_micros: i64,
+    /// The same for people.
+    pub saved: String,
+    /// Tokens written to the cache although the same conversation had them in it before: it had expired, or the
+    /// conversation's beginning was changed.
+    pub rewritten_tokens: u64,
+    /// What writing those cost beyond reading them, in micro-dollars.
+    pub wasted_usd_micros: i64,
+    /// The same for people.
+    pub wasted: String,
+}
+
+/// A 5-hour block.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Block {
+    /// When it begins, RFC 3339.
+    pub start: String,
+    /// When it ends, RFC 3339.
+    pub end: String,
+    /// When it was last used, RFC 3339.
+    pub last_at: String,
+    /// It is not over yet.
+    pub active: bool,
+    /// Tokens per minute, from its first use to its last (now, while it is active).
+    pub tokens_per_minute: u64,
+    /// Micro-dollars per hour, likewise.
+    pub usd_micros_per_hour: i64,
+    /// While it is active: its cost at its end if it goes on as in the last hour, in micro-dollars.
+    pub projected_usd_micros: Option<i64>,
+    /// The same for people.
+    pub projected: Option<String>,
+}
+
 /// Tokens and cost of one key.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
@@ -60,6 +123,10 @@ pub struct UsageRow {
     pub cost_usd_micros: Option<i64>,
     /// Cost for people.
     pub cost: String,
-    /// Exchanges with usage. Grouped by tool, an exchange that called several counts at each.
+    /// Messages that were billed; grouped by tool, the calls of that tool.
     pub exchanges: u64,
+    /// Shared out by a rule, not billed like this: what calling the tool cost and what its result added.
+    pub attributed: bool,
+    /// Of a 5-hour block, its rates.
+    pub block: Option<Block>,
 }

@@ -1,0 +1,136 @@
+//! The records' bytes, which must decode for ever.
+
+use super::*;
+use ccd_store::Locator;
+use proptest::prelude::*;
+
+fn stored(new: NewRecord) -> Record {
+    let locator = Locator { segment: 1, offset: 0, index: 0 };
+    let NewRecord { kind, schema, id, at_ns, body } = new;
+    Record { seq: 1, locator, kind, schema, id, at_ns, body }
+}
+
+fn exchange() -> ExchangeV2 {
+    ExchangeV2 {
+        id: [7; 16],
+        session_id: Some("s".into()),
+        agent_id: None,
+        parent_agent_id: None,
+        method: "POST".into(),
+        path: "/v1/messages?beta=true".into(),
+        upstream: "https://api.anthropic.com".into(),
+        client_http: 11,
+        upstream_http: 20,
+        started_ns: 1_795_200_000_000_000_000,
+        request_end_us: Some(10),
+        head_us: Some(1000),
+        first_byte_us: Some(1200),
+        end_us: 5000,
+        status: Some(200),
+        outcome: Outcome::Complete,
+        error: None,
+        request_headers: vec![("Accept".into(), b"*/*".to_vec())],
+        response_headers: vec![],
+        response_trailers: vec![],
+        request: BodyV1 { seen: 2, kept: 2, stored: Stored::Inline(b"{}".to_vec()) },
+        response: BodyV1 { seen: 300, kept: 300, stored: Stored::Blob(BlobRef { id: [9; 32], len: 300 }) },
+        marks: vec![(100, 1200), (200, 3800)],
+        route: RouteV1 {
+            reused: false,
+            tunnelled: true,
+            peer: Some("10.0.0.1:3128".into()),
+            resolve_us: Some(300),
+            connect_us: Some(20_000),
+            tls_us: None,
+        },
+    }
+}
+
+/// The bytes of each schema as first released: they must decode for ever.
+#[test]
+fn golden_bytes_of_the_first_schemas() {
+    let hook = HookV1 { arrived_ns: 5, client: b"c".to_vec(), body: Stored::Inline(br#"{"a":1}"#.to_vec()) };
+    let record = stored(hook.to_record([1; 16]).unwrap());
+    assert_eq!(record.body, b"\x05\x01c\x00\x07{\"a\":1}");
+    assert_eq!(read(&record).unwrap(), Payload::Hook(hook));
+
+    let gap = GapV1 { from_ns: 5, to_ns: 700, exchanges: 3, reason: "full".into() };
+    let record = stored(gap.to_record([2; 16]).unwrap());
+    assert_eq!((record.kind, record.schema, record.at_ns), (3, 1, 5));
+    assert_eq!(record.body, b"\x05\xfb\xbc\x02\x03\x04full");
+    assert_eq!(read(&record).unwrap(), Payload::Gap(gap));
+
+    let exchange = exchange();
+    let mut record = stored(exchange.to_record().unwrap());
+    let hash = |bytes: &[u8]| blake3::hash(bytes).to_hex()[..16].to_owned();
+    assert_eq!(hash(&record.body), GOLDEN_EXCHANGES[1]);
+    assert_eq!(read(&record).unwrap(), Payload::Exchange(Box::new(exchange.clone())));
+
+    record.body.truncate(record.body.len() - encode(&exchange.route).unwrap().len());
+    record.schema = 1;
+    assert_eq!(hash(&record.body), GOLDEN_EXCHANGES[0]);
+    let without = ExchangeV2 { route: RouteV1::default(), ..exchange };
+    assert_eq!(read(&record).unwrap(), Payload::Exchange(Box::new(without)));
+}
+
+const GOLDEN_EXCHANGES: [&str; 2] = ["1fabedb07d819a13", "8b083a119c67ca05"];
+
+#[test]
+fn what_is_not_whole_or_not_ours_is_refused() {
+    let mut record = stored(exchange().to_record().unwrap());
+    record.body.push(0);
+    assert!(matches!(read(&record), Err(RecordError::Damaged(_))));
+    record.schema = 99;
+    assert!(matches!(read(&record), Err(RecordError::Unknown { kind: 2, schema: 99 })));
+}
+
+proptest! {
+    #[test]
+    fn any_bytes_decode_or_are_refused(kind in 0u8..9, body in proptest::collection::vec(any::<u8>(), 0..300)) {
+        let _ = read(&stored(NewRecord { kind, schema: 1, id: [0; 16], at_ns: 0, body }));
+    }
+}
+
+#[test]
+fn golden_bytes_of_transcripts_statuses_notices_and_foreign_lines() {
+    let lines = TranscriptV1 {
+        path: b"/p/s.jsonl".to_vec(),
+        part: TranscriptPart::Lines,
+        device: 1,
+        inode: 300,
+        born_ns: 7,
+        offset: 70_000,
+        body: Stored::Inline(b"{}\n".to_vec()),
+    };
+    let record = stored(lines.to_record([3; 16], 9).unwrap());
+    assert_eq!((record.kind, record.schema, record.at_ns), (4, 1, 9));
+    assert_eq!(record.body, b"\x0a/p/s.jsonl\x00\x01\xfb\x2c\x01\x07\xfc\x70\x11\x01\x00\x00\x03{}\n");
+    assert_eq!(read(&record).unwrap(), Payload::Transcript(Box::new(lines)));
+
+    let status = StatusV1 { at_ns: 5, body: b"{}".to_vec() };
+    let record = stored(status.to_record([4; 16]).unwrap());
+    assert_eq!((record.kind, record.at_ns, &record.body[..]), (5, 5, &b"\x05\x02{}"[..]));
+    assert_eq!(read(&record).unwrap(), Payload::Status(status));
+
+    let notice = NoticeV1 {
+        at_ns: 5,
+        scope: "day".into(),
+        key: "2026-11-20".into(),
+        level: "soft".into(),
+        spent_micros: 200,
+        limit_micros: 100,
+    };
+    let record = stored(notice.to_record([5; 16]).unwrap());
+    assert_eq!((record.kind, &record.body[..]), (6, &b"\x05\x03day\x0a2026-11-20\x04soft\xc8\x64"[..]));
+    assert_eq!(read(&record).unwrap(), Payload::Notice(notice));
+
+    let foreign = ForeignV1 {
+        format: "cc-tracer".into(),
+        path: b"/t".to_vec(),
+        offset: 3,
+        body: Stored::Inline(b"{}\n".to_vec()),
+    };
+    let record = stored(foreign.to_record([6; 16], 8).unwrap());
+    assert_eq!((record.kind, &record.body[..]), (7, &b"\x09cc-tracer\x02/t\x03\x00\x03{}\n"[..]));
+    assert_eq!(read(&record).unwrap(), Payload::Foreign(Box::new(foreign)));
+}
