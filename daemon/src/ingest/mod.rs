@@ -5,6 +5,7 @@
 
 pub mod apply;
 mod carry;
+mod ledger;
 mod lookups;
 mod made;
 mod missed;

@@ -4,6 +4,8 @@
 //! in whatever order they come. What the network sent is read here and nowhere earlier, so that the journal
 //! never holds an interpretation.
 
+pub mod account;
+pub mod billed;
 pub mod charge;
 pub mod cost;
 pub mod decode;
@@ -19,8 +21,10 @@ pub mod request;
 pub mod retries;
 pub mod rows;
 pub mod session;
+pub mod share;
 pub mod sse;
 mod summary;
+pub mod tally;
 pub mod text;
 pub mod timing;
 pub mod transcript;
@@ -30,4 +34,4 @@ pub mod view;
 mod view_tests;
 
 /// Raised when the same records would give other views: the index is then rebuilt from the journal.
-pub const VERSION: u16 = 4;
+pub const VERSION: u16 = 5;

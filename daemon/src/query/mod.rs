@@ -1,6 +1,8 @@
 //! Every question that the product can answer, once: each file is one question, asked by the API and through it
 //! by the command line and the pages. Readers only; nothing here changes anything.
 
+mod blocks;
+mod cells;
 pub mod content;
 pub mod exchanges;
 pub mod filter;
