@@ -89,8 +89,8 @@ fn split(t: &Tokens) -> [u64; 5] {
     [t.input, t.output, t.cache_read, t.cache_write_5m, t.cache_write_1h]
 }
 
-fn joined([input, output, cache_read, cache_write_5m, cache_write_1h]: [u64; 5]) -> Tokens {
-    Tokens { input, output, cache_read, cache_write_5m, cache_write_1h }
+fn joined([input, output, cache_read, short, long]: [u64; 5]) -> Tokens {
+    Tokens { input, output, cache_read, cache_write_5m: short, cache_write_1h: long }
 }
 
 /// Gathers what is kept.

@@ -246,14 +246,14 @@ impl<'a> Ledger<'a> {
                 self.book(&dims, bill, times);
             }
         }
-        let changed: BTreeSet<ChargeKey> = changes.iter().map(|(key, ..)| *key).collect();
-        self.move_others(&changed)?;
+        let done: BTreeSet<ChargeKey> = changes.iter().map(|(key, ..)| *key).collect();
+        self.move_others(&done)?;
         self.book_remainders()?;
         self.write()
     }
 
     /// Where a session's project or a subagent's type became known: its charges that did not change move.
-    fn move_others(&mut self, changed: &BTreeSet<ChargeKey>) -> Result<(), LiveError> {
+    fn move_others(&mut self, done: &BTreeSet<ChargeKey>) -> Result<(), LiveError> {
         let moved: Vec<(SessionKey, Account, Account)> = self
             .accounts
             .iter()
@@ -264,7 +264,7 @@ impl<'a> Ledger<'a> {
             let from = rows::session_charges_from(session, 0);
             for row in self.reader.scan(&from, &rows::session_charges_end(session)) {
                 let Some((_, key)) = rows::charge_of_session_key(&row?.0) else { continue };
-                if changed.contains(&key) {
+                if done.contains(&key) {
                     continue;
                 }
                 let Some(bill) = self.stored(key)?.map(|c| c.bill()) else { continue };

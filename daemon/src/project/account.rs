@@ -270,14 +270,14 @@ pub fn remainder(
         for model in charged.keys().filter(same) {
             known += charged.get(model).map(Tally::tokens).unwrap_or_default();
         }
-        let searched: i64 = charged.iter().filter(|(m, _)| same(m)).map(|(_, t)| t.web_searches).sum();
+        let known_searches: i64 = charged.iter().filter(|(m, _)| same(m)).map(|(_, t)| t.web_searches).sum();
         let tokens = less(&total.tokens, &known);
         // Of a response that was cut, the client totals its own estimate of the output: that alone is no request.
         if tokens.prompt() == 0 {
             continue;
         }
         let model = charged.keys().find(same).cloned().unwrap_or(name);
-        let searches = total.web_searches.saturating_sub(u64::try_from(searched).unwrap_or(0));
+        let searches = total.web_searches.saturating_sub(u64::try_from(known_searches).unwrap_or(0));
         // The sizes of the prompts are not known: the plain price.
         let rates = prices.rates(&model, at_ns, 0, "", "");
         let tally = Tally {

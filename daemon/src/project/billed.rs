@@ -56,8 +56,7 @@ pub fn call_key(tool_use_id: &str) -> u64 {
 
 fn hash(text: &str) -> u64 {
     let hash = blake3::hash(text.as_bytes());
-    let [a, b, c, d, e, f, g, h, ..] = *hash.as_bytes();
-    u64::from_be_bytes([a, b, c, d, e, f, g, h])
+    hash.as_bytes().first_chunk().map_or(0, |bytes| u64::from_be_bytes(*bytes))
 }
 
 /// A tool and the bytes of its call or result.

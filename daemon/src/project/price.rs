@@ -250,14 +250,13 @@ impl Prices {
     pub fn rates(&self, model: &str, at_ns: u64, prompt: u64, tier: &str, speed: &str) -> Option<Rates<'_>> {
         let prices = self.find(model)?;
         let price = prices.iter().find(|p| p.from_ns <= at_ns).or(prices.last())?;
-        let ([input, output, cache_read, cache_write_5m, cache_write_1h], tier) =
-            price.rates(prompt, tier, speed)?;
+        let ([input, output, cache_read, short, long], tier) = price.rates(prompt, tier, speed)?;
         Some(Rates {
             input,
             output,
             cache_read,
-            cache_write_5m,
-            cache_write_1h,
+            cache_write_5m: short,
+            cache_write_1h: long,
             web_search: self.web_search_micros,
             effective_from: &price.effective_from,
             tier,

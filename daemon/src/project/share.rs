@@ -100,7 +100,7 @@ pub fn whole(bill: &Bill, prices: &Prices) -> Tally {
 #[must_use]
 pub fn by_tool(bill: &Bill, prices: &Prices) -> BTreeMap<String, Tally> {
     let mut rest = whole(bill, prices);
-    let (priced, unpriced) = (rest.priced, rest.unpriced);
+    let counts = (rest.priced, rest.unpriced);
     let mut out: BTreeMap<String, Tally> = BTreeMap::new();
     for (_, share) in calls(bill, rates(bill, prices).as_ref()) {
         if share.tool.is_empty() {
@@ -115,7 +115,7 @@ pub fn by_tool(bill: &Bill, prices: &Prices) -> BTreeMap<String, Tally> {
         let sum = out.entry(share.tool).or_default();
         sum.add(&tally, 1);
         sum.calls += i64::from(share.asked);
-        (sum.priced, sum.unpriced) = (priced, unpriced);
+        (sum.priced, sum.unpriced) = counts;
     }
     out.insert(String::new(), rest);
     out

@@ -62,9 +62,8 @@ impl Tally {
     /// The tokens of a whole sum.
     #[must_use]
     pub fn tokens(&self) -> Tokens {
-        let [input, output, cache_read, cache_write_5m, cache_write_1h] =
-            self.tokens.map(|n| u64::try_from(n).unwrap_or(0));
-        Tokens { input, output, cache_read, cache_write_5m, cache_write_1h }
+        let [input, output, cache_read, short, long] = self.tokens.map(|n| u64::try_from(n).unwrap_or(0));
+        Tokens { input, output, cache_read, cache_write_5m: short, cache_write_1h: long }
     }
 
     /// As a sum of a model's calls.

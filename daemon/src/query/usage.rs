@@ -126,9 +126,9 @@ pub fn usage(ask: &Ask, filter: &Filter) -> Result<Usage, QueryError> {
                 _ => named(cell.tool),
             });
         }
-        let (sums, times) = rows.entry(key).or_default();
+        let (sums, used) = rows.entry(key).or_default();
         sums.add(cell.model, cell.tally);
-        times.add(cell.bucket, cell.tally);
+        used.add(cell.bucket, cell.tally);
     })?;
     let names: Vec<&str> =
         period_key(period).into_iter().chain(filter.by.iter().map(String::as_str)).collect();
