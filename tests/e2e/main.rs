@@ -23,3 +23,4 @@ mod scenario;
 mod store;
 mod supervise;
 mod tls;
+mod transcripts;

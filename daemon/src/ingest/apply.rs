@@ -66,6 +66,9 @@ impl<'a> Batch<'a> {
             }
             return Ok(());
         }
+        if record.kind == super::record::KIND_TRANSCRIPT {
+            self.mutations.extend(super::cursors::row(self.reader, record)?);
+        }
         let fact = match fact {
             Some(fact) => Some(fact),
             None => read_fact(self.reader, record, &self.live.prices())?,
