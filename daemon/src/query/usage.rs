@@ -5,15 +5,14 @@
 
 use std::collections::{BTreeMap, HashMap};
 
-use ccd_proto::api::{RateLimits, Retries, Session, Tokens, Usage};
+use ccd_proto::api::{Retries, Session, Tokens, Usage};
 use ccd_store::Reader;
 use jiff::tz::TimeZone;
 
 use super::filter::Filter;
-use super::{Ask, QueryError, sessions};
+use super::{Ask, QueryError, limits, sessions};
 use crate::clock::rfc3339;
 use crate::project::cost::Sum;
-use crate::project::limits::LimitsRow;
 use crate::project::retries::RetryRow;
 use crate::project::rows::{self, BUCKET_NS, Rollup};
 
@@ -93,7 +92,7 @@ pub fn usage(ask: &Ask, filter: &Filter) -> Result<Usage, QueryError> {
         totals: totals.to_row(BTreeMap::new()),
         rows,
         retries: retries(ask, filter)?,
-        rate_limits: rate_limits(ask)?,
+        rate_limits: limits::known(&ask.reader, None)?.map(|row| row.to_api(ask.now_ns)),
         ..Usage::default()
     })
 }
@@ -164,19 +163,6 @@ fn retries(ask: &Ask, filter: &Filter) -> Result<Retries, QueryError> {
         }
     }
     Ok(Retries { exchanges, tokens: sum.tokens, cost_usd_micros: sum.cost_usd_micros(), cost: sum.display() })
-}
-
-/// What the upstream that was heard last told of its limits.
-fn rate_limits(ask: &Ask) -> Result<Option<RateLimits>, QueryError> {
-    let (from, to) = rows::all_limits();
-    let mut newest: Option<LimitsRow> = None;
-    for row in ask.reader.scan(&from, &to) {
-        let row: LimitsRow = rows::decode(&row?.1)?;
-        if newest.as_ref().is_none_or(|known| known.at_ns() < row.at_ns()) {
-            newest = Some(row);
-        }
-    }
-    Ok(newest.map(|row| row.to_api(ask.now_ns)))
 }
 
 /// Where blocks begin: on the hour of the first use after the block before it ended. All use counts, whatever
