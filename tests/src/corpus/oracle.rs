@@ -1,0 +1,71 @@
+//! Runs the oracle, `tests/oracle/usage.py`: the simplest way there is of counting transcripts, in another language
+//! and with no line in common with the product.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::process::Command;
+
+use ccd_proto::api::Tokens;
+use serde::Deserialize;
+
+use crate::harness::repo_root;
+
+/// What the oracle counted.
+#[derive(Debug, Deserialize)]
+pub struct Oracle {
+    /// Billed messages.
+    pub messages: u64,
+    /// By grouping (`daily model`), then by key (its parts separated by tabs).
+    pub groups: BTreeMap<String, BTreeMap<String, Sum>>,
+    side: [u64; 5],
+    /// Sessions whose closing totals tell of more than their messages.
+    pub side_sessions: u64,
+}
+
+/// A sum.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+pub struct Sum {
+    tokens: [u64; 5],
+    /// Micro-dollars; none where nothing has a price.
+    pub cost: Option<i64>,
+    /// Messages.
+    pub messages: u64,
+}
+
+impl Sum {
+    /// Its tokens.
+    #[must_use]
+    pub fn tokens(&self) -> Tokens {
+        tokens(self.tokens)
+    }
+}
+
+impl Oracle {
+    /// Counts the transcripts under `root`, its days those of `zone`.
+    #[track_caller]
+    #[must_use]
+    pub fn count(root: &Path, zone: &str) -> Self {
+        let script = repo_root().join("tests/oracle/usage.py");
+        let out =
+            Command::new("python3").arg(script).arg(root).arg(zone).output().expect("python3 is installed");
+        assert!(out.status.success(), "{}", String::from_utf8_lossy(&out.stderr));
+        serde_json::from_slice(&out.stdout).unwrap()
+    }
+
+    /// The sum of everything.
+    #[must_use]
+    pub fn total(&self) -> Sum {
+        let nothing = || Sum { tokens: [0; 5], cost: None, messages: 0 };
+        self.groups["total"].get("").cloned().unwrap_or_else(nothing)
+    }
+
+    /// Tokens that only closing totals tell of.
+    #[must_use]
+    pub fn side(&self) -> Tokens {
+        tokens(self.side)
+    }
+}
+
+fn tokens(n: [u64; 5]) -> Tokens {
+    Tokens { input: n[0], output: n[1], cache_read: n[2], cache_write_5m: n[3], cache_write_1h: n[4] }
+}
