@@ -94,12 +94,12 @@ def read(root):
             old["owner"] = min(old["owner"], new["owner"])
             old["at"] = min(old["at"], new["at"])
     named = {id for id, request in messages if request}
-    entries = []
+    entries, ignored = [], []
     for (id, request), m in messages.items():
-        if request or id not in named:
-            _, session, agent = m["owner"]
-            entries.append(m | {"session": session, "agent": agent, "born": m["owner"][0], "side": False})
-    return entries, projects, states
+        _, session, agent = m["owner"]
+        counts = request or id not in named
+        (entries if counts else ignored).append(m | {"session": session, "agent": agent, "side": False})
+    return entries, ignored, projects, states
 
 
 def rest(entries, states):
@@ -137,7 +137,7 @@ def rest(entries, states):
 
 
 def main(root, zone="UTC"):
-    entries, projects, states = read(root)
+    entries, ignored, projects, states = read(root)
     messages = len(entries)
     entries += rest(entries, states)
     zone = zoneinfo.ZoneInfo(zone)
@@ -168,7 +168,8 @@ def main(root, zone="UTC"):
                 if e["cost"] is not None:
                     sum_["cost"] = (sum_["cost"] or 0) + e["cost"]
     side = [e for e in entries if e["side"]]
-    json.dump({"messages": messages, "groups": groups, "side": [sum(k) for k in zip((0,) * 5, *(e["tokens"] for e in side))],
+    added = lambda of: [sum(k) for k in zip((0,) * 5, *(e["tokens"] for e in of))]
+    json.dump({"messages": messages, "groups": groups, "side": added(side), "ignored": added(ignored),
                "side_sessions": len({e["session"] for e in side})}, sys.stdout)
 
 

@@ -9,6 +9,7 @@ mod lines;
 pub mod oracle;
 mod random;
 mod session;
+mod strange;
 mod text;
 
 use std::io;
@@ -20,6 +21,42 @@ use lines::Lines;
 use random::Random;
 use session::{Manner, Session};
 use text::Writer;
+
+/// What is peculiar about some sessions.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Oddity {
+    /// A gateway does not pass the request's id on.
+    NoRequestId,
+    /// The request's id is on the last line of each message only.
+    RequestIdLate,
+    /// A gateway gives every message of a session the same id.
+    OneMessageId,
+    /// Subagents' files lie beside their session's.
+    FlatSubagents,
+    /// Earlier lines of a message tell less usage than its last.
+    PartialUsage,
+    /// Lines are there twice.
+    RepeatedLines,
+    /// Unknown records, torn ends, API errors, changes of directory.
+    Strangers,
+    /// Prompts for which other prices hold.
+    LongContext,
+    /// Messages that were billed as a batch's.
+    Batch,
+}
+
+/// All of them.
+pub const ODDITIES: [Oddity; 9] = [
+    Oddity::NoRequestId,
+    Oddity::RequestIdLate,
+    Oddity::OneMessageId,
+    Oddity::FlatSubagents,
+    Oddity::PartialUsage,
+    Oddity::RepeatedLines,
+    Oddity::Strangers,
+    Oddity::LongContext,
+    Oddity::Batch,
+];
 
 /// What corpus to make.
 #[derive(Clone, Debug)]
@@ -36,8 +73,8 @@ pub struct Spec {
     pub days: u64,
     /// Sizes of texts, in percent of those in real sessions.
     pub text: u64,
-    /// With everything that makes counting hard: reused and missing ids, repeated lines, torn ends, unknown records.
-    pub odd: bool,
+    /// What makes counting hard.
+    pub odd: Vec<Oddity>,
     /// Some runs are killed before they write their closing totals.
     pub kills: bool,
     /// One session in so many is forked; 0: none.
@@ -56,7 +93,7 @@ impl Spec {
             from_ms: 1_759_276_800_000,
             days: 210,
             text: 5,
-            odd: true,
+            odd: ODDITIES.to_vec(),
             kills: false,
             forks: 6,
         }
@@ -65,7 +102,7 @@ impl Spec {
     /// A large one for benches: texts of real sizes, nothing peculiar but forks.
     #[must_use]
     pub fn large(seed: u64, bytes: u64) -> Self {
-        Spec { bytes, sessions: 1, text: 100, odd: false, forks: 40, ..Spec::small(seed) }
+        Spec { bytes, sessions: 1, text: 100, odd: Vec::new(), forks: 40, ..Spec::small(seed) }
     }
 }
 
@@ -123,7 +160,7 @@ impl Account {
 pub fn write(root: &Path, spec: &Spec) -> io::Result<Written> {
     let mut random = Random::new(spec.seed);
     let writer = Writer::new();
-    let manner = Manner { text: spec.text, odd: spec.odd, kills: spec.kills };
+    let manner = Manner { text: spec.text, odd: spec.odd.clone(), kills: spec.kills };
     let mut account = Account { agent: "main".into(), ..Account::default() };
     let mut forked = Vec::new();
     let mut bytes = 0;

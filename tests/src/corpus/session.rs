@@ -12,7 +12,7 @@ use serde_json::{Value, json};
 use super::lines::{self, Client, Lines, Message, Place};
 use super::random::Random;
 use super::text::Writer;
-use super::{Account, Billed, Tokens};
+use super::{Account, Billed, Oddity, Tokens};
 
 const TOOLS: [&str; 5] = ["Bash", "Read", "Edit", "Grep", "mcp__tracker__search"];
 const AGENTS: [&str; 3] = ["general-purpose", "Explore", "Plan"];
@@ -35,10 +35,16 @@ enum Gateway {
 pub(super) struct Manner {
     /// Sizes of texts in percent of a real session's.
     pub(super) text: u64,
-    /// Sessions have the peculiarities that make counting hard.
-    pub(super) odd: bool,
+    /// What is peculiar about some of them.
+    pub(super) odd: Vec<Oddity>,
     /// Some runs are killed before they write their closing totals.
     pub(super) kills: bool,
+}
+
+impl Manner {
+    pub(super) fn is(&self, odd: Oddity) -> bool {
+        self.odd.contains(&odd)
+    }
 }
 
 /// What is left of a session when it is written: enough to fork it.
@@ -53,17 +59,17 @@ pub(super) struct Told {
 
 /// A session under way.
 pub(super) struct Session<'a> {
-    random: Random,
+    pub(super) random: Random,
     writer: &'a Writer,
-    manner: &'a Manner,
-    account: &'a mut Account,
-    place: Place,
+    pub(super) manner: &'a Manner,
+    pub(super) account: &'a mut Account,
+    pub(super) place: Place,
     dir: PathBuf,
     gateway: Gateway,
     one_id: String,
-    model: &'static str,
-    at_ms: i64,
-    parent: Option<String>,
+    pub(super) model: &'static str,
+    pub(super) at_ms: i64,
+    pub(super) parent: Option<String>,
     /// Tokens of the conversation's last prompt.
     context: u64,
     /// The client's totals, as its closing record will tell them.
@@ -98,9 +104,9 @@ impl<'a> Session<'a> {
             cwd,
         };
         let gateway = match random.within(0, 100) {
-            0..8 if manner.odd => Gateway::NoRequestId,
-            8..14 if manner.odd => Gateway::RequestIdLate,
-            14..20 if manner.odd => Gateway::OneMessageId,
+            0..8 if manner.is(Oddity::NoRequestId) => Gateway::NoRequestId,
+            8..14 if manner.is(Oddity::RequestIdLate) => Gateway::RequestIdLate,
+            14..20 if manner.is(Oddity::OneMessageId) => Gateway::OneMessageId,
             _ => Gateway::Plain,
         };
         let model = match client {
@@ -112,7 +118,7 @@ impl<'a> Session<'a> {
             }
         };
         let dir = root.join("projects").join(slug(&place.cwd));
-        let context = if manner.odd && random.percent(20) { 185_000 } else { 12_000 };
+        let context = if manner.is(Oddity::LongContext) && random.percent(20) { 185_000 } else { 12_000 };
         Session {
             one_id: random.id("msg"),
             random,
@@ -210,41 +216,13 @@ impl<'a> Session<'a> {
             let (hash, text) = (self.random.uuid(), self.writer.prose(&mut self.random, length));
             file.push(lines::shape(&self.place, self.at_ms, &hash, &text))?;
         }
-        if self.manner.odd && self.random.percent(30) {
+        if self.manner.is(Oddity::Strangers) && self.random.percent(30) {
             file.push(
                 json!({"type": "from-the-future", "message": {"usage": 7, "id": [1]}, "requestId": null}),
             )?;
             file.push(json!([1, "a line that is no object"]))?;
         }
         Ok(())
-    }
-
-    /// How files end that nobody closed.
-    fn ending(&mut self, file: &mut Lines) -> io::Result<()> {
-        match self.random.within(0, 10) {
-            0 if self.manner.odd => {
-                // A line that was cut in the middle counts for nothing.
-                let (id, uuid) = (self.random.id("msg"), self.random.uuid());
-                let message = Message {
-                    id: &id,
-                    request: None,
-                    model: self.model,
-                    stop_reason: "end_turn",
-                    tokens: Tokens { input: 1_000_000, ..Tokens::default() },
-                    searches: 0,
-                    tier: "standard",
-                };
-                let text = json!({"type": "text", "text": "never finished"});
-                let line = lines::block(&self.place, &uuid, None, self.at_ms, &message, &text).to_string();
-                file.raw(&line.as_bytes()[..line.len() - 9])
-            }
-            1 if self.manner.odd => {
-                // And one that only lacks its line feed is whole.
-                let line = json!({"type": "mode", "mode": "normal", "sessionId": self.place.session});
-                file.raw(line.to_string().as_bytes())
-            }
-            _ => Ok(()),
-        }
     }
 
     /// A prompt, and what the model makes of it.
@@ -254,7 +232,7 @@ impl<'a> Session<'a> {
         if self.random.percent(10) {
             self.place.branch = self.random.pick(&BRANCHES).to_owned();
         }
-        if self.manner.odd && self.random.percent(10) {
+        if self.manner.is(Oddity::Strangers) && self.random.percent(10) {
             // `cd` moves the lines, not the project.
             self.place.cwd.push_str("/sub");
         }
@@ -266,7 +244,7 @@ impl<'a> Session<'a> {
         for _ in 0..self.random.within(0, 12) {
             self.call(file, true)?;
         }
-        if self.manner.odd && self.random.percent(10) {
+        if self.manner.is(Oddity::Strangers) && self.random.percent(10) {
             self.failure(file)?;
         }
         self.call(file, false)?;
@@ -361,7 +339,7 @@ impl<'a> Session<'a> {
         };
         self.context += fresh;
         let searches = u64::from(self.random.percent(2));
-        let tier = if self.manner.odd && self.random.percent(3) { "batch" } else { "standard" };
+        let tier = if self.manner.is(Oddity::Batch) && self.random.percent(3) { "batch" } else { "standard" };
         let model = match self.place.agent {
             Some(_) if self.place.client == Client::Newer => "claude-haiku-5-5",
             _ => self.model,
@@ -381,7 +359,7 @@ impl<'a> Session<'a> {
         for (number, content) in blocks.iter().enumerate() {
             let last = number + 1 == blocks.len();
             // Older clients wrote what was known of the usage when the block was there.
-            let partial = self.place.client == Client::Older && !last && self.manner.odd;
+            let partial = self.place.client == Client::Older && !last && self.manner.is(Oddity::PartialUsage);
             let shown = Tokens { output: if partial { 1 } else { tokens.output }, ..tokens };
             let late = self.gateway == Gateway::RequestIdLate && !last;
             let message = Message {
@@ -396,7 +374,7 @@ impl<'a> Session<'a> {
             let uuid = self.random.uuid();
             let line =
                 lines::block(&self.place, &uuid, self.parent.as_deref(), self.at_ms, &message, content);
-            if self.manner.odd && self.random.percent(2) {
+            if self.manner.is(Oddity::RepeatedLines) && self.random.percent(2) {
                 file.push(line.clone())?;
             }
             file.push(line)?;
@@ -404,17 +382,6 @@ impl<'a> Session<'a> {
             self.at_ms += 40;
         }
         Ok(())
-    }
-
-    /// Attempts that failed, and what the client shows of them.
-    fn failure(&mut self, file: &mut Lines) -> io::Result<()> {
-        for _ in 0..2 {
-            let uuid = self.random.uuid();
-            file.push(lines::system(&self.place, &uuid, self.parent.as_deref(), self.at_ms, "api_error"))?;
-            self.pass(1, 30);
-        }
-        let (uuid, id) = (self.random.uuid(), self.random.uuid());
-        file.push(lines::synthetic(&self.place, &uuid, self.parent.as_deref(), self.at_ms, &id))
     }
 
     /// A compaction: a request that no line tells of but the closing totals do.
@@ -446,7 +413,9 @@ impl<'a> Session<'a> {
     /// A subagent's file and the one beside it; the older client also laid them flat beside the session's.
     fn subagent(&mut self, call: &str, kind: &str, depth: u64, above: Option<&str>) -> io::Result<()> {
         let id = format!("a{:016x}", self.random.bits());
-        let flat = self.manner.odd && self.place.client == Client::Older && self.random.percent(30);
+        let flat = self.manner.is(Oddity::FlatSubagents)
+            && self.place.client == Client::Older
+            && self.random.percent(30);
         let dir = if flat { self.dir.clone() } else { self.dir.join(&self.place.session).join("subagents") };
         let path = dir.join(format!("agent-{id}.jsonl"));
         let mut file = Lines::create(&path, false)?;
@@ -485,7 +454,7 @@ impl<'a> Session<'a> {
     }
 
     /// Lets seconds pass.
-    fn pass(&mut self, from: u64, to: u64) {
+    pub(super) fn pass(&mut self, from: u64, to: u64) {
         self.at_ms += i64::try_from(self.random.within(from * 1000, to * 1000)).unwrap();
     }
 
