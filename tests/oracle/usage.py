@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Counts transcripts the simplest way there is: read every line, keep one entry per billed message, add up.
 
-    usage.py DIR [ZONE]      prints {"messages": …, "groups": {"daily model": {"2026-01-01\\tclaude-…": …}}}
+    usage.py DIR [ZONE [SINCE UNTIL]]      prints {"messages": …, "groups": {"daily model": {"2026-01-01\\tclaude-…": …}}}
 
 The rules, in full:
 - a message is (message.id, requestId); lines that lack a request id count only if no line of that id has one
@@ -136,9 +136,8 @@ def rest(entries, states):
                        "branch": "", "tier": None, "session": session, "agent": "main", "side": True}
 
 
-def main(root, zone="UTC"):
+def main(root, zone="UTC", since="0001-01-01T00:00:00Z", until="9999-01-01T00:00:00Z"):
     entries, ignored, projects, states = read(root)
-    messages = len(entries)
     entries += rest(entries, states)
     zone = zoneinfo.ZoneInfo(zone)
     for e in entries:
@@ -150,11 +149,13 @@ def main(root, zone="UTC"):
             "project": projects.get(e["session"]) or "(none)", "branch": e["branch"] or "(none)",
             "when": when, "cost": cost(e["model"], e["tokens"], e["searches"], e["tier"]),
         }
-    starts = []
+    starts = []  # of blocks: all use counts, whatever the range
     for e in sorted(entries, key=lambda e: e["when"]):
         if not starts or e["when"] >= starts[-1] + datetime.timedelta(hours=5):
             starts.append(e["when"].replace(minute=0, second=0, microsecond=0))
         e["blocks"] = starts[-1].strftime("%Y-%m-%dT%H:%M:%SZ")
+    since, until = map(datetime.datetime.fromisoformat, (since, until))
+    entries = [e for e in entries if since <= e["when"] < until]
     keys = ("model", "project", "agent", "branch", "hour")
     groups = {}
     for period in ("total", "daily", "weekly", "monthly", "session", "blocks"):
@@ -169,7 +170,7 @@ def main(root, zone="UTC"):
                     sum_["cost"] = (sum_["cost"] or 0) + e["cost"]
     side = [e for e in entries if e["side"]]
     added = lambda of: [sum(k) for k in zip((0,) * 5, *(e["tokens"] for e in of))]
-    json.dump({"messages": messages, "groups": groups, "side": added(side), "ignored": added(ignored),
+    json.dump({"messages": len(entries) - len(side), "groups": groups, "side": added(side), "ignored": added(ignored),
                "side_sessions": len({e["session"] for e in side})}, sys.stdout)
 
 

@@ -132,6 +132,8 @@ pub struct Written {
     pub files: Vec<PathBuf>,
     /// Their bytes.
     pub bytes: u64,
+    /// Bytes at the ends of files that are no whole line.
+    pub torn: u64,
     /// Their whole lines.
     pub lines: u64,
     /// Messages billed.
@@ -146,6 +148,7 @@ struct Account {
     written: Vec<(PathBuf, u64, u64)>,
     billed: Vec<Billed>,
     side: Vec<Billed>,
+    torn: u64,
     /// Who is at work: `main`, or a subagent's type.
     agent: String,
 }
@@ -186,6 +189,7 @@ pub fn write(root: &Path, spec: &Spec) -> io::Result<Written> {
     }
     Ok(Written {
         bytes,
+        torn: account.torn,
         lines: account.written.iter().map(|(_, _, lines)| lines).sum(),
         files: account.written.into_iter().map(|(path, _, _)| path).collect(),
         billed: account.billed,

@@ -18,6 +18,7 @@ pub struct Oracle {
     /// By grouping (`daily model`), then by key (its parts separated by tabs).
     pub groups: BTreeMap<String, BTreeMap<String, Sum>>,
     side: [u64; 5],
+    ignored: [u64; 5],
     /// Sessions whose closing totals tell of more than their messages.
     pub side_sessions: u64,
 }
@@ -45,9 +46,21 @@ impl Oracle {
     #[track_caller]
     #[must_use]
     pub fn count(root: &Path, zone: &str) -> Self {
+        Self::run(root, &[zone])
+    }
+
+    /// Counts what was billed from `since` up to `until` only (RFC 3339).
+    #[track_caller]
+    #[must_use]
+    pub fn count_within(root: &Path, zone: &str, since: &str, until: &str) -> Self {
+        Self::run(root, &[zone, since, until])
+    }
+
+    #[track_caller]
+    fn run(root: &Path, more: &[&str]) -> Self {
         let script = repo_root().join("tests/oracle/usage.py");
         let out =
-            Command::new("python3").arg(script).arg(root).arg(zone).output().expect("python3 is installed");
+            Command::new("python3").arg(script).arg(root).args(more).output().expect("python3 is installed");
         assert!(out.status.success(), "{}", String::from_utf8_lossy(&out.stderr));
         serde_json::from_slice(&out.stdout).unwrap()
     }
@@ -57,6 +70,12 @@ impl Oracle {
     pub fn total(&self) -> Sum {
         let nothing = || Sum { tokens: [0; 5], cost: None, messages: 0 };
         self.groups["total"].get("").cloned().unwrap_or_else(nothing)
+    }
+
+    /// Tokens of lines that lack the request's id where others of their message have one.
+    #[must_use]
+    pub fn ignored(&self) -> Tokens {
+        tokens(self.ignored)
     }
 
     /// Tokens that only closing totals tell of.

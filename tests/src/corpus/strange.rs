@@ -27,6 +27,7 @@ impl Session<'_> {
                 };
                 let text = json!({"type": "text", "text": "never finished"});
                 let line = lines::block(&self.place, &uuid, None, self.at_ms, &message, &text).to_string();
+                self.account.torn += line.len() as u64 - 9;
                 file.raw(&line.as_bytes()[..line.len() - 9])
             }
             1 if self.manner.is(Oddity::Strangers) => {
