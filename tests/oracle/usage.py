@@ -11,7 +11,7 @@ The rules, in full:
 - what a session's closing totals (`cost-state`) have beyond its messages are requests that no line tells of.
   A resumed session counts on under the same startTime; a fork starts from its original's last totals
 """
-import collections, datetime, itertools, json, pathlib, subprocess, sys, zoneinfo
+import collections, datetime, itertools, json, os, pathlib, subprocess, sys, zoneinfo
 from fractions import Fraction
 
 KINDS = ("input", "output", "cache_read", "cache_write_5m", "cache_write_1h")
@@ -39,7 +39,9 @@ def cost(model, tokens, searches, tier):
 
 
 def born(files):
-    """When each file was made, as text that sorts."""
+    """When each file was made, as something that sorts."""
+    if hasattr(os.stat(files[0]), "st_birthtime_ns"):
+        return {name: os.stat(name).st_birthtime_ns for name in files}
     out = subprocess.run(["stat", "-c", "%w", *files], capture_output=True, text=True, check=True).stdout
     return dict(zip(files, out.splitlines()))
 

@@ -118,10 +118,11 @@ fn rows(usage: &Usage) -> BTreeMap<Vec<String>, Told> {
 fn assert_same(what: &str, got: &BTreeMap<Vec<String>, Told>, wanted: &BTreeMap<Vec<String>, Told>) {
     let keys: std::collections::BTreeSet<_> = got.keys().chain(wanted.keys()).collect();
     let differ: Vec<_> = keys.into_iter().filter(|key| got.get(*key) != wanted.get(*key)).collect();
-    let shown: String = differ
-        .iter()
-        .take(8)
-        .map(|key| format!("{key:?}\n  told:   {:?}\n  oracle: {:?}\n", got.get(*key), wanted.get(*key)))
-        .collect();
-    assert!(differ.is_empty(), "{what}: {} of {} rows differ\n{shown}", differ.len(), wanted.len());
+    let shown = differ.iter().take(8).map(|key| (key, got.get(*key), wanted.get(*key))).collect::<Vec<_>>();
+    assert!(
+        differ.is_empty(),
+        "{what}: {} of {} rows differ (key, told, oracle): {shown:#?}",
+        differ.len(),
+        wanted.len()
+    );
 }

@@ -1,24 +1,21 @@
-//! Numbers that look random and are the same for the same seed, on every machine and for ever: a corpus is named by
-//! its seed. (`SplitMix64`, public domain.)
+//! What a corpus is made up from: the same for the same seed, on every machine and for ever.
 
-/// A generator.
+use crate::harness::soak;
+
+/// The numbers of a seed, and what is made of them.
 #[derive(Clone, Debug)]
-pub(super) struct Random(u64);
+pub(super) struct Random(soak::Random);
 
 impl Random {
-    /// The generator of a seed.
+    /// Those of a seed.
     #[must_use]
     pub(super) fn new(seed: u64) -> Self {
-        Random(seed)
+        Random(soak::Random::new(seed))
     }
 
     /// The next 64 bits.
     pub(super) fn bits(&mut self) -> u64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut z = self.0;
-        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        z ^ (z >> 31)
+        self.0.any()
     }
 
     /// A number from `from` up to, and without, `to`.
