@@ -57,7 +57,7 @@ fn plain_sessions_differ_by_what_no_line_tells_of_and_by_nothing_else() {
 #[test]
 fn each_difference_has_its_cause() {
     for odd in corpus::ODDITIES {
-        let seen = seen(&Spec { odd: vec![odd], sessions: 80, ..Spec::small(22) });
+        let seen = seen(&Spec { odd: vec![odd], sessions: 36, forks: 2, ..Spec::small(22) });
         let total = |four: Four| four.iter().sum::<u64>();
         let (ours, daily, session) =
             (total(seen.ours) - total(seen.side), total(seen.daily), total(seen.session));

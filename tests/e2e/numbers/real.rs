@@ -1,1 +1,0 @@
-//! The real client: what a session's transcripts, hooks and exchanges tell together, and its transcripts alone.
