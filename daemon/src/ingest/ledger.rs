@@ -23,6 +23,9 @@ use crate::project::{ids, rows, share};
 
 type SessionKey = [u8; 16];
 
+/// A charge's bill before the batch and after it, where it counts.
+type Change = (ChargeKey, Option<Bill>, Option<Bill>);
+
 /// A charge before the batch and after it.
 #[derive(Default)]
 struct Entry {
@@ -180,7 +183,7 @@ impl<'a> Ledger<'a> {
     }
 
     /// The bills before and after of all charges that changed.
-    fn changes(&mut self) -> Result<Vec<(ChargeKey, Option<Bill>, Option<Bill>)>, LiveError> {
+    fn changes(&mut self) -> Result<Vec<Change>, LiveError> {
         let messages: BTreeSet<u64> = self.charges.keys().map(|key| key.message).collect();
         let mut out = Vec::with_capacity(self.charges.len());
         for message in messages {

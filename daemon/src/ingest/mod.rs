@@ -5,6 +5,7 @@
 
 pub mod apply;
 mod carry;
+pub mod cursors;
 mod ledger;
 mod lookups;
 mod made;

@@ -6,6 +6,7 @@
 
 pub mod account;
 pub mod billed;
+pub mod budget;
 pub mod charge;
 pub mod cost;
 pub mod decode;
@@ -23,6 +24,7 @@ pub mod rows;
 pub mod session;
 pub mod share;
 pub mod sse;
+pub mod status;
 mod summary;
 pub mod tally;
 pub mod text;

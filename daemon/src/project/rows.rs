@@ -21,6 +21,7 @@ const CHARGE: u8 = 0x40;
 const SESSION_CHARGE: u8 = 0x41;
 const ACCOUNT: u8 = 0x42;
 const CLOSING: u8 = 0x43;
+const NOTICE: u8 = 0x3f;
 
 /// Length of a roll-up's time bucket: a quarter of an hour, so that days can be cut in any time zone.
 pub const BUCKET_NS: u64 = 900_000_000_000;
@@ -240,6 +241,12 @@ pub fn limits(upstream: &str) -> Vec<u8> {
 #[must_use]
 pub fn all_limits() -> (Vec<u8>, Vec<u8>) {
     (vec![LIMITS], vec![LIMITS + 1])
+}
+
+/// That a threshold was told of: a row without a value, under the id of the record that says so.
+#[must_use]
+pub fn notice(id: [u8; 16]) -> Vec<u8> {
+    prefixed(NOTICE, &id)
 }
 
 /// Longest id kept as a key; ids that agree so far are told apart where they lead to.

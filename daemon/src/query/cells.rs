@@ -46,6 +46,7 @@ impl Cell<'_> {
 }
 
 /// What is asked.
+#[allow(clippy::struct_excessive_bools)] // each is a question of its own
 pub(super) struct Question {
     /// From this quarter on.
     from: u32,

@@ -2,14 +2,17 @@
 //! by the command line and the pages. Readers only; nothing here changes anything.
 
 mod blocks;
+pub mod budget;
 mod cells;
 pub mod content;
 pub mod exchanges;
 pub mod filter;
+pub mod limits;
 pub mod sessions;
 pub mod show;
 pub mod spans;
 pub mod status;
+pub mod statusline;
 pub mod turns;
 pub mod usage;
 

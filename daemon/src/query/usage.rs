@@ -6,17 +6,16 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
-use ccd_proto::api::{Cache, RateLimits, Retries, Side, Usage, UsageRow, display_usd};
+use ccd_proto::api::{Cache, Retries, Side, Usage, UsageRow, display_usd};
 use ccd_store::Reader;
 use jiff::tz::TimeZone;
 
 use super::blocks::{self, Blocks};
 use super::cells::{self, Cell, Question};
 use super::filter::Filter;
-use super::{Ask, QueryError, sessions};
+use super::{Ask, QueryError, limits, sessions};
 use crate::clock::rfc3339;
 use crate::project::cost::Sum;
-use crate::project::limits::LimitsRow;
 use crate::project::retries::RetryRow;
 use crate::project::rows::{self, BUCKET_NS};
 use crate::project::tally::{self, Family, Kind, Tally};
@@ -166,7 +165,7 @@ pub fn usage(ask: &Ask, filter: &Filter) -> Result<Usage, QueryError> {
             cost: side_sum.display(),
         },
         cache: cache(&totals.tally()),
-        rate_limits: rate_limits(ask)?,
+        rate_limits: limits::known(&ask.reader, None)?.map(|row| row.to_api(ask.now_ns)),
     })
 }
 
@@ -273,19 +272,6 @@ fn retries(ask: &Ask, filter: &Filter) -> Result<Retries, QueryError> {
         }
     }
     Ok(Retries { exchanges, tokens: sum.tokens, cost_usd_micros: sum.cost_usd_micros(), cost: sum.display() })
-}
-
-/// What the upstream that was heard last told of its limits.
-fn rate_limits(ask: &Ask) -> Result<Option<RateLimits>, QueryError> {
-    let (from, to) = rows::all_limits();
-    let mut newest: Option<LimitsRow> = None;
-    for row in ask.reader.scan(&from, &to) {
-        let row: LimitsRow = rows::decode(&row?.1)?;
-        if newest.as_ref().is_none_or(|known| known.at_ns() < row.at_ns()) {
-            newest = Some(row);
-        }
-    }
-    Ok(newest.map(|row| row.to_api(ask.now_ns)))
 }
 
 fn named(name: &str) -> String {
