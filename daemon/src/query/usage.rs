@@ -6,6 +6,7 @@
 use std::collections::{BTreeMap, HashMap};
 
 use ccd_proto::api::{RateLimits, Retries, Session, Tokens, Usage};
+use ccd_store::Reader;
 use jiff::tz::TimeZone;
 
 use super::filter::Filter;
@@ -95,6 +96,47 @@ pub fn usage(ask: &Ask, filter: &Filter) -> Result<Usage, QueryError> {
         rate_limits: rate_limits(ask)?,
         ..Usage::default()
     })
+}
+
+/// What was spent, in micro-dollars. What has no price is in none of it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Spent {
+    /// In the day that it is.
+    pub day_micros: u64,
+    /// In the month that it is.
+    pub month_micros: u64,
+}
+
+/// What was spent in the day and the month that it is in a time zone.
+pub fn spent(reader: &Reader, zone: &TimeZone, now_ns: u64) -> Result<Spent, QueryError> {
+    let bucket = u32::try_from(now_ns / BUCKET_NS).unwrap_or(u32::MAX);
+    let today = day(bucket, zone);
+    let mut spent = Spent::default();
+    // No month is longer than 31 days and the hour that a clock may be set back.
+    let from = bucket.saturating_sub(32 * 24 * HOUR);
+    for row in reader.scan(&rows::rollups_from(from), &rows::rollups_end()) {
+        let rollup: Rollup = rows::decode(&row?.1)?;
+        let date = day(rollup.key.bucket, zone);
+        if date.first_of_month() == today.first_of_month() {
+            spent.month_micros += rollup.sum.micros;
+            if date == today {
+                spent.day_micros += rollup.sum.micros;
+            }
+        }
+    }
+    Ok(spent)
+}
+
+/// What a session has cost so far, in micro-dollars; `None` where nothing of it was billed.
+pub fn session_spent(reader: &Reader, session_id: &str) -> Result<Option<u64>, QueryError> {
+    let mut micros = None;
+    for row in reader.scan(&rows::rollups_from(0), &rows::rollups_end()) {
+        let rollup: Rollup = rows::decode(&row?.1)?;
+        if rollup.key.session_id == session_id {
+            *micros.get_or_insert(0) += rollup.sum.micros;
+        }
+    }
+    Ok(micros)
 }
 
 /// What attempts that were repeated cost. Which tools they would have called nobody knows: that filter leaves none.

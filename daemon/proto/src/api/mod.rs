@@ -319,6 +319,9 @@ pub struct Span {
     pub tokens: Option<Tokens>,
     /// Cost in micro-dollars, likewise.
     pub cost_usd_micros: Option<i64>,
+    /// A tool call's share of what model calls cost, in micro-dollars: of the output that asked for it, and of the
+    /// prompt that its result was added to. Shared out by a rule, and part of those calls' own cost.
+    pub attributed_usd_micros: Option<i64>,
     /// A model call's reasoning.
     pub reasoning: Option<Reasoning>,
     /// What told us of it: `hook`, `proxy`.
