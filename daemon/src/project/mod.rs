@@ -11,9 +11,11 @@ pub mod exchange;
 pub mod hook;
 pub mod ids;
 pub mod limits;
+mod lines;
 mod links;
 pub mod members;
 pub mod message;
+pub mod pairs;
 pub mod price;
 pub mod request;
 pub mod retries;
@@ -30,4 +32,4 @@ pub mod view;
 mod view_tests;
 
 /// Raised when the same records would give other views: the index is then rebuilt from the journal.
-pub const VERSION: u16 = 4;
+pub const VERSION: u16 = 5;

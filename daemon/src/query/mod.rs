@@ -8,6 +8,7 @@ pub mod sessions;
 pub mod show;
 pub mod spans;
 pub mod status;
+pub mod tree;
 pub mod turns;
 pub mod usage;
 

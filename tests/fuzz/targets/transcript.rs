@@ -3,6 +3,7 @@
 #![no_main]
 
 use ccd::ingest::record::{Stored, TranscriptPart, TranscriptV1};
+use ccd::project::price::Prices;
 use ccd::project::session::{Fact, SessionState};
 use ccd::project::transcript;
 use ccd_store::Locator;
@@ -23,5 +24,5 @@ libfuzzer_sys::fuzz_target!(|input: (bool, &[u8])| {
     assert!(facts.lines.len() as u64 <= facts.count);
     let mut state = SessionState::new(&facts.session_id);
     state.apply(&Fact::Transcript(Box::new(facts)), Locator { segment: 1, offset: 0, index: 0 });
-    let _ = state.view();
+    let _ = state.view(&Prices::new(&Default::default()));
 });

@@ -28,6 +28,8 @@ pub struct TranscriptFacts {
     pub file: u64,
     /// Where in the file the stretch begins.
     pub offset: u64,
+    /// Bytes of the stretch.
+    pub size: u64,
     /// The earliest time that a line tells, nanoseconds since the Unix epoch; 0 where none tells any.
     pub first_ns: u64,
     /// The latest time that a line tells; 0 where none tells any.
@@ -220,6 +222,7 @@ pub fn read(record: &TranscriptV1, body: &[u8]) -> Option<TranscriptFacts> {
         born_ns: record.born_ns,
         file: file_hash(record),
         offset: record.offset,
+        size: body.len() as u64,
         ..TranscriptFacts::default()
     };
     match record.part {
