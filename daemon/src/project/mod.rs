@@ -12,6 +12,8 @@ pub mod hook;
 pub mod ids;
 pub mod limits;
 mod lines;
+#[cfg(test)]
+mod lines_tests;
 mod links;
 pub mod members;
 pub mod message;
