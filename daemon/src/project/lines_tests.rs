@@ -236,7 +236,7 @@ fn view_of(files: Vec<Vec<Fact>>) -> SessionView {
     tell(&numbered(files).concat()).0.view(&prices())
 }
 
-fn span<'a>(view: &'a SessionView, is: impl Fn(&Span) -> bool) -> &'a Span {
+fn span(view: &SessionView, is: impl Fn(&Span) -> bool) -> &Span {
     view.spans.iter().map(|s| &s.span).find(|s| is(s)).unwrap()
 }
 

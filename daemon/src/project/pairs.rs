@@ -7,7 +7,7 @@ use ccd_proto::api::{Reasoning, Tokens};
 
 use super::charge;
 use super::ids;
-use super::lines::{Message, MessageId, larger};
+use super::messages::{Message, MessageId, larger};
 use super::price::Prices;
 use super::request::Purpose;
 use super::session::{Call, SessionState};

@@ -10,7 +10,7 @@ use std::collections::{HashMap, HashSet};
 use ccd_store::Locator;
 
 use super::ids;
-use super::lines::Message;
+use super::messages::Message;
 use super::pairs::ModelCall;
 use super::request::Purpose;
 use super::session::{Prompt, SessionState};
