@@ -13,6 +13,7 @@ pub mod show;
 pub mod spans;
 pub mod status;
 pub mod statusline;
+pub mod tree;
 pub mod turns;
 pub mod usage;
 
