@@ -13,9 +13,11 @@ use serde::Deserialize;
 
 use ccd_proto::size;
 
+mod budget;
 mod network;
 mod transcripts;
 
+pub use budget::{Budget, Desktop};
 pub use network::{ClientFiles, Network};
 
 pub use crate::source::transcript::roots::Settings as Transcripts;
@@ -46,6 +48,8 @@ pub struct Config {
     pub drain_s: u64,
     /// Prices that add to the built-in table or replace its entries, by model id.
     pub prices: BTreeMap<String, PriceOverride>,
+    /// How much may be spent, and what happens then.
+    pub budget: Budget,
 }
 
 /// Limits of the capture. Beyond them the stream goes on and the copy is cut, counted and marked.
@@ -135,6 +139,7 @@ struct File {
     retention: RetentionTable,
     transcripts: transcripts::Table,
     prices: BTreeMap<String, PriceOverride>,
+    budget: budget::Table,
 }
 
 #[derive(Deserialize, Default)]
@@ -194,6 +199,12 @@ impl Config {
         Self::parse(&text, path, var)
     }
 
+    /// For tests: a file's text, in an empty environment.
+    #[cfg(test)]
+    pub(crate) fn parsed(text: &str) -> Result<Self, ConfigError> {
+        Self::parse(text, Path::new("config.toml"), |_| None)
+    }
+
     fn parse(text: &str, path: &Path, var: impl Fn(&str) -> Option<OsString>) -> Result<Self, ConfigError> {
         let file: File = toml::from_str(text)
             .map_err(|e| ConfigError::Parse { path: path.into(), message: e.to_string().trim().into() })?;
@@ -227,6 +238,7 @@ impl Config {
             retention: file.retention.read()?,
             drain_s: file.drain_s.unwrap_or(600),
             prices: file.prices,
+            budget: file.budget.read(&var)?,
         })
     }
 }

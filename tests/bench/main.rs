@@ -22,6 +22,7 @@ mod stats;
 mod store;
 mod target;
 
+use ccd_tests::corpus::{self, Spec};
 use clap::{Parser, Subcommand};
 
 /// Benches of the hook, the proxy and the store.
@@ -53,6 +54,17 @@ enum What {
         #[arg(long, default_value_t = scale::RECORDS)]
         records: usize,
     },
+    /// Writes a corpus of transcripts, the same for the same seed, and measures nothing.
+    Corpus {
+        /// Where to: the files go below its `projects`.
+        dir: std::path::PathBuf,
+        /// At least this many megabytes of sessions of real sizes; without it, a small corpus full of peculiarities.
+        #[arg(long)]
+        mb: Option<u64>,
+        /// The corpus's name.
+        #[arg(long, default_value_t = 1)]
+        seed: u64,
+    },
     /// The bare proxy itself (started by `proxy` as a process of its own).
     #[command(hide = true)]
     Bare {
@@ -72,6 +84,16 @@ fn main() {
     match args.what {
         Some(What::Bare { upstream }) => bare::serve(&upstream),
         Some(What::Relay { upstream }) => relay::serve(&upstream),
+        Some(What::Corpus { dir, mb, seed }) => {
+            let spec = mb.map_or_else(|| Spec::small(seed), |mb| Spec::large(seed, mb * 1_000_000));
+            let written = corpus::write(&dir, &spec).expect("the directory can be written to");
+            let (files, messages) = (written.files.len(), written.billed.len());
+            println!(
+                "{} MB in {files} files, {} lines, {messages} messages",
+                written.bytes / 1_000_000,
+                written.lines
+            );
+        }
         Some(What::Hook) => hook::run(args.rounds),
         Some(What::Proxy { case }) => proxy::run(args.rounds, &case),
         Some(What::Store { records }) => {

@@ -12,6 +12,7 @@ mod hook;
 mod install;
 mod kill9;
 mod limits;
+mod numbers;
 mod proxy;
 mod proxy_command;
 mod proxy_faults;

@@ -24,6 +24,7 @@ use tokio_util::task::TaskTracker;
 
 use super::keeper::Keeper;
 use super::{Parts, QUESTIONS, Running, SERVING, locked};
+use crate::budget::{self, Guard};
 use crate::ingest::shared::{Shared, StoreState};
 use crate::ingest::writer::Writer;
 use crate::ingest::{Door, Submission};
@@ -141,6 +142,7 @@ async fn live(
         }
     } else {
         inside.retention.abort();
+        inside.budgets.abort();
         inside.closing.cancel();
         inside.sources.close();
         reception.stopping.cancel();
@@ -230,6 +232,7 @@ struct Inside {
     closing: CancellationToken,
     api: tokio::task::JoinHandle<()>,
     retention: tokio::task::JoinHandle<()>,
+    budgets: tokio::task::JoinHandle<()>,
     spool_changed: Arc<Notify>,
 }
 
@@ -252,7 +255,10 @@ impl Inside {
         let (events, sources) = (TaskTracker::new(), TaskTracker::new());
         let (closing, spool_changed) = (CancellationToken::new(), Arc::new(Notify::new()));
         if let Some(hooks) = hooks {
-            sources.spawn(hook::serve(hooks, app.door.clone(), events.clone(), closing.clone()));
+            let deciding = Arc::clone(app);
+            let decide: hook::Decide =
+                Arc::new(move |event| deciding.budget.decision(event, deciding.clock.now_ns()));
+            sources.spawn(hook::serve(hooks, app.door.clone(), decide, events.clone(), closing.clone()));
             sources.spawn(spool::run(
                 app.layout.spool_dir.clone(),
                 app.door.clone(),
@@ -268,7 +274,10 @@ impl Inside {
         let api = tokio::spawn(api::serve(control, Arc::clone(app)));
         let retention =
             if captures { tokio::spawn(retention::run(Arc::clone(app))) } else { tokio::spawn(async {}) };
-        Ok(Inside { lock: home.lock, writer, events, sources, closing, api, retention, spool_changed })
+        let budgets =
+            if captures { tokio::spawn(budget::run(Arc::clone(app))) } else { tokio::spawn(async {}) };
+        let lock = home.lock;
+        Ok(Inside { lock, writer, events, sources, closing, api, retention, budgets, spool_changed })
     }
 
     /// The end after a stop: everything that came is written, the control socket goes last.
@@ -302,6 +311,7 @@ impl Inside {
     async fn give_up(self, app: &Arc<Running>, keeper: &Keeper) -> tokio::sync::oneshot::Receiver<()> {
         let (done, given_up) = tokio::sync::oneshot::channel();
         self.retention.abort();
+        self.budgets.abort();
         self.closing.cancel();
         self.api.abort();
         self.sources.close();
@@ -393,6 +403,7 @@ fn wire(parts: Parts) -> Result<Wired, StartError> {
         spool: Arc::default(),
         state: AtomicU8::new(SERVING),
         log_filter: Mutex::new(config.log.clone()),
+        budget: Guard::new(config.budget.clone()),
         config: Mutex::new(config),
         config_problem: Mutex::new(None),
         log,

@@ -8,10 +8,9 @@ use ccd_proto::api::{
     WebStatus,
 };
 
+use super::limits;
 use crate::app::Running;
 use crate::ingest::shared::StoreState;
-use crate::project::limits::LimitsRow;
-use crate::project::rows;
 
 /// The status, now. Answers whatever the store's state is.
 #[must_use]
@@ -98,8 +97,7 @@ pub fn status(app: &Running) -> Status {
 fn rate_limits(app: &Running, state: &StoreState) -> Option<RateLimits> {
     let StoreState::Ready(reader) = state else { return None };
     let upstream = app.proxy.settings().upstream.target().to_string();
-    let row: LimitsRow = rows::decode(&reader.get(&rows::limits(&upstream)).ok()??).ok()?;
-    Some(row.to_api(app.clock.now_ns()))
+    Some(limits::known(reader, Some(&upstream)).ok()??.to_api(app.clock.now_ns()))
 }
 
 /// Resident memory, where the system tells it cheaply.
