@@ -3,7 +3,7 @@
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::TcpListener;
 use std::os::unix::fs::PermissionsExt;
-use std::sync::mpsc::{Receiver, channel};
+use std::sync::mpsc::{Receiver, sync_channel};
 use std::thread;
 
 use ccd_proto::api::{Budget, Tokens};
@@ -63,7 +63,7 @@ fn micros(budget: &Budget, scope: &str) -> i64 {
 fn webhook() -> (String, Receiver<Value>) {
     let server = TcpListener::bind("127.0.0.1:0").unwrap();
     let url = format!("http://{}/budget?x=1", server.local_addr().unwrap());
-    let (tx, rx) = channel();
+    let (tx, rx) = sync_channel(16);
     thread::spawn(move || {
         for peer in server.incoming() {
             let mut peer = BufReader::new(peer.unwrap());
