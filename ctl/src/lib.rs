@@ -5,6 +5,7 @@
 //! way to the daemon, and the store is never linked.
 
 pub mod args;
+pub mod budget;
 pub mod changes;
 pub mod claude;
 pub mod client;
@@ -39,6 +40,7 @@ pub mod settings;
 pub mod show;
 pub mod start;
 pub mod status;
+pub mod statusline;
 pub mod stop;
 pub mod store;
 pub mod supervisor;
@@ -83,6 +85,8 @@ pub fn dispatch(env: &Env, out: &mut Printer, cli: &Cli) -> Result<()> {
         Command::Exchange(args) => exchange::run(env, out, args),
         Command::Show(args) => show::run(env, out, args),
         Command::Usage(args) => usage::run(env, out, args),
+        Command::StatusLine(args) => statusline::run(env, out, args),
+        Command::Budget(args) => budget::run(env, out, args),
         Command::Proxy(args) => proxy::run(env, out, args),
         Command::Store(args) => store::run(env, out, args),
         Command::Completions(args) => completions::run(out, args),

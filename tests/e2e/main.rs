@@ -24,3 +24,4 @@ mod scenario;
 mod store;
 mod supervise;
 mod tls;
+mod transcripts;

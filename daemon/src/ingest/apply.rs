@@ -14,6 +14,7 @@ use crate::project::limits::{LimitsRow, Told};
 use crate::project::retries::Relinked;
 use crate::project::rows::{self, Counters, Rollup, RollupKey};
 use crate::project::session::{Fact, SessionState};
+use crate::project::status;
 
 /// Collects the rows of a batch.
 pub struct Batch<'a> {
@@ -65,6 +66,18 @@ impl<'a> Batch<'a> {
                 _ => self.counters.unreadable += 1,
             }
             return Ok(());
+        }
+        if record.kind == super::record::KIND_TRANSCRIPT {
+            self.mutations.extend(super::cursors::row(self.reader, record)?);
+        }
+        if record.kind == super::record::KIND_NOTICE {
+            self.put(rows::notice(record.id), Vec::new());
+        }
+        if record.kind == super::record::KIND_STATUS
+            && let Ok(Payload::Status(snapshot)) = super::record::read(record)
+            && let Some(told) = status::told(&snapshot)
+        {
+            self.add_limits(&told)?;
         }
         let fact = match fact {
             Some(fact) => Some(fact),

@@ -5,6 +5,7 @@
 
 pub mod apply;
 mod carry;
+pub mod cursors;
 mod lookups;
 mod made;
 mod missed;

@@ -74,6 +74,33 @@ pub struct Observation {
     pub previous_prompt: u64,
 }
 
+/// What the client totals of one model of a session.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ModelTotal {
+    /// The model.
+    pub model: String,
+    /// Tokens.
+    pub tokens: Tokens,
+    /// Web searches.
+    pub web_searches: u64,
+    /// Cost by the client's own prices, in micro-dollars.
+    pub micros: u64,
+}
+
+/// A client's closing totals of a session: everything that it called, side requests too.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CostState {
+    /// The session.
+    pub session_id: String,
+    /// When it was written: the latest time of the lines before it in its file, in nanoseconds since the Unix epoch;
+    /// without such a line, [`Self::start_ns`].
+    pub at_ns: u64,
+    /// When the client that totals was started (`startTime`), likewise.
+    pub start_ns: u64,
+    /// By model, in the order of their names.
+    pub models: Vec<ModelTotal>,
+}
+
 /// What the proxy says of an exchange; `None` where nothing was billed.
 #[must_use]
 pub fn of_exchange(facts: &ExchangeFacts) -> Option<Observation> {

@@ -4,6 +4,7 @@
 //! in whatever order they come. What the network sent is read here and nowhere earlier, so that the journal
 //! never holds an interpretation.
 
+pub mod budget;
 pub mod charge;
 pub mod cost;
 pub mod decode;
@@ -20,6 +21,7 @@ pub mod retries;
 pub mod rows;
 pub mod session;
 pub mod sse;
+pub mod status;
 mod summary;
 pub mod text;
 pub mod timing;

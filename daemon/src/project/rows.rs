@@ -19,6 +19,7 @@ const ROLLUP: u8 = 0x24;
 const LOOKUP: u8 = 0x25;
 const RETRY: u8 = 0x26;
 const LIMITS: u8 = 0x27;
+const NOTICE: u8 = 0x3f;
 
 /// Length of a roll-up's time bucket: a quarter of an hour, so that days can be cut in any time zone.
 pub const BUCKET_NS: u64 = 900_000_000_000;
@@ -222,6 +223,12 @@ pub fn limits(upstream: &str) -> Vec<u8> {
 #[must_use]
 pub fn all_limits() -> (Vec<u8>, Vec<u8>) {
     (vec![LIMITS], vec![LIMITS + 1])
+}
+
+/// That a threshold was told of: a row without a value, under the id of the record that says so.
+#[must_use]
+pub fn notice(id: [u8; 16]) -> Vec<u8> {
+    prefixed(NOTICE, &id)
 }
 
 /// Longest id kept as a key; ids that agree so far are told apart where they lead to.

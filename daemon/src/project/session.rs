@@ -11,7 +11,7 @@ use std::collections::BTreeMap;
 
 use ccd_store::Locator;
 
-use super::charge::{self, Observation};
+use super::charge::{self, CostState, Observation};
 use super::exchange::ExchangeFacts;
 use super::hook::{HookFacts, HookKind, ToolCall};
 use super::request::Purpose;
@@ -36,6 +36,8 @@ pub struct Changes {
     pub relinked: Vec<Relinked>,
     /// What it says of billed messages.
     pub observed: Vec<Observation>,
+    /// The client's closing totals.
+    pub cost_states: Vec<CostState>,
 }
 
 /// A time and the record that tells it. Orders by time, so `min` keeps the earliest.
@@ -174,7 +176,7 @@ impl SessionState {
             Fact::Exchange(exchange) => {
                 self.apply_exchange(exchange, record);
                 let observed = charge::of_exchange(exchange).into_iter().collect();
-                Changes { relinked: self.relink(exchange), observed }
+                Changes { relinked: self.relink(exchange), observed, ..Changes::default() }
             }
             Fact::Transcript(_) => Changes::default(),
         }

@@ -1,13 +1,16 @@
 //! Every question that the product can answer, once: each file is one question, asked by the API and through it
 //! by the command line and the pages. Readers only; nothing here changes anything.
 
+pub mod budget;
 pub mod content;
 pub mod exchanges;
 pub mod filter;
+pub mod limits;
 pub mod sessions;
 pub mod show;
 pub mod spans;
 pub mod status;
+pub mod statusline;
 pub mod turns;
 pub mod usage;
 

@@ -5,14 +5,14 @@
 
 use std::collections::{BTreeMap, HashMap};
 
-use ccd_proto::api::{RateLimits, Retries, Session, Tokens, Usage};
+use ccd_proto::api::{Retries, Session, Tokens, Usage};
+use ccd_store::Reader;
 use jiff::tz::TimeZone;
 
 use super::filter::Filter;
-use super::{Ask, QueryError, sessions};
+use super::{Ask, QueryError, limits, sessions};
 use crate::clock::rfc3339;
 use crate::project::cost::Sum;
-use crate::project::limits::LimitsRow;
 use crate::project::retries::RetryRow;
 use crate::project::rows::{self, BUCKET_NS, Rollup};
 
@@ -92,9 +92,50 @@ pub fn usage(ask: &Ask, filter: &Filter) -> Result<Usage, QueryError> {
         totals: totals.to_row(BTreeMap::new()),
         rows,
         retries: retries(ask, filter)?,
-        rate_limits: rate_limits(ask)?,
+        rate_limits: limits::known(&ask.reader, None)?.map(|row| row.to_api(ask.now_ns)),
         ..Usage::default()
     })
+}
+
+/// What was spent, in micro-dollars. What has no price is in none of it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Spent {
+    /// In the day that it is.
+    pub day_micros: u64,
+    /// In the month that it is.
+    pub month_micros: u64,
+}
+
+/// What was spent in the day and the month that it is in a time zone.
+pub fn spent(reader: &Reader, zone: &TimeZone, now_ns: u64) -> Result<Spent, QueryError> {
+    let bucket = u32::try_from(now_ns / BUCKET_NS).unwrap_or(u32::MAX);
+    let today = day(bucket, zone);
+    let mut spent = Spent::default();
+    // No month is longer than 31 days and the hour that a clock may be set back.
+    let from = bucket.saturating_sub(32 * 24 * HOUR);
+    for row in reader.scan(&rows::rollups_from(from), &rows::rollups_end()) {
+        let rollup: Rollup = rows::decode(&row?.1)?;
+        let date = day(rollup.key.bucket, zone);
+        if date.first_of_month() == today.first_of_month() {
+            spent.month_micros += rollup.sum.micros;
+            if date == today {
+                spent.day_micros += rollup.sum.micros;
+            }
+        }
+    }
+    Ok(spent)
+}
+
+/// What a session has cost so far, in micro-dollars; `None` where nothing of it was billed.
+pub fn session_spent(reader: &Reader, session_id: &str) -> Result<Option<u64>, QueryError> {
+    let mut micros = None;
+    for row in reader.scan(&rows::rollups_from(0), &rows::rollups_end()) {
+        let rollup: Rollup = rows::decode(&row?.1)?;
+        if rollup.key.session_id == session_id {
+            *micros.get_or_insert(0) += rollup.sum.micros;
+        }
+    }
+    Ok(micros)
 }
 
 /// What attempts that were repeated cost. Which tools they would have called nobody knows: that filter leaves none.
@@ -122,19 +163,6 @@ fn retries(ask: &Ask, filter: &Filter) -> Result<Retries, QueryError> {
         }
     }
     Ok(Retries { exchanges, tokens: sum.tokens, cost_usd_micros: sum.cost_usd_micros(), cost: sum.display() })
-}
-
-/// What the upstream that was heard last told of its limits.
-fn rate_limits(ask: &Ask) -> Result<Option<RateLimits>, QueryError> {
-    let (from, to) = rows::all_limits();
-    let mut newest: Option<LimitsRow> = None;
-    for row in ask.reader.scan(&from, &to) {
-        let row: LimitsRow = rows::decode(&row?.1)?;
-        if newest.as_ref().is_none_or(|known| known.at_ns() < row.at_ns()) {
-            newest = Some(row);
-        }
-    }
-    Ok(newest.map(|row| row.to_api(ask.now_ns)))
 }
 
 /// Where blocks begin: on the hour of the first use after the block before it ended. All use counts, whatever

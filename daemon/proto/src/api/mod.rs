@@ -13,6 +13,8 @@
 //! | `GET /v0/exchanges/ID/request`, `…/response` | the exact body bytes |
 //! | `GET /v0/show/ID` | [`Shown`] |
 //! | `GET /v0/usage` | [`Usage`] |
+//! | `GET /v0/budget` | [`Budget`] |
+//! | `POST /v0/statusline` with the client's JSON | [`StatusLine`] |
 //! | `POST /v0/stop` | [`Done`]; the daemon drains its streams and exits. `?now=1`: without draining |
 //! | `POST /v0/retire` | [`Done`]; the daemon goes on answering and exits once nobody uses it |
 //! | `POST /v0/log-level?level=debug` | [`Done`] |
@@ -35,6 +37,7 @@
 //! Times are RFC 3339 in UTC with microseconds; money is integer micro-dollars beside a display string.
 //! Readers ignore fields that they do not know.
 
+mod budget;
 mod exchanges;
 mod limits;
 mod status;
@@ -44,11 +47,12 @@ mod usage;
 
 use serde::{Deserialize, Serialize};
 
+pub use self::budget::{Budget, BudgetScope, StatusLine};
 pub use self::exchanges::{Exchange, ExchangeDetail, Exchanges, StreamEvent};
 pub use self::limits::{Limited, RateLimit, RateLimits};
 pub use self::status::{
     CaptureStatus, DaemonStatus, DetectionStatus, HookStatus, ProxyStatus, Status, StoreStatus, Supervision,
-    SupervisorStatus, WebStatus,
+    SupervisorStatus, TranscriptRoot, TranscriptStatus, WebStatus,
 };
 pub use self::store::{
     BackedUp, DamagedRange, DamagedRecord, FileStats, Line, LostRecord, Operation, Progress, Pruned, Rebuilt,
@@ -319,6 +323,9 @@ pub struct Span {
     pub tokens: Option<Tokens>,
     /// Cost in micro-dollars, likewise.
     pub cost_usd_micros: Option<i64>,
+    /// A tool call's share of what model calls cost, in micro-dollars: of the output that asked for it, and of the
+    /// prompt that its result was added to. Shared out by a rule, and part of those calls' own cost.
+    pub attributed_usd_micros: Option<i64>,
     /// A model call's reasoning.
     pub reasoning: Option<Reasoning>,
     /// What told us of it: `hook`, `proxy`.
