@@ -37,10 +37,10 @@ pub(super) fn catch_up(
     if let Some(bytes) = reader.get(rows::COUNTERS)? {
         found.counters = rows::decode(&bytes)?;
     } else {
-        let mut mutations = carry::mutations(&kept()?)?;
+        carry::restore(&kept()?, views, &live.prices())?;
         // So that it is never taken for new again.
-        mutations.push(ccd_store::Mutation::Put(rows::COUNTERS.to_vec(), rows::encode(&found.counters)?));
-        views.apply(views.applied(), mutations)?;
+        let counters = ccd_store::Mutation::Put(rows::COUNTERS.to_vec(), rows::encode(&found.counters)?);
+        views.apply(views.applied(), vec![counters])?;
     }
     let from = views.applied() + 1;
     let upto = upto.unwrap_or(u64::MAX);
