@@ -3,6 +3,9 @@
 //! A row is written in the batch that applies its record. It is found by the file itself (device and inode) among those
 //! of its name, so that a file that moves keeps its row, and a copy finds what was taken of the original.
 //!
+//! They outlive the records that are let go of, in the store's manifest beside the usage: the files are still there, and
+//! reading them again would count them again.
+//!
 //! Must never say more than the journal has: a row that is missing costs reading a file again, one that is ahead costs
 //! lines.
 
@@ -93,6 +96,32 @@ pub(super) fn row(reader: &Reader, record: &Record) -> Result<Option<Mutation>, 
     let cursor = Cursor::behind(head.born_ns, record.at_ns, offset, bytes);
     let key = key(&name_of(&head.path), (head.device, head.inode));
     Ok(Some(Mutation::Put(key, rows::encode(&cursor)?)))
+}
+
+/// What is kept begins with this where cursors are with it; kept usage alone begins with its schema.
+const CARRIED: &[u8] = &[0xcc, 1];
+/// Cursors of a million files.
+const LIMIT: usize = 256 << 20;
+
+/// Kept usage, with all cursors that a generation of the index knows behind it.
+pub(super) fn carried(reader: &Reader, usage: Vec<u8>) -> Result<Vec<u8>, LiveError> {
+    let rows: Vec<(Vec<u8>, Vec<u8>)> =
+        reader.scan(&[CURSOR], &[CURSOR + 1]).collect::<Result<_, StoreError>>()?;
+    if rows.is_empty() {
+        return Ok(usage);
+    }
+    Ok([CARRIED, &(usage.len() as u64).to_le_bytes(), &usage, &rows::encode(&rows)?].concat())
+}
+
+/// The kept usage in what [`carried`] gave, and the cursors' rows.
+pub(super) fn split(kept: &[u8]) -> Result<(&[u8], Vec<Mutation>), LiveError> {
+    let Some(rest) = kept.strip_prefix(CARRIED) else { return Ok((kept, Vec::new())) };
+    let damaged = || rows::RowError::new("what is kept ends too early".into());
+    let (len, rest) = rest.split_first_chunk::<8>().ok_or_else(damaged)?;
+    let len = usize::try_from(u64::from_le_bytes(*len)).unwrap_or(usize::MAX);
+    let (usage, rest) = rest.split_at_checked(len).ok_or_else(damaged)?;
+    let rows: Vec<(Vec<u8>, Vec<u8>)> = rows::decode_within::<_, LIMIT>(rest)?;
+    Ok((usage, rows.into_iter().map(|(key, value)| Mutation::Put(key, value)).collect()))
 }
 
 /// What is known of a file: its own row first, then those of others that have its name.

@@ -44,7 +44,7 @@ const AGAIN: Duration = Duration::from_millis(2_100);
 /// How long to wait after the journal refused something.
 const RETRY: Duration = Duration::from_secs(5);
 /// Files under way at a time.
-const FILES: usize = 32;
+const FILES: usize = 256;
 
 /// What the rest of the daemon sees of it.
 pub struct Transcripts {

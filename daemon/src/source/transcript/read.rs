@@ -3,7 +3,7 @@
 //! Must never wait for what is no file, hold more than one stretch, or take half a line for a whole one.
 
 use std::fs::File;
-use std::io::{Error, ErrorKind};
+use std::io::{Error, ErrorKind, Read as _, Seek as _, SeekFrom};
 use std::os::unix::fs::{FileExt, MetadataExt};
 use std::path::Path;
 
@@ -116,18 +116,14 @@ pub fn next(file: &File, mut offset: u64, longest: u64, quiet: bool) -> std::io:
 
 /// Reads until there are `want` bytes; true at the file's end.
 fn fill(file: &File, offset: u64, want: usize, bytes: &mut Vec<u8>) -> std::io::Result<bool> {
-    let mut have = bytes.len();
-    bytes.resize(want, 0);
-    while have < want {
-        match file.read_at(&mut bytes[have..], offset + have as u64) {
-            Ok(0) => break,
-            Ok(n) => have += n,
-            Err(error) if error.kind() == ErrorKind::Interrupted => {}
-            Err(error) => return Err(error),
-        }
-    }
-    bytes.truncate(have);
-    Ok(have < want)
+    let (have, mut file) = (bytes.len(), file);
+    let size = file.seek(SeekFrom::End(0))?;
+    file.seek(SeekFrom::Start(offset + have as u64))?;
+    // As much as there is, and one byte to see the end: most files are far smaller than a stretch.
+    let left = usize::try_from(size.saturating_sub(offset)).unwrap_or(want);
+    bytes.reserve_exact(left.saturating_add(1).min(want).saturating_sub(have));
+    file.take((want - have) as u64).read_to_end(bytes)?;
+    Ok(bytes.len() < want)
 }
 
 /// Where the line after this place begins.
