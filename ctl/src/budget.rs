@@ -203,8 +203,8 @@ mod tests {
 
     #[test]
     fn a_table_of_budgets() {
-        insta::assert_snapshot!(table(&sample(), Some(true)).render(100, false), @"");
-        insta::assert_snapshot!(table(&sample(), Some(false)).render(60, false), @"");
+        insta::assert_snapshot!("budgets_100", table(&sample(), Some(true)).render(100, false));
+        insta::assert_snapshot!("budgets_60_ascii", table(&sample(), Some(false)).render(60, false));
     }
 
     #[test]

@@ -47,6 +47,10 @@ pub struct Options {
     pub settings: Option<PathBuf>,
     /// Nothing but the base URL: `ccctl proxy install`.
     pub only_proxy: bool,
+    /// Whether our status line is set.
+    pub statusline: bool,
+    /// Whether it is, even in another one's place.
+    pub force: bool,
 }
 
 /// What a file is, which decides how it is mended if somebody else changed it meanwhile.

@@ -42,6 +42,7 @@ pub enum Tone {
 }
 
 /// Writes results and talk.
+#[allow(clippy::struct_excessive_bools)] // one per fact of the two ends
 pub struct Printer {
     out: Box<dyn Write>,
     err: Box<dyn Write>,

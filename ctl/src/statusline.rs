@@ -299,7 +299,7 @@ mod tests {
         json!({
             "session_id": "s",
             "model": {"id": "claude-opus-5-5", "display_name": "Opus 5.5"},
-            "cost": {"total_cost_usd": 0.062664},
+            "cost": {"total_cost_usd": 0.062_664},
             "context_window": {"used_percentage": 42},
             "rate_limits": {"five_hour": {"used_percentage": 12.4, "resets_at": 1_795_219_200}},
         })

@@ -105,6 +105,8 @@ impl Installer<'_> {
             hooks: self.args.hooks,
             settings: self.args.settings.as_ref().map(|path| env.cwd.join(path)),
             only_proxy: self.args.only_proxy,
+            statusline: self.args.statusline,
+            force: self.args.force,
         };
         let mut warnings = plan.warnings.clone();
 

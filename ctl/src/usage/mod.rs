@@ -47,7 +47,7 @@ fn show(env: &Env, out: &mut Printer, args: &UsageArgs, tz: &TimeZone, mut usage
         let look = Look { width: out.width(), bars: drawn, compact: args.compact, tz, now: env.now };
         table::table(&usage, &look).print(out)?;
         if left_out > 0 {
-            out.line(format!("… and {left_out} more, which are in the total: --limit shows them"))?;
+            out.line(format!("… and {left_out} more, which are in the total: a higher --limit shows them"))?;
         }
         if let Some(spark) = spark {
             out.line(format!("\n{spark}"))?;

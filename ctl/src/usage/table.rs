@@ -38,7 +38,7 @@ pub(super) fn arrange(rows: &mut Vec<UsageRow>, order: Order, limit: Option<u32>
         Order::Oldest => {}
         Order::Newest => rows.reverse(),
         Order::Cost => {
-            rows.sort_by_key(|row| std::cmp::Reverse((row.cost_usd_micros.unwrap_or(0), row.tokens.total())))
+            rows.sort_by_key(|row| std::cmp::Reverse((row.cost_usd_micros.unwrap_or(0), row.tokens.total())));
         }
     }
     let limit = limit.and_then(|limit| usize::try_from(limit).ok()).unwrap_or(usize::MAX);
@@ -65,7 +65,7 @@ pub(super) fn table(usage: &Usage, look: &Look<'_>) -> Table {
 fn made(usage: &Usage, look: &Look<'_>, number: fn(u64) -> String) -> Table {
     let keys = keys(usage);
     let is_blocks = usage.period == "blocks";
-    let calls = if usage.by.iter().any(|by| by == "tool") { "CALLS" } else { "EXCHANGES" };
+    let counted = if usage.by.iter().any(|by| by == "tool") { "CALLS" } else { "EXCHANGES" };
     let mut columns: Vec<_> = keys.iter().map(|key| key.column).collect();
     if is_blocks {
         columns.push(Column::Whole("STATE"));
@@ -78,7 +78,7 @@ fn made(usage: &Usage, look: &Look<'_>, number: fn(u64) -> String) -> Table {
     } else if is_blocks {
         columns.extend(["TOKENS", "TOK/MIN", "$/H"].map(Column::Number));
     } else {
-        columns.extend([calls, "INPUT", "CACHE WRITE", "CACHE READ", "OUTPUT"].map(Column::Number));
+        columns.extend([counted, "INPUT", "CACHE WRITE", "CACHE READ", "OUTPUT"].map(Column::Number));
     }
     columns.push(Column::Number("COST"));
     if is_blocks {

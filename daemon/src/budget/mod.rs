@@ -172,20 +172,16 @@ async fn watch(app: &Arc<Running>, settings: &Arc<config::Budget>, told: &mut Ha
     let mut of = Of::Recent;
     loop {
         let looked = Instant::now();
-        match look(app, settings, of).await {
-            Some((found, all)) => {
-                app.budget.take_up(settings, &found, all);
-                tell(app, settings, &found, told).await;
+        let Some((found, all)) = look(app, settings, of).await else {
+            tokio::select! {
+                () = app.budget.changed.notified() => return,
+                () = tokio::time::sleep(AGAIN) => {}
             }
-            None => {
-                tokio::select! {
-                    () = app.budget.changed.notified() => return,
-                    () = tokio::time::sleep(AGAIN) => {}
-                }
-                of = Of::Recent;
-                continue;
-            }
-        }
+            of = Of::Recent;
+            continue;
+        };
+        app.budget.take_up(settings, &found, all);
+        tell(app, settings, &found, told).await;
         let mut touched = Vec::new();
         let mut missed = false;
         tokio::select! {

@@ -6,6 +6,7 @@
 pub mod apply;
 mod carry;
 pub mod cursors;
+mod ledger;
 mod lookups;
 mod made;
 mod missed;

@@ -38,12 +38,11 @@ pub(super) fn catch_up(
         found.counters = rows::decode(&bytes)?;
     } else {
         let kept = kept()?;
-        let (usage, files) = cursors::split(&kept)?;
-        let mut mutations = carry::mutations(usage)?;
-        mutations.extend(files);
+        let (usage, mut last) = cursors::split(&kept)?;
+        carry::restore(usage, views, &live.prices())?;
         // So that it is never taken for new again.
-        mutations.push(ccd_store::Mutation::Put(rows::COUNTERS.to_vec(), rows::encode(&found.counters)?));
-        views.apply(views.applied(), mutations)?;
+        last.push(ccd_store::Mutation::Put(rows::COUNTERS.to_vec(), rows::encode(&found.counters)?));
+        views.apply(views.applied(), last)?;
     }
     let from = views.applied() + 1;
     let upto = upto.unwrap_or(u64::MAX);
