@@ -38,6 +38,7 @@ pub struct Manifest {
 /// What was asked for.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
+#[allow(clippy::struct_excessive_bools)] // one per flag
 pub struct Options {
     /// Whether the base URL is set.
     pub proxy: bool,
