@@ -26,6 +26,7 @@ use crate::project::price::Prices;
 use crate::source::proxy::server::{Proxy, Settings};
 use crate::source::proxy::upstream::{self, Target, Upstream};
 use crate::source::spool;
+use crate::source::transcript::Transcripts;
 use crate::startup::Prepared;
 use crate::supervise::channel::Word;
 use crate::telemetry::LogHandle;
@@ -101,6 +102,8 @@ pub struct Running {
     pub proxy: Arc<Proxy>,
     /// Where it listens.
     pub proxy_listen: SocketAddr,
+    /// The client's own files.
+    pub transcripts: Arc<Transcripts>,
     /// The spool.
     pub spool: Arc<spool::Counts>,
     state: AtomicU8,
@@ -303,6 +306,8 @@ impl Running {
         if let Some(upstream) = self.upstream(old, new) {
             self.proxy.set(Settings { upstream, capture: new.capture });
         }
+        self.transcripts.taker.set_longest(new.capture.max_body_bytes);
+        self.transcripts.set(new.transcripts.clone());
         if new.proxy_listen != old.proxy_listen {
             tracing::warn!(listen = %new.proxy_listen, "proxy.listen changes at the next start");
         }

@@ -37,6 +37,8 @@ use crate::source::proxy::limits::Limits;
 use crate::source::proxy::runtime::Streams;
 use crate::source::proxy::server::{Proxy, Settings};
 use crate::source::proxy::upstream::{self, Target, Upstream};
+use crate::source::transcript::take::Taker;
+use crate::source::transcript::{self, Transcripts};
 use crate::source::{hook, spool};
 use crate::startup::{self, Home, StartError};
 use crate::{api, resources, watch};
@@ -265,6 +267,10 @@ impl Inside {
                 closing.clone(),
             ));
         }
+        if captures {
+            let (transcripts, shared) = (Arc::clone(&app.transcripts), Arc::clone(&app.shared));
+            sources.spawn(transcript::run(transcripts, shared, closing.clone()));
+        }
         let api = tokio::spawn(api::serve(control, Arc::clone(app)));
         let retention =
             if captures { tokio::spawn(retention::run(Arc::clone(app))) } else { tokio::spawn(async {}) };
@@ -377,6 +383,9 @@ fn wire(parts: Parts) -> Result<Wired, StartError> {
     let bypass = Bypass::new(capturing, Budget::read(Path::new("/")).within(resources::address_space()));
     let limits = Limits::of_this_process();
     let proxy = Proxy::new(prepared.token, proxy_listen, limits, settings, bypass, Arc::clone(&clock));
+    let taker =
+        Taker::new(door.clone(), Arc::clone(&shared), Arc::clone(&clock), config.capture.max_body_bytes);
+    let transcripts = Transcripts::new(config.transcripts.clone(), taker);
     let app = Arc::new(Running {
         started_ns: clock.now_ns(),
         layout,
@@ -390,6 +399,7 @@ fn wire(parts: Parts) -> Result<Wired, StartError> {
         door,
         proxy,
         proxy_listen,
+        transcripts,
         spool: Arc::default(),
         state: AtomicU8::new(SERVING),
         log_filter: Mutex::new(config.log.clone()),

@@ -6,7 +6,7 @@
 use ccd_proto::api::Tokens;
 use serde::{Deserialize, Serialize};
 
-use super::exchange::ExchangeFacts;
+use super::exchange::{ExchangeFacts, ExchangeRow};
 
 /// Who says so.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
@@ -101,16 +101,24 @@ pub struct CostState {
     pub models: Vec<ModelTotal>,
 }
 
+/// The message and the request that an exchange was billed as.
+#[must_use]
+pub fn ids_of(row: &ExchangeRow) -> (String, Option<String>) {
+    let id = super::ids::exchange(row.id);
+    let message = row.message_id.clone().unwrap_or_else(|| format!("exchange {id}"));
+    (message, Some(row.request_id.clone().unwrap_or(id)))
+}
+
 /// What the proxy says of an exchange; `None` where nothing was billed.
 #[must_use]
 pub fn of_exchange(facts: &ExchangeFacts) -> Option<Observation> {
     let row = &facts.row;
     let tokens = row.tokens?;
-    let id = super::ids::exchange(row.id);
+    let (message_id, request) = ids_of(row);
     Some(Observation {
         source: Source::Proxy,
-        message_id: row.message_id.clone().unwrap_or_else(|| format!("exchange {id}")),
-        request: Some(row.request_id.clone().unwrap_or(id)),
+        message_id,
+        request,
         session_id: row.session_id.clone().unwrap_or_default(),
         agent_id: row.agent_id.clone(),
         at_ns: row.started_ns,

@@ -211,7 +211,9 @@ pub fn read(record: &ExchangeV2, request: &[u8], response: &[u8], prices: &Price
     };
     let usage = if is_messages { answer.usage() } else { None };
     let model = answer.text_of("model").map(str::to_owned).or(asked.model).map(|m| cut(&m, MAX_NAME));
-    let cost = usage.as_ref().zip(model.as_deref()).and_then(|((t, w), m)| prices.cost(m, t, *w));
+    let cost = usage.as_ref().zip(model.as_deref()).and_then(|((t, w), m)| {
+        prices.rates(m, record.started_ns, t.prompt(), "", "").map(|r| r.cost(t, *w))
+    });
     let over = match record.outcome {
         Outcome::Complete => true,
         // A client may go once the message is whole, without waiting for the connection's end.

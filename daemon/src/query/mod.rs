@@ -1,7 +1,9 @@
 //! Every question that the product can answer, once: each file is one question, asked by the API and through it
 //! by the command line and the pages. Readers only; nothing here changes anything.
 
+mod blocks;
 pub mod budget;
+mod cells;
 pub mod content;
 pub mod exchanges;
 pub mod filter;
@@ -11,6 +13,7 @@ pub mod show;
 pub mod spans;
 pub mod status;
 pub mod statusline;
+pub mod tree;
 pub mod turns;
 pub mod usage;
 

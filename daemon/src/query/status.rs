@@ -76,7 +76,7 @@ pub fn status(app: &Running) -> Status {
         store: StoreStatus {
             path: app.layout.store_dir().display().to_string(),
             bytes: figures.as_ref().map_or(0, |s| s.journal_bytes + s.pack_bytes + s.index_bytes),
-            records: counters.hooks + counters.exchanges + counters.unreadable,
+            records: counters.hooks + counters.exchanges + counters.transcripts + counters.unreadable,
             sessions: counters.sessions,
             damaged: damaged + counters.unreadable,
             opening: matches!(state, StoreState::Opening),
@@ -89,6 +89,7 @@ pub fn status(app: &Running) -> Status {
         },
         detections: DetectionStatus { open: 0 },
         rate_limits: rate_limits(app, &state),
+        transcripts: app.transcripts.status(),
     }
 }
 

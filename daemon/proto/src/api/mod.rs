@@ -52,7 +52,7 @@ pub use self::exchanges::{Exchange, ExchangeDetail, Exchanges, StreamEvent};
 pub use self::limits::{Limited, RateLimit, RateLimits};
 pub use self::status::{
     CaptureStatus, DaemonStatus, DetectionStatus, HookStatus, ProxyStatus, Status, StoreStatus, Supervision,
-    SupervisorStatus, WebStatus,
+    SupervisorStatus, TranscriptRoot, TranscriptStatus, WebStatus,
 };
 pub use self::store::{
     BackedUp, DamagedRange, DamagedRecord, FileStats, Line, LostRecord, Operation, Progress, Pruned, Rebuilt,
