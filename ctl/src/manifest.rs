@@ -36,6 +36,7 @@ pub struct Manifest {
 }
 
 /// What was asked for.
+#[allow(clippy::struct_excessive_bools)] // switches of a command line
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
 #[allow(clippy::struct_excessive_bools)] // one per flag

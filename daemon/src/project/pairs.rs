@@ -91,7 +91,10 @@ impl<'a> ModelCall<'a> {
         }
         let searches = self.call.map_or(0, |c| c.facts.row.web_searches);
         let searches = searches.max(self.message.map_or(0, |(_, m)| m.web_searches));
-        prices.cost(self.model()?, &tokens, searches)
+        let (tier, speed) =
+            self.message.map_or(("", ""), |(_, m)| (m.service_tier.as_str(), m.speed.as_str()));
+        let rates = prices.rates(self.model()?, self.start_ns(), tokens.prompt(), tier, speed)?;
+        Some(rates.cost(&tokens, searches))
     }
 
     /// The API's message id and request id.
