@@ -251,6 +251,9 @@ pub struct UsageArgs {
     /// No bars and no sparkline
     #[arg(long)]
     pub no_bars: bool,
+    /// The arithmetic of a session's cost, charge by charge
+    #[arg(long, value_name = "SESSION", conflicts_with_all = ["by", "order", "compact"])]
+    pub explain: Option<String>,
     /// What every query takes
     #[command(flatten)]
     pub query: QueryArgs,

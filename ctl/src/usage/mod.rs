@@ -1,6 +1,7 @@
 //! `ccctl usage`: tokens and cost, by day, week, month, session or block, and by further keys.
 
 pub mod bars;
+mod explain;
 mod lines;
 mod table;
 
@@ -19,6 +20,9 @@ use table::Look;
 /// Runs the command.
 pub fn run(env: &Env, out: &mut Printer, args: &UsageArgs) -> Result<()> {
     let (tz, name) = zone(env, args.timezone.as_deref())?;
+    if let Some(session) = &args.explain {
+        return explain::run(env, out, session, &tz, args.query.json);
+    }
     let by: Vec<_> = args.by.iter().map(name_of).collect();
     // What people see is cut here, so that the rest can be told of.
     let query = QueryArgs { limit: args.query.limit.filter(|_| args.query.json), ..args.query.clone() };

@@ -14,6 +14,7 @@ fn args(period: Period) -> UsageArgs {
         order: Order::Oldest,
         compact: false,
         no_bars: false,
+        explain: None,
         query: QueryArgs::default(),
     }
 }

@@ -13,7 +13,9 @@ use crate::app::{RETIRE_IDLE, Running};
 use crate::maintenance::stats;
 use crate::query::exchanges::Side;
 use crate::query::filter::Filter;
-use crate::query::{Ask, QueryError, budget, exchanges, sessions, show, spans, status, turns, usage};
+use crate::query::{
+    Ask, QueryError, budget, exchanges, explain, sessions, show, spans, status, turns, usage,
+};
 
 #[derive(Debug, PartialEq, Eq)]
 enum Route<'a> {
@@ -28,6 +30,7 @@ enum Route<'a> {
     Body(&'a str, Side),
     Show(&'a str),
     Usage,
+    Explain,
     Budget,
     StatusLine,
     Stop,
@@ -54,6 +57,7 @@ fn find<'a>(method: &Method, path: &'a str) -> Result<Route<'a>, bool> {
         ["v0", "exchanges", id, "response"] => (false, Route::Body(id, Side::Response)),
         ["v0", "show", id] => (false, Route::Show(id)),
         ["v0", "usage"] => (false, Route::Usage),
+        ["v0", "usage", "explain"] => (false, Route::Explain),
         ["v0", "budget"] => (false, Route::Budget),
         ["v0", "statusline"] => (true, Route::StatusLine),
         ["v0", "stop"] => (true, Route::Stop),
@@ -127,6 +131,7 @@ pub(super) async fn route(
         Route::Spans => ask(&app, query, spans::spans).await,
         Route::Exchanges => ask(&app, query, exchanges::exchanges).await,
         Route::Usage => ask(&app, query, usage::usage).await,
+        Route::Explain => ask(&app, query, explain::explain).await,
         Route::Budget => {
             let settings = app.budget.settings();
             ask(&app, query, move |a, f| budget::budget(a, &settings, f.session.as_deref())).await

@@ -382,7 +382,10 @@ impl<'a> Ledger<'a> {
         }
         let mut accounts = Vec::with_capacity(self.accounts.len());
         for (key, booked) in self.accounts {
-            if booked.old.as_ref() != Some(&booked.new) {
+            if booked.new.is_blank() {
+                // Its charges turned out to be another session's.
+                mutations.extend(booked.old.map(|_| Mutation::Delete(rows::account(key))));
+            } else if booked.old.as_ref() != Some(&booked.new) {
                 mutations.push(Mutation::Put(rows::account(key), rows::encode(&booked.new)?));
             }
             accounts.push(booked.new);
@@ -430,3 +433,7 @@ fn roll_up(
     }
     Ok(())
 }
+
+#[cfg(test)]
+#[path = "ledger_tests.rs"]
+mod tests;

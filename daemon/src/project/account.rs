@@ -127,6 +127,12 @@ impl Account {
         all
     }
 
+    /// It tells nothing.
+    #[must_use]
+    pub fn is_blank(&self) -> bool {
+        Account { session_id: String::new(), ..self.clone() } == Account::default()
+    }
+
     /// Whether anything of it was billed.
     #[must_use]
     pub fn is_billed(&self) -> bool {
@@ -282,6 +288,7 @@ pub fn remainder(
         let rates = prices.rates(&model, at_ns, 0, "", "");
         let tally = Tally {
             tokens: signed(&tokens),
+            web_searches: i64::try_from(searches).unwrap_or(i64::MAX),
             micros: rates.map_or(0, |r| i64::try_from(r.cost(&tokens, searches)).unwrap_or(i64::MAX)),
             priced: i64::from(rates.is_some()),
             unpriced: i64::from(rates.is_none()),

@@ -115,6 +115,7 @@ pub fn of_exchange(facts: &ExchangeFacts) -> Option<Observation> {
     let row = &facts.row;
     let tokens = row.tokens?;
     let (message_id, request) = ids_of(row);
+    let measures = facts.measures.as_deref().cloned().unwrap_or_default();
     Some(Observation {
         source: Source::Proxy,
         message_id,
@@ -126,15 +127,15 @@ pub fn of_exchange(facts: &ExchangeFacts) -> Option<Observation> {
         model: row.model.clone().unwrap_or_else(|| "unknown".into()),
         tokens,
         web_searches: row.web_searches,
-        service_tier: String::new(),
-        speed: String::new(),
+        service_tier: measures.tier,
+        speed: measures.speed,
         branch: String::new(),
         purpose: row.purpose.clone(),
         cut: facts.failed,
-        asked: Vec::new(),
-        brought: Vec::new(),
-        answer_bytes: 0,
-        fresh_bytes: 0,
+        asked: measures.asked,
+        brought: measures.brought,
+        answer_bytes: measures.answer_bytes,
+        fresh_bytes: measures.fresh_bytes,
         previous_prompt: 0,
     })
 }

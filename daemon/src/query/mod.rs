@@ -6,6 +6,7 @@ pub mod budget;
 mod cells;
 pub mod content;
 pub mod exchanges;
+pub mod explain;
 pub mod filter;
 pub mod limits;
 pub mod sessions;

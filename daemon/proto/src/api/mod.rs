@@ -39,6 +39,7 @@
 
 mod budget;
 mod exchanges;
+mod explain;
 mod limits;
 mod status;
 mod store;
@@ -49,6 +50,7 @@ use serde::{Deserialize, Serialize};
 
 pub use self::budget::{Budget, BudgetScope, StatusLine};
 pub use self::exchanges::{Exchange, ExchangeDetail, Exchanges, StreamEvent};
+pub use self::explain::{Explain, ExplainCharge, ExplainTerm};
 pub use self::limits::{Limited, RateLimit, RateLimits};
 pub use self::status::{
     CaptureStatus, DaemonStatus, DetectionStatus, HookStatus, ProxyStatus, Status, StoreStatus, Supervision,
