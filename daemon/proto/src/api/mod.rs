@@ -55,8 +55,8 @@ pub use self::status::{
     SupervisorStatus, TranscriptRoot, TranscriptStatus, WebStatus,
 };
 pub use self::store::{
-    BackedUp, DamagedRange, DamagedRecord, FileStats, Line, LostRecord, Operation, Progress, Pruned, Rebuilt,
-    Restored, Retention, StoreStats, Verified,
+    BackedUp, DamagedRange, DamagedRecord, FileStats, Imported, Line, LostRecord, NotImported, Operation,
+    Progress, Pruned, Rebuilt, Restored, Retention, StoreStats, Verified,
 };
 pub use self::timing::{Stall, Timing, millis};
 pub use self::usage::{Block, Cache, Retries, Side, Usage, UsageRow};
