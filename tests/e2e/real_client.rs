@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 use std::thread;
 
 use ccd_proto::api::{Span, Usage};
+use ccd_tests::assert_eventually;
 use ccd_tests::harness::{ClientRun, Daemon, RealClient, TestHome};
 use ccd_tests::mock::{Ended, Exchange, Mock, Script, ToolCall};
 use serde_json::Value;
@@ -212,17 +213,17 @@ fn hooks_proxy_and_transcripts_tell_of_one_tree() {
     let run = RealClient::find().print_captured(&home, EVERYTHING, &[]);
     let ledger = mock.ledger();
     assert_everything_happened(&run, &ledger);
-    eventually("the transcripts are taken", || {
-        let spans = Capture::read(&home, &ledger).spans;
-        let all = |kind: &str, sources: &[&str]| {
-            let of_kind: Vec<_> = spans.iter().filter(|s| s.kind == kind).collect();
-            let conversation = |s: &&&Span| matches!(s.purpose.as_deref(), None | Some("main" | "subagent"));
-            !of_kind.is_empty() && of_kind.iter().filter(conversation).all(|s| s.sources == sources)
+    let others = || {
+        let spans = Capture::read(&home, &ledger).spans.into_iter();
+        let conversation = |s: &Span| matches!(s.purpose.as_deref(), None | Some("main" | "subagent"));
+        let all = |s: &Span| match s.kind.as_str() {
+            "llm" => s.sources == ["proxy", "transcript"],
+            _ => s.sources == ["hook", "proxy", "transcript"],
         };
-        all("llm", &["proxy", "transcript"])
-            && all("tool", &["hook", "proxy", "transcript"])
-            && all("agent", &["hook", "proxy", "transcript"])
-    });
+        let others = spans.filter(|s| conversation(s) && !all(s));
+        others.map(|s| format!("{} {:?}", s.name, s.sources)).collect::<Vec<_>>()
+    };
+    assert_eventually!(others().is_empty(), "all sources are named");
     // Nothing is there twice, and nothing is counted twice.
     assert_captured(&home, &ledger);
 }
