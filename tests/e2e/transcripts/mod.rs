@@ -2,6 +2,7 @@
 
 mod files;
 mod history;
+mod import;
 
 use std::fs;
 use std::io::Write;
