@@ -2,6 +2,7 @@
 
 mod files;
 mod history;
+mod import;
 mod tree;
 
 use std::fs;

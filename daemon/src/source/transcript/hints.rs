@@ -76,6 +76,9 @@ impl Hints {
                 if gone || appears {
                     self.add(|c| c.roots = true);
                 }
+            } else if gone && part_of(&path).is_some() {
+                // Which file it was is not told: what is there is counted again.
+                self.add(|c| c.all = true);
             } else if !gone
                 && (appears || part_of(&path).is_some())
                 && roots.iter().any(|root| path.starts_with(root))
@@ -153,7 +156,7 @@ mod tests {
         assert_eq!(heard(made, "/h/.claude/projects/-w").paths.len(), 1);
         for (kind, path) in [
             (EventKind::Access(AccessKind::Any), file),
-            (EventKind::Remove(RemoveKind::File), file),
+            (EventKind::Remove(RemoveKind::File), "/h/.claude/projects/-w/s/x.txt"),
             (written, "/h/.claude/projects/-w/s/tool-results/x.txt"),
             (written, "/h/.claude/history.jsonl"),
             (written, "/h/.claude"),
@@ -163,6 +166,7 @@ mod tests {
             assert!(changes.paths.is_empty() && !changes.roots && !changes.all, "{kind:?} {path}");
         }
         assert!(heard(made, "/h/.claude/projects").roots && heard(made, "/h/.claude").roots);
+        assert!(heard(EventKind::Remove(RemoveKind::File), file).all);
         assert!(heard(EventKind::Remove(RemoveKind::Folder), "/h/.claude/projects").roots);
     }
 
