@@ -78,8 +78,24 @@ pub enum Command {
     Proxy(ProxyArgs),
     /// What is recorded on disk: its size and health, backups, clearing up
     Store(StoreArgs),
+    /// Take in transcripts from elsewhere, and what pisama or cc-tracer recorded
+    Import(ImportArgs),
     /// A completion script for your shell
     Completions(CompletionsArgs),
+}
+
+/// `import`.
+#[derive(Clone, Debug, Default, Args)]
+pub struct ImportArgs {
+    /// Files and directories; without any, Claude Code's own directories are looked through now
+    #[arg(value_name = "PATH")]
+    pub paths: Vec<std::path::PathBuf>,
+    /// Only say what would be taken
+    #[arg(long)]
+    pub dry_run: bool,
+    /// One JSON object on stdout
+    #[arg(long)]
+    pub json: bool,
 }
 
 /// Only `--json`.

@@ -21,6 +21,7 @@ pub mod exec;
 pub mod files;
 pub mod following;
 pub mod human;
+pub mod import;
 pub mod install;
 pub mod limits;
 pub mod logs;
@@ -89,6 +90,7 @@ pub fn dispatch(env: &Env, out: &mut Printer, cli: &Cli) -> Result<()> {
         Command::Budget(args) => budget::run(env, out, args),
         Command::Proxy(args) => proxy::run(env, out, args),
         Command::Store(args) => store::run(env, out, args),
+        Command::Import(args) => import::run(env, out, args),
         Command::Completions(args) => completions::run(out, args),
     }
 }

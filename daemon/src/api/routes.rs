@@ -59,6 +59,7 @@ fn find<'a>(method: &Method, path: &'a str) -> Result<Route<'a>, bool> {
         ["v0", "stop"] => (true, Route::Stop),
         ["v0", "retire"] => (true, Route::Retire),
         ["v0", "log-level"] => (true, Route::LogLevel),
+        ["v0", "import"] => (true, Route::Operate("import")),
         ["v0", "store", "stats"] => (false, Route::StoreStats),
         ["v0", "store", name @ ("verify" | "backup" | "restore" | "rebuild" | "prune")] => {
             (true, Route::Operate(name))

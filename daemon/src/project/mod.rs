@@ -11,6 +11,7 @@ pub mod charge;
 pub mod cost;
 pub mod decode;
 pub mod exchange;
+pub mod foreign;
 pub mod hook;
 pub mod ids;
 pub mod limits;

@@ -182,10 +182,15 @@ fn closed(p: &Prompt, last: Option<&Message>) -> Option<Close> {
     told.filter(|(_, status, _)| *status != "running")
 }
 
-/// Without hooks and transcripts, a main-thread request that brings a new prompt opens a turn.
+/// Without hooks and prompts in transcripts, a main-thread request that brings a new prompt opens a turn; and what there
+/// is of a conversation whose beginning is lost is a turn.
 fn turns_from_calls(calls: &[ModelCall<'_>]) -> Vec<TurnFrame> {
     let mut frames: Vec<TurnFrame> = Vec::new();
-    for call in calls.iter().filter_map(|c| c.call) {
+    for one in calls {
+        let Some(call) = one.call else {
+            without_beginning(&mut frames, one);
+            continue;
+        };
         let row = &call.facts.row;
         let opens = row.purpose() == Purpose::Main && call.facts.prompt.is_some();
         if opens || frames.is_empty() {
@@ -224,4 +229,32 @@ fn turns_from_calls(calls: &[ModelCall<'_>]) -> Vec<TurnFrame> {
         }
     }
     frames
+}
+
+/// A message that the transcript has and the proxy has not.
+fn without_beginning(frames: &mut Vec<TurnFrame>, call: &ModelCall<'_>) {
+    let Some((id, message)) = call.message else { return };
+    if frames.is_empty() {
+        frames.push(TurnFrame {
+            id: format!("{} {}", id.message, id.request),
+            start: message.start(),
+            end: None,
+            status: "running",
+            error: None,
+            prompt: None,
+            machine: false,
+            result: None,
+            input: message.asked_with(),
+            output: None,
+        });
+    }
+    if let Some(frame) = frames.last_mut().filter(|_| message.agent_id.is_none()) {
+        let over = message.is_final();
+        (frame.end, frame.status) = (over.then_some(message.last_ns), if over { "ok" } else { "running" });
+        frame.error = None;
+        if over {
+            frame.result = message.text.as_ref().map(|(_, text)| text.clone());
+            frame.output = message.blocks();
+        }
+    }
 }

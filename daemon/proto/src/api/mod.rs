@@ -55,8 +55,8 @@ pub use self::status::{
     SupervisorStatus, TranscriptRoot, TranscriptStatus, WebStatus,
 };
 pub use self::store::{
-    BackedUp, DamagedRange, DamagedRecord, FileStats, Line, LostRecord, Operation, Progress, Pruned, Rebuilt,
-    Restored, Retention, StoreStats, Verified,
+    BackedUp, DamagedRange, DamagedRecord, FileStats, Imported, Line, LostRecord, NotImported, Operation,
+    Progress, Pruned, Rebuilt, Restored, Retention, StoreStats, Verified,
 };
 pub use self::timing::{Stall, Timing, millis};
 pub use self::usage::{Block, Cache, Retries, Side, Usage, UsageRow};
@@ -192,7 +192,7 @@ pub struct Session {
     pub context: Context,
     /// Detections.
     pub detections: u64,
-    /// The client, as its hooks name it, e.g. `claude-code 2.1.329`.
+    /// The client, as its hooks or transcripts name it, e.g. `claude-code 2.1.329`.
     pub client: Option<String>,
 }
 
@@ -219,7 +219,7 @@ pub struct Turns {
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct Turn {
-    /// Claude Code's prompt id, or one of ours where no hook told it.
+    /// Claude Code's prompt id, or one of ours where neither hook nor transcript told it.
     pub turn_id: String,
     /// The trace of this turn: 32 hexadecimal digits.
     pub trace_id: String,
@@ -328,7 +328,10 @@ pub struct Span {
     pub attributed_usd_micros: Option<i64>,
     /// A model call's reasoning.
     pub reasoning: Option<Reasoning>,
-    /// What told us of it: `hook`, `proxy`.
+    /// A model call that was copied from another session's transcript, such as by a fork: that session, which was
+    /// charged for it. It has no tokens of its own then.
+    pub copied_from: Option<String>,
+    /// What told us of it: `hook`, `proxy`, `transcript`.
     pub sources: Vec<String>,
 }
 

@@ -11,6 +11,7 @@
 //! [`SWEEP`], or hold up what else comes in: only so much is on its way to the journal at a time.
 
 pub mod discover;
+pub mod foreign;
 pub mod hints;
 pub mod read;
 pub mod roots;

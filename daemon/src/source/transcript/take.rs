@@ -177,6 +177,17 @@ impl Taker {
 
     /// Takes a file in, as far as it goes.
     pub async fn take(self: &Arc<Self>, path: PathBuf) -> Taken {
+        self.take_counted(path).await.0
+    }
+
+    /// As [`Self::take`], and how many bytes of it were taken.
+    pub async fn take_counted(self: &Arc<Self>, path: PathBuf) -> (Taken, u64) {
+        let mut bytes = 0;
+        let taken = self.take_on(path, &mut bytes).await;
+        (taken, bytes)
+    }
+
+    async fn take_on(self: &Arc<Self>, path: PathBuf, bytes: &mut u64) -> Taken {
         let Some(part) = part_of(&path) else { return Taken::Gone };
         let opened = {
             let this = Arc::clone(self);
@@ -216,8 +227,9 @@ impl Taker {
             };
             match self.door.ready(*ready).await {
                 Ack::Durable => {
-                    self.bytes
-                        .fetch_add(cursor.offset - open.cursor.offset.min(cursor.offset), Ordering::Relaxed);
+                    let more = cursor.offset - open.cursor.offset.min(cursor.offset);
+                    self.bytes.fetch_add(more, Ordering::Relaxed);
+                    *bytes += more;
                     open.stat.size = open.stat.size.max(cursor.offset);
                     open.cursor = cursor;
                     self.note(&open.stat, &open.cursor);
