@@ -39,7 +39,6 @@ pub struct Manifest {
 #[allow(clippy::struct_excessive_bools)] // switches of a command line
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
-#[allow(clippy::struct_excessive_bools)] // one per flag
 pub struct Options {
     /// Whether the base URL is set.
     pub proxy: bool,
