@@ -19,7 +19,8 @@ fn ask<T: DeserializeOwned>(home: &TestHome, args: &[&str]) -> T {
 
 fn of(session: &str, second: u64, kind: &str, message: Value, more: Value) -> String {
     let mut line = json!({"type":kind,"uuid":format!("{kind}-{second}"),"promptId":"p1","sessionId":session,"cwd":"/w/app",
-        "version":"2.1.329","timestamp":format!("2026-11-20T10:00:{second:02}.000Z"),"message":message});
+        "version":"2.1.329","timestamp":format!("2026-11-20T10:00:{second:02}.000Z")});
+    line["message"] = message;
     if let (Value::Object(line), Value::Object(more)) = (&mut line, more) {
         line.extend(more);
     }
@@ -29,8 +30,9 @@ fn of(session: &str, second: u64, kind: &str, message: Value, more: Value) -> St
 /// An answer of 100 input tokens to request N, which ends its turn unless it asks for something.
 fn answer(session: &str, second: u64, block: Value) -> String {
     let stop = if block["type"] == "tool_use" { "tool_use" } else { "end_turn" };
-    let message = json!({"id":format!("msg_{second}"),"role":"assistant","model":"claude-sonnet-4-5","stop_reason":stop,
-        "content":[block],"usage":{"input_tokens":100,"output_tokens":10}});
+    let mut message = json!({"id":format!("msg_{second}"),"role":"assistant","model":"claude-sonnet-4-5","stop_reason":stop,
+        "content":[],"usage":{"input_tokens":100,"output_tokens":10}});
+    message["content"] = Value::Array(vec![block]);
     of(session, second, "assistant", message, json!({"requestId":format!("req_{second}")}))
 }
 
@@ -64,7 +66,9 @@ fn usage(home: &TestHome, session: &str) -> (Tokens, Option<i64>) {
 
 fn sum(turns: &[Turn]) -> (Tokens, Option<i64>) {
     let mut tokens = Tokens::default();
-    turns.iter().for_each(|t| tokens += t.tokens);
+    for turn in turns {
+        tokens += turn.tokens;
+    }
     (tokens, Some(turns.iter().filter_map(|t| t.cost_usd_micros).sum()))
 }
 
