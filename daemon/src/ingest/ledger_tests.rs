@@ -20,6 +20,7 @@ const BEGIN: u64 = 1_795_000_000_000_000_000;
 
 /// Something that becomes known.
 #[derive(Clone, Debug)]
+#[allow(clippy::large_enum_variant)] // a few hundred of them, in a test
 enum Told {
     Seen(Observation),
     Closed(CostState),
