@@ -39,7 +39,9 @@ pub(crate) fn run(at_least: u64, rounds: Option<usize>) {
         "model": {"id": "claude-opus-5-5", "display_name": "Opus 5.5"},
         "workspace": {"current_dir": "/home/user/alpha", "project_dir": "/home/user/alpha"},
         "cost": {"total_cost_usd": 0.06, "total_duration_ms": 13_450, "total_api_duration_ms": 150},
-        "context_window": {"context_window_size": 1_000_000, "used_percentage": 2},
+        "context_window": {
+            "context_window_size": 1_000_000, "total_input_tokens": 18_412, "total_output_tokens": 42, "used_percentage": 2,
+        },
     })
     .to_string();
     let ours: [(&str, &[&str]); 12] = [

@@ -26,11 +26,11 @@ PRICES = {
 
 
 def cost(model, tokens, searches, tier):
-    """Micro-dollars, rounded half up; None without a price."""
+    """Micro-dollars, rounded half up; None without a price. Where prompts are unknown, plain prices hold."""
     if model not in PRICES:
         return None
     price, *above = PRICES[model]
-    if above and tokens[0] + sum(tokens[2:]) > above[0]:
+    if above and tier != "unknown" and tokens[0] + sum(tokens[2:]) > above[0]:
         price = above[1]
     micros = sum(Fraction(p) * n for p, n in zip(price.split(), tokens))
     if tier == "batch":
@@ -135,7 +135,7 @@ def rest(entries, states):
             tokens = tuple(max(0, n) for n in tokens)
             if tokens[0] + sum(tokens[2:]) > 0:
                 yield {"tokens": tokens, "searches": max(0, searches), "at": last[session], "model": model,
-                       "branch": "", "tier": None, "session": session, "agent": "main", "side": True}
+                       "branch": "", "tier": "unknown", "session": session, "agent": "main", "side": True}
 
 
 def main(root, zone="UTC", since="0001-01-01T00:00:00Z", until="9999-01-01T00:00:00Z"):
@@ -147,7 +147,7 @@ def main(root, zone="UTC", since="0001-01-01T00:00:00Z", until="9999-01-01T00:00
         local = when.astimezone(zone)
         e |= {
             "total": None, "daily": str(local.date()), "monthly": local.strftime("%Y-%m"),
-            "weekly": str(local.date() - datetime.timedelta(days=local.weekday())), "hour": local.strftime("%H"),
+            "weekly": str(local.date() - datetime.timedelta(days=local.weekday())), "hour": local.strftime("%H:00"),
             "project": projects.get(e["session"]) or "(none)", "branch": e["branch"] or "(none)",
             "when": when, "cost": cost(e["model"], e["tokens"], e["searches"], e["tier"]),
         }
@@ -155,7 +155,7 @@ def main(root, zone="UTC", since="0001-01-01T00:00:00Z", until="9999-01-01T00:00
     for e in sorted(entries, key=lambda e: e["when"]):
         if not starts or e["when"] >= starts[-1] + datetime.timedelta(hours=5):
             starts.append(e["when"].replace(minute=0, second=0, microsecond=0))
-        e["blocks"] = starts[-1].strftime("%Y-%m-%dT%H:%M:%SZ")
+        e["blocks"] = starts[-1].strftime("%Y-%m-%dT%H:%M:%S.000000Z")
     since, until = map(datetime.datetime.fromisoformat, (since, until))
     entries = [e for e in entries if since <= e["when"] < until]
     keys = ("model", "project", "agent", "branch", "hour")

@@ -68,7 +68,7 @@ impl Oracle {
     /// The sum of everything.
     #[must_use]
     pub fn total(&self) -> Sum {
-        let nothing = || Sum { tokens: [0; 5], cost: None, messages: 0 };
+        let nothing = || Sum { tokens: [0; 5], cost: Some(0), messages: 0 };
         self.groups["total"].get("").cloned().unwrap_or_else(nothing)
     }
 

@@ -33,8 +33,13 @@ pub fn ccusage() -> PathBuf {
 #[must_use]
 pub fn ccusage_command(root: &Path, args: &[&str]) -> Command {
     let mut command = Command::new(ccusage());
-    command.env_clear().env("HOME", root).env("CLAUDE_CONFIG_DIR", root).env("PATH", "/usr/bin:/bin");
-    command.current_dir(root).args(args).args(["--offline", "--no-color"]);
+    command
+        .env_clear()
+        .env("HOME", root)
+        .env("CLAUDE_CONFIG_DIR", root)
+        .env("PATH", "/usr/bin:/bin")
+        .env("NO_COLOR", "1");
+    command.current_dir(root).args(args).arg("--offline");
     command
 }
 
