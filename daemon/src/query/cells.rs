@@ -109,35 +109,50 @@ impl Question {
     }
 }
 
-/// Hands over every sum that the question is about.
-pub(super) fn each(ask: &Ask, q: &Question, f: &mut dyn FnMut(&Cell<'_>)) -> Result<(), QueryError> {
+/// Hands over every sum that the question is about. `until` tells of a quarter before which one those that follow it
+/// may be summed up with it; a cell stands at the first of its quarters.
+pub(super) fn each(
+    ask: &Ask,
+    q: &Question,
+    until: &mut dyn FnMut(u32) -> u32,
+    f: &mut dyn FnMut(&Cell<'_>),
+) -> Result<(), QueryError> {
     if q.by_session {
         return of_sessions(ask, q, f);
     }
-    let to =
-        if q.to == u32::MAX { tally::end(q.family) } else { tally::from(q.family, q.to.saturating_add(3)) };
+    let to = if q.to == u32::MAX { tally::end(q.family) } else { tally::until(q.family, q.to) };
     for row in ask.reader.scan(&tally::from(q.family, q.from), &to) {
         let (key, value) = row?;
         let row = tally::Row::decode(&value)?;
         if !q.lets(row.project, row.tool) {
             continue;
         }
-        for (bucket, tally) in (tally::first_bucket(&key)..).zip(&row.quarters) {
-            if let Some(tally) = tally
-                && q.holds(bucket)
-            {
-                f(&Cell {
-                    bucket,
-                    session: "",
-                    project: row.project,
-                    model: row.model,
-                    agent: row.agent,
-                    branch: row.branch,
-                    tool: row.tool,
-                    kind: row.kind(),
-                    tally,
-                });
+        let mut hand_over = |bucket: u32, tally: &Tally| {
+            f(&Cell {
+                bucket,
+                session: "",
+                project: row.project,
+                model: row.model,
+                agent: row.agent,
+                branch: row.branch,
+                tool: row.tool,
+                kind: row.kind(),
+                tally,
+            });
+        };
+        let mut sum: Option<(u32, u32, Tally)> = None;
+        for (bucket, tally) in row.quarters(&key).filter(|(bucket, _)| q.holds(*bucket)) {
+            match &mut sum {
+                Some((_, end, sum)) if bucket < *end => sum.add(tally, 1),
+                _ => {
+                    if let Some((bucket, _, sum)) = sum.replace((bucket, until(bucket), *tally)) {
+                        hand_over(bucket, &sum);
+                    }
+                }
             }
+        }
+        if let Some((bucket, _, sum)) = sum {
+            hand_over(bucket, &sum);
         }
     }
     Ok(())
