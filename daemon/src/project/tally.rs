@@ -41,9 +41,22 @@ pub struct Tally {
 
 impl Tally {
     /// Nothing at all.
+    pub const NONE: Tally = Tally {
+        calls: 0,
+        tokens: [0; 5],
+        web_searches: 0,
+        micros: 0,
+        priced: 0,
+        unpriced: 0,
+        saved: 0,
+        rewritten: 0,
+        wasted: 0,
+    };
+
+    /// Whether it is nothing at all.
     #[must_use]
     pub fn is_zero(&self) -> bool {
-        *self == Tally::default()
+        *self == Tally::NONE
     }
 
     /// Adds another one so many times: once, or minus once.

@@ -4,7 +4,7 @@
 //! range agrees. The range is cut at quarters of an hour, which every time zone's days begin on. What is read is the
 //! coarsest that tells the answer: see [`super::cells`].
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, HashMap};
 
 use ccd_proto::api::{Cache, Retries, Side, Usage, UsageRow, display_usd};
 use ccd_store::Reader;
@@ -213,7 +213,7 @@ pub fn usage(ask: &Ask, filter: &Filter) -> Result<Usage, QueryError> {
             cost: cut_sum.display(),
         },
         side: Side {
-            sessions: if side.0.is_empty() { 0 } else { side_sessions(ask, &question)? },
+            sessions: if side.0.is_empty() { 0 } else { cells::side_sessions(ask, &question)? },
             tokens: side_sum.tokens,
             cost_usd_micros: side_sum.cost_usd_micros(),
             cost: side_sum.display(),
@@ -244,17 +244,6 @@ fn cache(sum: &Tally) -> Cache {
         wasted_usd_micros: sum.wasted,
         wasted: display_usd(sum.wasted),
     }
-}
-
-/// How many sessions have usage that only the closing totals tell of.
-fn side_sessions(ask: &Ask, question: &Question) -> Result<u64, QueryError> {
-    let mut sessions = BTreeSet::new();
-    cells::of_sessions(ask, question, &mut |cell| {
-        if cell.kind == Kind::Side {
-            sessions.insert(cell.session.to_owned());
-        }
-    })?;
-    Ok(sessions.len() as u64)
 }
 
 /// What was spent, in micro-dollars. What has no price is in none of it.
