@@ -2,17 +2,26 @@
 //!
 //! `cc-tracer` kept the client's hook payloads as they came, and of each API call its answer with the message's own id:
 //! both are read as if they were ours, and join what else is known by the same ids, so that nothing is counted twice.
-//! `pisama` kept neither the call's nor the message's id: its lines are kept, and add to no session and to no total,
-//! because nobody could tell what of it another source has told already.
+//! Spans that it told of say so.
+//!
+//! `pisama` kept neither the call's nor the message's id, so that its lines can be joined with nothing. The rule
+//! ([`pisama`], [`shadow`]): its tool calls are shown only in sessions of which no other source tells anything, and what
+//! it says was billed is counted only for sessions that nothing else was billed for; once another source tells of the
+//! session, that alone counts. Its proxy's lines do not name the client's session at all: nobody could tell which of them
+//! a transcript has told already, so they are kept and counted nowhere.
+
+mod cc_tracer;
+mod pisama;
+mod shadow;
 
 use serde::Deserialize;
+use serde_json::Value;
 use serde_json::value::RawValue;
-use serde_json::{Value, json};
 
 use super::session::Fact;
-use super::{hook, transcript};
-use crate::clock::rfc3339;
-use crate::ingest::record::{Stored, TranscriptPart, TranscriptV1};
+pub use pisama::Trace;
+pub(super) use shadow::Traces;
+pub use shadow::{is_foreign_start, message_of, start_of};
 
 /// Lines of `cc-tracer`.
 pub const CC_TRACER: &str = "cc-tracer";
@@ -20,6 +29,17 @@ pub const CC_TRACER: &str = "cc-tracer";
 pub const PISAMA_TRACES: &str = "pisama-traces";
 /// Lines of `pisama`'s proxy.
 pub const PISAMA_CALLS: &str = "pisama-calls";
+/// How `pisama` is named as a source.
+pub const PISAMA: &str = "pisama";
+
+/// What another recorder tells.
+#[derive(Clone, Debug)]
+pub enum Told {
+    /// What one of our own sources could have told.
+    Same(&'static str, Fact),
+    /// A tool call without ids.
+    Trace(Box<Trace>),
+}
 
 /// Whose a line is; none if it is nobody's that is known.
 #[must_use]
@@ -35,6 +55,10 @@ pub fn format_of(line: &[u8]) -> Option<&'static str> {
         #[serde(borrow)]
         session_id: Option<&'a RawValue>,
         #[serde(borrow)]
+        span_id: Option<&'a RawValue>,
+        #[serde(borrow)]
+        platform: Option<&'a RawValue>,
+        #[serde(borrow)]
         conversation_id: Option<&'a RawValue>,
         #[serde(borrow)]
         input_messages: Option<&'a RawValue>,
@@ -42,7 +66,9 @@ pub fn format_of(line: &[u8]) -> Option<&'static str> {
     let line: Line<'_> = serde_json::from_slice(line).ok()?;
     if line.hook_event_name.is_some() && line.ts.is_some() {
         Some(CC_TRACER)
-    } else if line.hook_type.is_some() && line.session_id.is_some() {
+    } else if (line.hook_type.is_some() && line.session_id.is_some())
+        || (line.span_id.is_some() && line.platform.is_some())
+    {
         Some(PISAMA_TRACES)
     } else if line.conversation_id.is_some() && line.input_messages.is_some() {
         Some(PISAMA_CALLS)
@@ -55,97 +81,50 @@ pub fn format_of(line: &[u8]) -> Option<&'static str> {
 #[must_use]
 pub fn written_at(line: &[u8]) -> Option<String> {
     let line: Value = serde_json::from_slice(line).ok()?;
-    ["_ts", "timestamp", "ts"].iter().find_map(|key| Some(line.get(key)?.as_str()?.to_owned()))
+    let keys = ["_ts", "timestamp", "ts", "end_time", "start_time"];
+    keys.iter().find_map(|key| Some(line.get(key)?.as_str()?.to_owned()))
 }
 
 /// Reads a line that was written at `at_ns`, and finds its session.
 #[must_use]
 pub fn read(format: &str, at_ns: u64, line: &[u8]) -> Option<(String, Fact)> {
-    if format != CC_TRACER {
-        return None;
-    }
-    let event: Value = serde_json::from_slice(line).ok()?;
-    if event.get("hook_event_name")?.as_str()? != "ApiCall" {
-        let facts = hook::read(at_ns, b"", line)?;
-        return Some((facts.session_id.clone(), Fact::Hook(Box::new(facts))));
-    }
-    let session = event.get("session_id")?.as_str()?;
-    let response = event.get("response")?;
-    let id = response.get("id")?.as_str()?;
-    // As the client itself would have written it.
-    let as_written = json!({
-        "type": "assistant",
-        "uuid": format!("{CC_TRACER}-{id}"),
-        "timestamp": rfc3339(at_ns),
-        "sessionId": session,
-        "message": {
-            "id": id,
-            "type": "message",
-            "role": "assistant",
-            "model": response.get("model"),
-            "content": response.get("content"),
-            "stop_reason": response.get("stop_reason"),
-            "usage": event.get("usage"),
-        },
-    });
-    let body = as_written.to_string().into_bytes();
-    let record = TranscriptV1 {
-        path: format!("{session}.jsonl").into_bytes(),
-        part: TranscriptPart::Lines,
-        device: 0,
-        inode: 0,
-        born_ns: at_ns,
-        offset: 0,
-        body: Stored::Inline(Vec::new()),
+    let (session, told) = match format {
+        CC_TRACER => {
+            let (session, fact) = cc_tracer::read(at_ns, line)?;
+            (session, Told::Same(CC_TRACER, fact))
+        }
+        PISAMA_TRACES => {
+            let trace = pisama::read(at_ns, line)?;
+            (trace.hook.session_id.clone(), Told::Trace(Box::new(trace)))
+        }
+        _ => return None,
     };
-    let facts = transcript::read(&record, &body)?;
-    Some((facts.session_id.clone(), Fact::Transcript(Box::new(facts))))
+    Some((session, Fact::Foreign(Box::new(told))))
+}
+
+/// What a line holds, in the shape that the client would have given it.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Content {
+    /// A hook's payload.
+    Hook(Value),
+    /// A transcript's line.
+    Line(Vec<u8>),
+}
+
+/// A line's content; none where its facts lead to none.
+#[must_use]
+pub fn content(format: &str, at_ns: u64, line: &[u8]) -> Option<Content> {
+    let value: Value = serde_json::from_slice(line).ok()?;
+    match format {
+        CC_TRACER => Some(match cc_tracer::as_written(at_ns, &value) {
+            Some((_, written)) => Content::Line(written),
+            None => Content::Hook(value),
+        }),
+        PISAMA_TRACES => Some(Content::Hook(pisama::as_hook(&value)?)),
+        _ => None,
+    }
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use proptest::prelude::*;
-
-    const HOOK: &str =
-        r#"{"session_id":"s","hook_event_name":"Stop","cwd":"/w","_ts":"2026-05-01T10:00:00.5"}"#;
-    const CALL: &str = r#"{"session_id":"s","hook_event_name":"ApiCall","request":{},"response":{"role":"assistant",
-        "id":"msg_1","model":"claude-sonnet-4-5","stop_reason":"end_turn","content":[{"type":"text","text":"Hi"}]},
-        "usage":{"input_tokens":3,"output_tokens":5},"_ts":"2026-05-01T10:00:01"}"#;
-    const TRACE: &str =
-        r#"{"session_id":"s","timestamp":"2026-05-01T10:00:00Z","hook_type":"post","tool_name":"Bash"}"#;
-    const PROXY: &str = r#"{"ts":"2026-05-01T10:00:00Z","conversation_id":"cc-proxy-1","input_messages":[]}"#;
-
-    #[test]
-    fn each_is_known_by_its_content() {
-        for (line, format) in [
-            (HOOK, Some(CC_TRACER)),
-            (CALL, Some(CC_TRACER)),
-            (TRACE, Some(PISAMA_TRACES)),
-            (PROXY, Some(PISAMA_CALLS)),
-            (r#"{"type":"user","sessionId":"s"}"#, None),
-            ("no line", None),
-        ] {
-            assert_eq!(format_of(line.as_bytes()), format, "{line}");
-        }
-        assert_eq!(written_at(PROXY.as_bytes()).as_deref(), Some("2026-05-01T10:00:00Z"));
-    }
-
-    #[test]
-    fn what_has_ids_joins_and_what_has_none_is_only_kept() {
-        let (session, fact) = read(CC_TRACER, 5, HOOK.as_bytes()).unwrap();
-        assert!(session == "s" && matches!(fact, Fact::Hook(_)));
-        let (session, fact) = read(CC_TRACER, 5, CALL.as_bytes()).unwrap();
-        let Fact::Transcript(facts) = fact else { panic!("{fact:?}") };
-        assert_eq!((session.as_str(), facts.lines.len()), ("s", 1));
-        assert_eq!(read(PISAMA_TRACES, 5, TRACE.as_bytes()).map(|(s, _)| s), None);
-        assert_eq!(read(PISAMA_CALLS, 5, PROXY.as_bytes()).map(|(s, _)| s), None);
-    }
-
-    proptest! {
-        #[test]
-        fn any_bytes_are_read_or_refused(bytes in prop::collection::vec(any::<u8>(), 0..200)) {
-            let _ = (format_of(&bytes), written_at(&bytes), read(CC_TRACER, 1, &bytes));
-        }
-    }
-}
+#[path = "tests.rs"]
+mod tests;
