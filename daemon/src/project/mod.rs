@@ -22,6 +22,7 @@ mod links;
 pub mod members;
 pub mod message;
 mod messages;
+mod origin;
 pub mod pairs;
 pub mod price;
 pub mod request;
