@@ -6,7 +6,7 @@
 
 use std::collections::{BTreeMap, HashMap};
 
-use ccd_proto::api::{Cache, Retries, Side, Usage, UsageRow, display_usd};
+use ccd_proto::api::{Cache, Retries, Session, Side, Usage, UsageRow, UsageSession, display_usd};
 use ccd_store::Reader;
 use jiff::tz::TimeZone;
 
@@ -193,6 +193,10 @@ pub fn usage(ask: &Ask, filter: &Filter) -> Result<Usage, QueryError> {
         let block = (period == "blocks").then(|| times.block(&sum, &blocks, ask.now_ns));
         UsageRow { attributed, block, ..sum.to_row(key) }
     });
+    let mut rows: Vec<UsageRow> = rows.collect();
+    if period == "session" {
+        name_sessions(ask, &mut rows)?;
+    }
     let cut_at = |ns: u64| rfc3339(ns - ns % BUCKET_NS);
     let total = totals.sum();
     let (cut_sum, side_sum) = (cut.sum(), side.sum());
@@ -202,7 +206,7 @@ pub fn usage(ask: &Ask, filter: &Filter) -> Result<Usage, QueryError> {
         timezone: zone.iana_name().unwrap_or("UTC").to_owned(),
         period: period.into(),
         by: filter.by.clone(),
-        rows: rows.collect(),
+        rows,
         unpriced_models: total.unpriced_models.iter().cloned().collect(),
         totals: UsageRow { attributed: question.tool.is_some(), ..total.to_row(BTreeMap::new()) },
         retries: retries(ask, filter)?,
@@ -221,6 +225,22 @@ pub fn usage(ask: &Ask, filter: &Filter) -> Result<Usage, QueryError> {
         cache: cache(&totals.tally()),
         rate_limits: limits::known(&ask.reader, None)?.map(|row| row.to_api(ask.now_ns)),
     })
+}
+
+/// Says of each session's row whose it is, and puts them in the order in which they were last used.
+fn name_sessions(ask: &Ask, rows: &mut [UsageRow]) -> Result<(), QueryError> {
+    for row in rows.iter_mut() {
+        let Some(id) = row.key.get("session_id") else { continue };
+        let Some(bytes) = ask.reader.get(&rows::session(ids::session_key(id)))? else { continue };
+        let session: Session = rows::decode(&bytes)?;
+        row.session = Some(UsageSession { last_at: session.last_at, project: session.project });
+    }
+    // Stable: the rows of one session stay as they are.
+    rows.sort_by(|a, b| {
+        let at = |row: &UsageRow| row.session.as_ref().map(|s| s.last_at.clone());
+        (at(a), a.key.get("session_id")).cmp(&(at(b), b.key.get("session_id")))
+    });
+    Ok(())
 }
 
 fn period_key(period: &str) -> Option<&'static str> {
