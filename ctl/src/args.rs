@@ -69,6 +69,8 @@ pub enum Command {
     Proxy(ProxyArgs),
     /// What is recorded on disk: its size and health, backups, clearing up
     Store(StoreArgs),
+    /// Answer Claude's questions about its own history: an MCP server on stdin and stdout, started by its client
+    Mcp,
     /// A completion script for your shell
     Completions(CompletionsArgs),
 }

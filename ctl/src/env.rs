@@ -25,6 +25,8 @@ pub struct Env {
     pub layout: Layout,
     /// The moment the command was given.
     pub now: Timestamp,
+    /// The moment it is, for a command that goes on: what it is asked later is not asked at `now`.
+    pub clock: fn() -> Timestamp,
     /// The zone that times are read and shown in.
     pub tz: TimeZone,
     /// This program's own path; `ccd` and `cc-hook` are looked for beside it first.

@@ -24,6 +24,7 @@ pub mod install;
 pub mod limits;
 pub mod logs;
 pub mod manifest;
+pub mod mcp;
 pub mod plugin;
 pub mod ports;
 pub mod printer;
@@ -85,6 +86,7 @@ pub fn dispatch(env: &Env, out: &mut Printer, cli: &Cli) -> Result<()> {
         Command::Usage(args) => usage::run(env, out, args),
         Command::Proxy(args) => proxy::run(env, out, args),
         Command::Store(args) => store::run(env, out, args),
+        Command::Mcp => mcp::run(env, out),
         Command::Completions(args) => completions::run(out, args),
     }
 }
