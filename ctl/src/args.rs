@@ -303,6 +303,12 @@ pub struct InstallArgs {
     /// Do not register a service: start the daemon directly
     #[arg(long)]
     pub no_service: bool,
+    /// Leave the MCP server out, which lets Claude ask about its own history
+    #[arg(long)]
+    pub no_mcp: bool,
+    /// Leave the skill out, with which Claude finds out why a run went wrong
+    #[arg(long)]
+    pub no_skill: bool,
     /// Where the hooks go; `settings` for clients too old for plugin directories
     #[arg(long, value_name = "WHERE", default_value = "plugin")]
     pub hooks: HooksIn,

@@ -38,6 +38,7 @@ pub mod service;
 pub mod sessions;
 pub mod settings;
 pub mod show;
+pub mod skill;
 pub mod start;
 pub mod status;
 pub mod stop;

@@ -38,6 +38,7 @@ pub struct Manifest {
 /// What was asked for.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
+#[allow(clippy::struct_excessive_bools)] // one per flag
 pub struct Options {
     /// Whether the base URL is set.
     pub proxy: bool,
@@ -47,6 +48,10 @@ pub struct Options {
     pub settings: Option<PathBuf>,
     /// Nothing but the base URL: `ccctl proxy install`.
     pub only_proxy: bool,
+    /// `--no-mcp`.
+    pub no_mcp: bool,
+    /// `--no-skill`.
+    pub no_skill: bool,
 }
 
 /// What a file is, which decides how it is mended if somebody else changed it meanwhile.
