@@ -144,13 +144,13 @@ cargo test --locked --workspace --doc --quiet
 run_tests() {
   if cargo nextest --version >/dev/null 2>&1; then
     local arguments=(-E 'all()')
-    $fast && arguments=(-E 'not test(/^real_client::/) and not test(/^readme::the_installer/)')
+    $fast && arguments=(-E 'not test(/^real_client::/) and not test(/^mcp::the_real_client/) and not test(/^readme::the_installer/)')
     $soak && arguments+=(--profile soak --success-output final)
     cargo nextest run --locked --workspace --config-file tests/nextest.toml "${arguments[@]}"
   else
     local arguments=(--)
     $soak && arguments+=(--show-output)
-    $fast && arguments+=(--skip real_client:: --skip readme::the_installer)
+    $fast && arguments+=(--skip real_client:: --skip mcp::the_real_client --skip readme::the_installer)
     cargo test --locked --workspace --no-fail-fast "${arguments[@]}"
   fi
 }

@@ -259,6 +259,11 @@ impl Plan {
         }))
     }
 
+    /// Where the skill goes for Codex, where it does.
+    pub(crate) fn codex_skill(&self) -> Option<&Path> {
+        self.codex.as_ref().filter(|(_, content)| content.is_some()).map(|(path, _)| path.as_path())
+    }
+
     /// The files of our own: those of the plugin directories, and the skill for Codex. None: no such file, which for
     /// hooks in the settings means that they are not called twice.
     pub(crate) fn own_files(&self) -> Result<Vec<(PathBuf, Option<String>)>> {

@@ -142,6 +142,9 @@ fn lines(
     if plugin && !args.no_skill {
         fact("skill", "/ccd:diagnose: Claude finds out why a run went wrong".into());
     }
+    if let Some(dir) = plan.codex_skill().and_then(Path::parent).filter(|_| !args.only_proxy) {
+        fact(if plugin { "" } else { "skill" }, format!("for Codex: {}", path(dir)));
+    }
     for file in &report.settings {
         fact("settings", format!("env.{BASE_URL} in {}", path(file)));
         fact("", visible(&format!("{} → {}", status.proxy.listen, status.proxy.upstream)));

@@ -186,6 +186,7 @@ fn the_mcp_server_and_the_skill_may_be_left_out_and_come_back() {
         assert_eq!(there(), wanted, "{args:?}");
         assert_eq!(said.contains("/ccd:diagnose"), wanted[1], "{said}");
         assert_eq!(said.contains("read-only tools"), wanted[0], "{said}");
+        assert_eq!(said.contains("for Codex: ~/.codex/skills/ccd-diagnose"), wanted[2], "{said}");
         for (path, _) in home
             .foreign_files()
             .iter()

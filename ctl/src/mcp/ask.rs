@@ -16,6 +16,9 @@ use crate::printer::Printer;
 use crate::query::Target;
 use crate::time::{self, Edge};
 
+/// The longest reply taken from the daemon, in bytes.
+const MAX_REPLY: usize = if cfg!(test) { 1 << 20 } else { 64 << 20 };
+
 /// The circumstances of a call.
 pub struct Ask<'a> {
     /// The moment of the call.
@@ -35,7 +38,7 @@ pub fn answer(
     let given = tool.given(arguments)?;
     let ask = Ask { now: (env.clock)(), tz: &env.tz };
     let target = (tool.target)(&ask, &given)?;
-    let mut reply: Value = decode(&client.get(out, target.as_ref())?)?;
+    let mut reply: Value = decode(&fetch(client, out, &target)?)?;
     let mut cut = Vec::new();
     if let Some(key) = tool.shape.rows() {
         let limit = usize::try_from(given.count("limit", ROWS)).unwrap_or(usize::MAX);
@@ -60,6 +63,20 @@ pub fn answer(
     }
     let budget = usize::try_from(given.count("max_bytes", BYTES)).unwrap_or(usize::MAX);
     Ok(fit::fit(&reply, tool.shape, budget, &cut))
+}
+
+/// The daemon's reply, which is held in memory: not without a limit.
+fn fetch(client: &Client<'_>, out: &mut Printer, target: &Target) -> Result<Vec<u8>> {
+    let mut body = Vec::new();
+    client.stream(out, target.as_ref(), |_, piece| {
+        if body.len() + piece.len() > MAX_REPLY {
+            return Err(CommandError::failed(format!("the reply has more than {} MiB", MAX_REPLY >> 20))
+                .hint("lower limit, leave content out, or narrow it down with since, until, session, turn"));
+        }
+        body.extend_from_slice(piece);
+        Ok(())
+    })?;
+    Ok(body)
 }
 
 impl Ask<'_> {

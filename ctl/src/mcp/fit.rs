@@ -64,7 +64,7 @@ pub fn fit(reply: &Value, shape: Shape, budget: usize, cut: &[String]) -> Value 
     }
     let mut value = match shape.rows() {
         Some(key) => json!({key: []}),
-        None => json!({"kind": reply.get("kind").and_then(Value::as_str).unwrap_or_default()}),
+        None => json!({"kind": short_key(reply.get("kind").and_then(Value::as_str).unwrap_or_default())}),
     };
     push(&mut value, format!("nothing fits into {budget} bytes: raise max_bytes (at most {})", BYTES.1));
     value

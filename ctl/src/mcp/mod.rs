@@ -12,7 +12,7 @@ pub mod fit;
 pub mod rpc;
 pub mod tools;
 
-use std::io::{self, BufRead};
+use std::io::{self, BufRead, IsTerminal};
 
 use crate::client::Client;
 use crate::env::Env;
@@ -24,7 +24,11 @@ const MAX_LINE: usize = 1 << 20;
 
 /// Runs the command.
 pub fn run(env: &Env, out: &mut Printer) -> Result<()> {
-    serve(env, out, &mut io::stdin().lock())
+    let mut input = io::stdin().lock();
+    if input.is_terminal() {
+        out.note("this speaks to an MCP client, which starts it by itself, on its stdin and stdout; Ctrl-D ends it");
+    }
+    serve(env, out, &mut input)
 }
 
 /// Answers every line of `input` until it ends.

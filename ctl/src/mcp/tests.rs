@@ -132,6 +132,17 @@ fn the_words_of_an_exchange_leave_its_stream_of_events_out() {
 }
 
 #[test]
+fn a_reply_that_is_too_long_is_not_held() {
+    let home = Home::new();
+    let _daemon = home.daemon(|_| {
+        Reply::json(json!({"schema_version": 1, "spans": [{"input": "x".repeat(1 << 20)}]}).to_string())
+    });
+    let refused = call(&home, "spans", &json!({"content": true}));
+    assert_eq!(refused["isError"], true, "{refused}");
+    assert!(refused["content"][0]["text"].as_str().unwrap().contains("leave content out"), "{refused}");
+}
+
+#[test]
 fn a_line_that_is_too_long_is_refused_and_the_next_is_read() {
     let mut input = vec![b' '; MAX_LINE + 1];
     input.extend_from_slice(b"\n\n{\"jsonrpc\":\"2.0\",\"id\":1,\"method\":\"ping\"}");

@@ -62,6 +62,8 @@ fn what_does_not_fit_at_all_says_so() {
     let value = fit(&reply, Shape::One, 1, &[]);
     assert_eq!(value["kind"], "span");
     assert!(value["cut"][0].as_str().unwrap().contains("raise max_bytes"), "{value}");
+    let odd = fit(&json!({"kind": "\u{1b}".repeat(9000)}), Shape::One, 1, &[]);
+    assert!(odd.to_string().len() < 1200, "{odd}");
 }
 
 fn any_json() -> impl Strategy<Value = Value> {
