@@ -3,7 +3,7 @@
 # those with the real Claude Code client included. Installs what it needs under the target directory.
 #
 #   tests/run.sh            everything
-#   tests/run.sh --fast     without the real client and without the release build of the installer's test
+#   tests/run.sh --fast     without the real client, without ccusage and without the release build of the installer's test
 #   tests/run.sh --bench    the benches as well, before the tests
 #   tests/run.sh --soak     the long forms of the fault tests: hundreds of kills, faults at every one of 200 writes,
 #                           1,500 damaged files, a minute's burst, the model file system's long form; a quarter of an
@@ -12,8 +12,8 @@
 # A step that cannot run fails the run and says so. The one exception is the advisory database: where it cannot
 # be reached, that is said plainly and the run goes on.
 #
-# Needs: the Rust toolchain, strace on Linux (installed here where apt-get and root are), and npm and tar unless
-# --fast. Nothing here writes outside the work tree but what
+# Needs: the Rust toolchain, python3, strace on Linux (installed here where apt-get and root are), and npm, openssl and
+# tar unless --fast. Nothing here writes outside the work tree but what
 # those tools keep in their own caches.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
@@ -38,8 +38,8 @@ fail() { printf '\nFAILED: %s\n' "$*" >&2; exit 1; }
 need() { command -v "$1" >/dev/null || fail "$1 is not installed: $2"; }
 
 # Whatever way this ends, nothing is left running.
-client_pid='' deny_pid=''
-trap 'for pid in $client_pid $deny_pid; do kill "$pid" 2>/dev/null || true; done' EXIT
+client_pid='' ccusage_pid='' deny_pid=''
+trap 'for pid in $client_pid $ccusage_pid $deny_pid; do kill "$pid" 2>/dev/null || true; done' EXIT
 
 # --- what the tests need, fetched while the first checks run -------------------------------------------------
 
@@ -68,6 +68,47 @@ if ! $fast && [ -z "${CCD_TEST_CLAUDE:-}" ] && [ ! -x "$client_dir/claude" ]; th
   install_client >"$target/client.log" 2>&1 &
   client_pid=$!
 fi
+
+ccusage_version=$(sed -n 's/^pub const CCUSAGE_VERSION: &str = "\(.*\)";$/\1/p' tests/src/harness/ccusage.rs)
+[ -n "$ccusage_version" ] || fail "tests/src/harness/ccusage.rs names no version of ccusage"
+ccusage_dir=$target/ccusage/$ccusage_version
+# The integrity that the registry named for the version above when the comparison was written; of other platforms
+# npm's own check against the registry is all there is.
+ccusage_integrity=sha512-ydXM6AEUTO/T5dZK04GFGy6ePYBOjv3euQmJt0mDNg+/8SJDLWpg5GCtF9pnBrRR2GVA6b4PGouHe+ObLokBIw==
+
+# Its program, too, comes as one package per platform.
+install_ccusage() {
+  local system machine scratch got
+  case $(uname -s) in Linux) system=linux ;; Darwin) system=darwin ;; *) echo "no ccusage for $(uname -s)"; return 1 ;; esac
+  case $(uname -m) in x86_64 | amd64) machine=x64 ;; aarch64 | arm64) machine=arm64 ;; *) echo "no ccusage for $(uname -m)"; return 1 ;; esac
+  mkdir -p "$target/ccusage"
+  scratch=$(mktemp -d "$target/ccusage/fetch.XXXXXX") || return 1
+  fetch_ccusage && mkdir -p "$ccusage_dir" && mv "$scratch/package/bin/ccusage" "$ccusage_dir/ccusage" &&
+    chmod +x "$ccusage_dir/ccusage"
+  local result=$?
+  rm -rf "$scratch"
+  return $result
+}
+
+fetch_ccusage() {
+  npm pack --silent --pack-destination "$scratch" "@ccusage/ccusage-$system-$machine@$ccusage_version" || return 1
+  got=sha512-$(openssl dgst -sha512 -binary "$scratch"/*.tgz | base64 | tr -d '\n')
+  if [ "$system-$machine" = linux-x64 ] && [ "$got" != "$ccusage_integrity" ]; then
+    echo "ccusage $ccusage_version is not what it was: $got"
+    return 1
+  fi
+  tar -xzf "$scratch"/*.tgz -C "$scratch"
+}
+
+if ! $fast && [ -z "${CCD_TEST_CCUSAGE:-}" ] && [ ! -x "$ccusage_dir/ccusage" ]; then
+  need npm "ccusage, which ours is compared with, comes from the npm registry (--fast goes without it)"
+  need openssl "it checks what the registry sent"
+  install_ccusage >"$target/ccusage.log" 2>&1 &
+  ccusage_pid=$!
+fi
+
+# The oracle is a script.
+need python3 "the oracle that numbers are compared with is a script"
 
 if ! command -v cargo-deny >/dev/null; then
   # A build directory of its own: it runs beside our own builds and must not wait for their lock.
@@ -132,6 +173,12 @@ if [ -n "$client_pid" ]; then
   client_pid=
 fi
 
+if [ -n "$ccusage_pid" ]; then
+  step "ccusage, $ccusage_version"
+  wait "$ccusage_pid" || { tail -20 "$target/ccusage.log" >&2; fail "ccusage could not be installed"; }
+  ccusage_pid=
+fi
+
 if $bench; then
   step "benches"
   cargo build --locked --release --workspace --bins
@@ -144,13 +191,13 @@ cargo test --locked --workspace --doc --quiet
 run_tests() {
   if cargo nextest --version >/dev/null 2>&1; then
     local arguments=(-E 'all()')
-    $fast && arguments=(-E 'not test(/^real_client::/) and not test(/^mcp::the_real_client/) and not test(/^readme::the_installer/)')
+    $fast && arguments=(-E 'not test(/^real_client::/) and not test(/^numbers::(real|ccusage)::/) and not test(/^mcp::the_real_client/) and not test(/^readme::the_installer/)')
     $soak && arguments+=(--profile soak --success-output final)
     cargo nextest run --locked --workspace --config-file tests/nextest.toml "${arguments[@]}"
   else
     local arguments=(--)
     $soak && arguments+=(--show-output)
-    $fast && arguments+=(--skip real_client:: --skip mcp::the_real_client --skip readme::the_installer)
+    $fast && arguments+=(--skip real_client:: --skip numbers::real:: --skip numbers::ccusage:: --skip mcp::the_real_client --skip readme::the_installer)
     cargo test --locked --workspace --no-fail-fast "${arguments[@]}"
   fi
 }

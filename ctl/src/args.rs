@@ -2,7 +2,9 @@
 //!
 //! Only shapes: what an argument means is decided by the file of its command.
 
+mod budget;
 mod proxy;
+mod store;
 
 use std::ffi::OsString;
 use std::path::PathBuf;
@@ -10,7 +12,9 @@ use std::path::PathBuf;
 use clap::builder::styling::{AnsiColor, Styles};
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
+pub use self::budget::{BudgetArgs, BudgetCommand, BudgetName, BudgetSetArgs, StatusLineArgs, Switch};
 pub use self::proxy::{ProxyArgs, ProxyCommand, ProxyInstallArgs, ProxyUninstallArgs, ServeArgs, ShellName};
+pub use self::store::{BackupArgs, PruneArgs, RestoreArgs, StoreArgs, StoreCommand};
 
 const STYLES: Styles =
     Styles::styled().header(AnsiColor::Green.on_default().bold()).usage(AnsiColor::Green.on_default().bold());
@@ -21,7 +25,7 @@ const STYLES: Styles =
     name = "ccctl",
     version,
     styles = STYLES,
-    after_help = "Exit codes: 0 done, 1 failed, 2 wrong usage, 3 the daemon is not running."
+    after_help = "Exit codes: 0 done, 1 failed, 2 wrong usage, 3 the daemon is not running; `budget` has more."
 )]
 pub struct Cli {
     /// What to do
@@ -65,14 +69,35 @@ pub enum Command {
     Show(ShowArgs),
     /// Tokens and cost
     Usage(UsageArgs),
+    /// One line for Claude Code's status line: what the session and the day cost, and how far the limits are used
+    #[command(name = "statusline")]
+    StatusLine(StatusLineArgs),
+    /// What was spent beside what may be
+    Budget(BudgetArgs),
     /// The way to the API: for one shell, for all sessions, or how it is
     Proxy(ProxyArgs),
     /// What is recorded on disk: its size and health, backups, clearing up
     Store(StoreArgs),
     /// Answer Claude's questions about its own history: an MCP server on stdin and stdout, started by its client
     Mcp,
+    /// Take in transcripts from elsewhere, and what pisama or cc-tracer recorded
+    Import(ImportArgs),
     /// A completion script for your shell
     Completions(CompletionsArgs),
+}
+
+/// `import`.
+#[derive(Clone, Debug, Default, Args)]
+pub struct ImportArgs {
+    /// Files and directories; without any, Claude Code's own directories are looked through now
+    #[arg(value_name = "PATH")]
+    pub paths: Vec<std::path::PathBuf>,
+    /// Only say what would be taken
+    #[arg(long)]
+    pub dry_run: bool,
+    /// One JSON object on stdout
+    #[arg(long)]
+    pub json: bool,
 }
 
 /// Only `--json`.
@@ -219,6 +244,18 @@ pub struct UsageArgs {
     /// The zone that days begin in, e.g. Europe/Berlin; the machine's by default
     #[arg(long, value_name = "TZ")]
     pub timezone: Option<String>,
+    /// Oldest first, or newest first; by cost, the largest first
+    #[arg(long, value_name = "ORDER", default_value = "oldest")]
+    pub order: Order,
+    /// Only the keys, all tokens in one column, and the cost
+    #[arg(long)]
+    pub compact: bool,
+    /// No bars and no sparkline
+    #[arg(long)]
+    pub no_bars: bool,
+    /// The arithmetic of a session's cost, charge by charge
+    #[arg(long, value_name = "SESSION", conflicts_with_all = ["by", "order", "compact"])]
+    pub explain: Option<String>,
     /// What every query takes
     #[command(flatten)]
     pub query: QueryArgs,
@@ -241,6 +278,18 @@ pub enum Period {
     Blocks,
 }
 
+/// The order of `usage`'s rows
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+pub enum Order {
+    /// By their keys, the oldest first
+    #[default]
+    Oldest,
+    /// By their keys, the newest first
+    Newest,
+    /// By what they cost, the largest first
+    Cost,
+}
+
 /// A further key of `usage`
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum UsageKey {
@@ -252,6 +301,10 @@ pub enum UsageKey {
     Project,
     /// The subagent's type
     Agent,
+    /// The branch that was checked out
+    Branch,
+    /// The hour of the day
+    Hour,
 }
 
 /// `stop`, `restart`
@@ -315,6 +368,12 @@ pub struct InstallArgs {
     /// Have interactive sessions ask the API for the text of Claude's thinking
     #[arg(long)]
     pub thinking: bool,
+    /// Put our line into Claude Code's status line, too
+    #[arg(long)]
+    pub statusline: bool,
+    /// Put it there even where another command has the place; `uninstall` puts that one back
+    #[arg(long, requires = "statusline")]
+    pub force: bool,
     /// Print one JSON object
     #[arg(long)]
     pub json: bool,
@@ -347,74 +406,6 @@ pub struct UninstallArgs {
     /// Print what would change in every file, and change nothing
     #[arg(long)]
     pub dry_run: bool,
-    /// Print one JSON object
-    #[arg(long)]
-    pub json: bool,
-}
-
-/// `store`
-#[derive(Clone, Debug, Args)]
-pub struct StoreArgs {
-    /// What to do
-    #[command(subcommand)]
-    pub command: StoreCommand,
-}
-
-/// What can be done with the store
-#[derive(Clone, Debug, Subcommand)]
-pub enum StoreCommand {
-    /// How large it is, what it holds, how it is
-    Stats(JsonArgs),
-    /// Read every byte, and name every record that is damaged
-    Verify(JsonArgs),
-    /// Make the index anew from what was recorded
-    Rebuild(JsonArgs),
-    /// Remove what is old
-    Prune(PruneArgs),
-    /// Copy what was recorded to a directory; again, to bring that up to date
-    Backup(BackupArgs),
-    /// Put a backup in the place of what is recorded, which is kept beside it
-    Restore(RestoreArgs),
-}
-
-/// `store backup`
-#[derive(Clone, Debug, Default, Args)]
-pub struct BackupArgs {
-    /// A new directory, an empty one, or that of an earlier backup
-    pub dir: PathBuf,
-    /// Print one JSON object
-    #[arg(long)]
-    pub json: bool,
-}
-
-/// `store restore`
-#[derive(Clone, Debug, Default, Args)]
-pub struct RestoreArgs {
-    /// The backup's directory
-    pub dir: PathBuf,
-    /// Do not ask
-    #[arg(short, long)]
-    pub yes: bool,
-    /// Print one JSON object
-    #[arg(long)]
-    pub json: bool,
-}
-
-/// `store prune`
-#[derive(Clone, Debug, Default, Args)]
-pub struct PruneArgs {
-    /// What is older than this: 30d, 12h, 2w
-    #[arg(long, value_name = "AGE")]
-    pub older_than: Option<String>,
-    /// The oldest, until no more than this is left: 500M, 5GiB, 10G
-    #[arg(long, value_name = "SIZE")]
-    pub max_bytes: Option<String>,
-    /// Say what would go, and change nothing
-    #[arg(long)]
-    pub dry_run: bool,
-    /// Do not ask
-    #[arg(short, long)]
-    pub yes: bool,
     /// Print one JSON object
     #[arg(long)]
     pub json: bool,

@@ -3,7 +3,7 @@
 //!
 //! Text in, text out; the user's own configuration and comments stay. Credentials in a URL are never shown.
 
-use toml_edit::{DocumentMut, Item, value};
+use toml_edit::{DocumentMut, InlineTable, Item, Table, TableLike, Value, value};
 
 use crate::client::without_token;
 use crate::error::{CommandError, Result};
@@ -42,6 +42,59 @@ pub fn with_upstream(bytes: &[u8], url: Option<&str>) -> Result<Vec<u8>> {
         None => _ = document.remove(UPSTREAM),
     }
     Ok(document.to_string().into_bytes())
+}
+
+/// A change to one scope's budget. Outer `None`: left as it is; inner `None`: taken away.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct BudgetChange {
+    /// `session`, `day` or `month`.
+    pub scope: String,
+    /// The soft limit: dollars, as a number is written.
+    pub soft: Option<Option<String>>,
+    /// The hard limit.
+    pub hard: Option<Option<String>>,
+    /// Whether hard limits stop anything.
+    pub enforce: Option<bool>,
+}
+
+/// The configuration with a budget changed.
+pub fn with_budget(bytes: &[u8], change: &BudgetChange) -> Result<Vec<u8>> {
+    let mut document = parse(text(bytes)?)?;
+    let wrong = || CommandError::failed("config.toml: `budget` is no table");
+    let budget = document.entry("budget").or_insert_with(|| Item::Table(Table::new()));
+    let budget = budget.as_table_like_mut().ok_or_else(wrong)?;
+    if let Some(enforce) = change.enforce {
+        put(budget, "enforce", Some(value(enforce)));
+    }
+    let amount = |text: &String| {
+        let number: Value =
+            text.parse().map_err(|_| CommandError::usage(format!("`{text}` is no amount")))?;
+        Ok::<_, CommandError>(value(number))
+    };
+    if change.soft.is_some() || change.hard.is_some() {
+        let fresh = || Item::Value(Value::InlineTable(InlineTable::new()));
+        let scope = budget.entry(&change.scope).or_insert_with(fresh);
+        let scope = scope.as_table_like_mut().ok_or_else(wrong)?;
+        for (key, wanted) in [("soft", &change.soft), ("hard", &change.hard)] {
+            if let Some(wanted) = wanted {
+                put(scope, key, wanted.as_ref().map(amount).transpose()?);
+            }
+        }
+    }
+    Ok(document.to_string().into_bytes())
+}
+
+fn put(table: &mut dyn TableLike, key: &str, item: Option<Item>) {
+    match item {
+        Some(mut item) => {
+            // What stands around the old value stays.
+            if let (Some(old), Item::Value(new)) = (table.get(key).and_then(Item::as_value), &mut item) {
+                *new.decor_mut() = old.decor().clone();
+            }
+            table.insert(key, item);
+        }
+        None => _ = table.remove(key),
+    }
 }
 
 /// The same upstream, whatever the slash at the end, credentials, and letter case of scheme and host.

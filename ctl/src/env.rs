@@ -83,6 +83,16 @@ impl Env {
         self.token().is_some_and(|token| paths::is_our_base_url(url, &token))
     }
 
+    /// Whether the locale can show more than ASCII. Where nothing says otherwise, it can.
+    #[must_use]
+    pub fn is_unicode(&self) -> bool {
+        let named = ["LC_ALL", "LC_CTYPE", "LANG"].into_iter().find_map(|name| self.text(name));
+        named.is_none_or(|locale| {
+            let locale = locale.to_ascii_lowercase();
+            locale.contains("utf-8") || locale.contains("utf8")
+        })
+    }
+
     /// One of our programs: beside this one, else on `PATH`.
     pub fn program(&self, name: &str) -> Result<PathBuf> {
         let beside = self.exe.parent().map(|dir| dir.join(name)).filter(|p| is_executable(p));

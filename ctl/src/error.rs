@@ -24,6 +24,8 @@ pub enum Kind {
     Disconnected,
     /// Somebody pressed Ctrl-C while the daemon was at work.
     Interrupted,
+    /// The command was carried out, and its answer is this exit code.
+    Verdict(u8),
     /// A file changed while we were about to replace it; the caller looks again.
     Changed,
 }
@@ -80,6 +82,7 @@ impl CommandError {
     pub fn exit_code(&self) -> u8 {
         match self.kind {
             Kind::OutputClosed => 0,
+            Kind::Verdict(code) => code,
             Kind::Failed | Kind::Changed | Kind::Disconnected | Kind::Interrupted => 1,
             Kind::Usage => 2,
             Kind::NotRunning => 3,

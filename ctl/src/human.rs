@@ -6,6 +6,20 @@ pub fn count(n: u64) -> String {
     scaled(n, 1000, &["", "k", "M", "G", "T"])
 }
 
+/// `1,234,567`.
+#[must_use]
+pub fn exact(n: u64) -> String {
+    let digits = n.to_string();
+    let mut out = String::with_capacity(digits.len() + digits.len() / 3);
+    for (at, digit) in digits.chars().enumerate() {
+        if at > 0 && (digits.len() - at).is_multiple_of(3) {
+            out.push(',');
+        }
+        out.push(digit);
+    }
+    out
+}
+
 /// `12.3 KiB`, `4.5 MiB`.
 #[must_use]
 pub fn bytes(n: u64) -> String {

@@ -5,6 +5,7 @@
 //! way to the daemon, and the store is never linked.
 
 pub mod args;
+pub mod budget;
 pub mod changes;
 pub mod claude;
 pub mod client;
@@ -20,6 +21,7 @@ pub mod exec;
 pub mod files;
 pub mod following;
 pub mod human;
+pub mod import;
 pub mod install;
 pub mod limits;
 pub mod logs;
@@ -41,6 +43,7 @@ pub mod show;
 pub mod skill;
 pub mod start;
 pub mod status;
+pub mod statusline;
 pub mod stop;
 pub mod store;
 pub mod supervisor;
@@ -85,9 +88,12 @@ pub fn dispatch(env: &Env, out: &mut Printer, cli: &Cli) -> Result<()> {
         Command::Exchange(args) => exchange::run(env, out, args),
         Command::Show(args) => show::run(env, out, args),
         Command::Usage(args) => usage::run(env, out, args),
+        Command::StatusLine(args) => statusline::run(env, out, args),
+        Command::Budget(args) => budget::run(env, out, args),
         Command::Proxy(args) => proxy::run(env, out, args),
         Command::Store(args) => store::run(env, out, args),
         Command::Mcp => mcp::run(env, out),
+        Command::Import(args) => import::run(env, out, args),
         Command::Completions(args) => completions::run(out, args),
     }
 }

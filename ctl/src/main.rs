@@ -3,19 +3,25 @@
 use std::process::ExitCode;
 
 use anstream::eprintln;
-use ccctl::args::Cli;
+use ccctl::args::{Cli, Command};
 use ccctl::env::Env;
 use ccctl::exec::System;
 use ccctl::printer::Printer;
+use ccctl::statusline;
 use ccd_proto::paths::Layout;
 use clap::Parser;
 
 #[allow(clippy::print_stderr)] // before there is a printer
 fn main() -> ExitCode {
     // Wrong usage ends here with code 2, `--help` and `--version` with 0.
-    let cli = Cli::parse();
+    let cli = Cli::try_parse().unwrap_or_else(|error| match statusline::instead(std::env::args_os()) {
+        Some(cli) if error.use_stderr() => cli,
+        _ => error.exit(),
+    });
+    let never_fails = matches!(cli.command, Command::StatusLine(_));
     let layout = match Layout::resolve(|name| std::env::var_os(name)) {
         Ok(layout) => layout,
+        Err(_) if never_fails => statusline::no_layout(),
         Err(error) => {
             eprintln!("error: {error}");
             return ExitCode::FAILURE;
@@ -35,6 +41,7 @@ fn main() -> ExitCode {
     let result = ccctl::dispatch(&env, &mut out, &cli).and_then(|()| out.flush());
     match result {
         Ok(()) => ExitCode::SUCCESS,
+        Err(_) if never_fails => ExitCode::SUCCESS,
         Err(error) => {
             out.error(&error);
             ExitCode::from(error.exit_code())

@@ -36,9 +36,9 @@ pub struct Manifest {
 }
 
 /// What was asked for.
+#[allow(clippy::struct_excessive_bools)] // switches of a command line
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
-#[allow(clippy::struct_excessive_bools)] // one per flag
 pub struct Options {
     /// Whether the base URL is set.
     pub proxy: bool,
@@ -52,6 +52,10 @@ pub struct Options {
     pub no_mcp: bool,
     /// `--no-skill`.
     pub no_skill: bool,
+    /// Whether our status line is set.
+    pub statusline: bool,
+    /// Whether it is, even in another one's place.
+    pub force: bool,
 }
 
 /// What a file is, which decides how it is mended if somebody else changed it meanwhile.

@@ -42,11 +42,13 @@ pub enum Tone {
 }
 
 /// Writes results and talk.
+#[allow(clippy::struct_excessive_bools)] // one per fact of the two ends
 pub struct Printer {
     out: Box<dyn Write>,
     err: Box<dyn Write>,
     width: usize,
     colour: bool,
+    drawing: bool,
     err_colour: bool,
     err_is_terminal: bool,
     /// Somebody to ask.
@@ -67,6 +69,7 @@ impl Printer {
         Printer {
             width: columns().or_else(terminal).filter(|w| *w > 0).unwrap_or(DEFAULT_WIDTH).clamp(40, 400),
             colour: wanted && out.is_terminal(),
+            drawing: out.is_terminal(),
             err_colour: wanted && err_is_terminal,
             err_is_terminal,
             input: (err_is_terminal && io::stdin().is_terminal())
@@ -86,6 +89,7 @@ impl Printer {
             err: Box::new(err.clone()),
             width,
             colour: false,
+            drawing: false,
             err_colour: false,
             err_is_terminal: false,
             input: None,
@@ -130,6 +134,21 @@ impl Printer {
     #[must_use]
     pub fn colour(&self) -> bool {
         self.colour
+    }
+
+    /// Whether somebody watches results, who may be shown bars.
+    #[must_use]
+    pub fn is_drawn(&self) -> bool {
+        self.drawing
+    }
+
+    /// As if somebody watched, with or without colour: for tests.
+    #[cfg(test)]
+    #[must_use]
+    pub(crate) fn drawn(mut self, colour: bool) -> Self {
+        self.drawing = true;
+        self.colour = colour;
+        self
     }
 
     /// Whether somebody watches stderr.
@@ -199,7 +218,7 @@ impl Printer {
 
     /// Why the command failed, and what to do.
     pub fn error(&mut self, error: &CommandError) {
-        if error.kind == Kind::OutputClosed {
+        if matches!(error.kind, Kind::OutputClosed | Kind::Verdict(_)) {
             return;
         }
         let head = paint(self.err_colour, Tone::Bad, "error:");
@@ -211,7 +230,7 @@ impl Printer {
     }
 }
 
-fn paint(colour: bool, tone: Tone, text: &str) -> String {
+pub(crate) fn paint(colour: bool, tone: Tone, text: &str) -> String {
     let style = match tone {
         Tone::Plain => return text.to_owned(),
         _ if !colour || text.is_empty() => return text.to_owned(),

@@ -84,6 +84,8 @@ fn args_of(manifest: &Manifest) -> InstallArgs {
         only_proxy: options.only_proxy,
         no_mcp: options.no_mcp,
         no_skill: options.no_skill,
+        statusline: options.statusline,
+        force: options.force,
         ..InstallArgs::default()
     }
 }

@@ -118,6 +118,19 @@ pub fn lines(env: &Env, out: &Printer, status: &Status) -> Vec<String> {
     let rejected = some(hooks.rejected, "set aside as damaged");
     fact("hooks", tone, format!("{installed}, {events}, {} in the spool{rejected}", count(hooks.spooled)));
 
+    let transcripts = &status.transcripts;
+    if transcripts.enabled && !transcripts.state.is_empty() {
+        let behind = transcripts.behind > 0 && transcripts.state != "following";
+        let (files, all) = (plural(transcripts.files, "file"), bytes(transcripts.total_bytes));
+        let far = if behind { format!("{} of {all}", bytes(transcripts.imported_bytes)) } else { all };
+        let skipped = some(transcripts.skipped_lines, "lines too long");
+        let tone = if transcripts.state == "refused" { Tone::Warn } else { Tone::Plain };
+        fact("history", tone, format!("{}, {files}, {far}{skipped}", transcripts.state));
+        if let Some(error) = &transcripts.error {
+            fact("", Tone::Warn, error.clone());
+        }
+    }
+
     let fails = store.error.is_some() && !store.opening;
     let tone = if store.damaged > 0 || fails { Tone::Bad } else { Tone::Plain };
     let (sessions, records) = (plural(store.sessions, "session"), plural(store.records, "record"));

@@ -100,19 +100,28 @@ impl Table {
         table.trim_fmt()
     }
 
-    /// The columns that there is room for.
-    fn shown(&self, width: usize) -> Vec<usize> {
-        let need = |at: &usize| match self.columns[*at] {
+    /// The width that it takes with every column.
+    #[must_use]
+    pub fn need(&self) -> usize {
+        (0..self.columns.len()).map(|at| self.need_of(at)).sum()
+    }
+
+    fn need_of(&self, at: usize) -> usize {
+        match self.columns[at] {
             Column::Text(_) => LEAST_TEXT + 2,
             Column::Whole(title) | Column::Number(title) => {
                 let cells =
-                    self.rows.iter().filter_map(|row| row.get(*at)).map(|(text, _)| text.chars().count());
+                    self.rows.iter().filter_map(|row| row.get(at)).map(|(text, _)| text.chars().count());
                 cells.chain([title.chars().count()]).max().unwrap_or(0) + 2
             }
-        };
+        }
+    }
+
+    /// The columns that there is room for.
+    fn shown(&self, width: usize) -> Vec<usize> {
         let mut shown: Vec<usize> = (0..self.columns.len()).collect();
         for spare in &self.spare {
-            if shown.iter().map(need).sum::<usize>() <= width {
+            if shown.iter().map(|at| self.need_of(*at)).sum::<usize>() <= width {
                 break;
             }
             shown.retain(|at| self.columns[*at].title() != *spare);

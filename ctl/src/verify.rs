@@ -18,7 +18,7 @@ use crate::human::plural;
 use crate::manifest::Manifest;
 use crate::printer::{Printer, Tone, visible, visible_block};
 use crate::repair::{self, Repaired};
-use crate::settings::{BASE_URL, Document};
+use crate::settings::{BASE_URL, Document, status_line};
 use crate::{claude, daemon, plugin, ports, proof, status};
 
 /// How long a store may take to open before that is what is told of it.
@@ -133,6 +133,10 @@ pub fn checks(env: &Env, out: &mut Printer) -> Vec<Check> {
             checks.push(request_check(env, &file, running));
         } else {
             checks.push(Check::good("settings", "left alone (installed with --no-proxy)"));
+        }
+        if manifest.options.statusline {
+            let file = settings.clone().unwrap_or_else(|| dir.join("settings.json"));
+            checks.push(status_line_check(env, &file));
         }
     }
     checks.push(service_check(&manifest));
@@ -332,6 +336,25 @@ fn request_check(env: &Env, file: &Path, running: bool) -> Check {
             let who = listens_at(file).map(|who| format!("; {who} listens there")).unwrap_or_default();
             Check::bad("request", format!("{}{who}", e.message), hint)
         }
+    }
+}
+
+fn status_line_check(env: &Env, file: &Path) -> Check {
+    match status_line::in_file(file) {
+        Some(line) if line == status_line::ours(env) => {
+            Check::good("statusline", format!("{}: it is ours", file.display()))
+        }
+        Some(line) if status_line::is_ours(&line) => Check::bad(
+            "statusline",
+            format!("{}: it runs another ccctl", file.display()),
+            "`ccctl install --statusline` sets this one",
+        ),
+        Some(_) => Check::good("statusline", format!("{}: somebody else's, left alone", file.display())),
+        None => Check::bad(
+            "statusline",
+            format!("{}: it is gone", file.display()),
+            "`ccctl install --statusline` sets it again",
+        ),
     }
 }
 

@@ -16,8 +16,9 @@ use ccd_proto::api::SupervisorStatus;
 use ccd_proto::paths::Layout;
 use tokio::sync::{Notify, Semaphore};
 
+use crate::budget::Guard;
 use crate::clock::Clock;
-use crate::config::{Config, ConfigError, Retention};
+use crate::config::{Config, ConfigError, Network, Retention};
 use crate::ingest::shared::Shared;
 use crate::ingest::{Door, rebuild};
 use crate::maintenance::Maintenance;
@@ -25,6 +26,7 @@ use crate::project::price::Prices;
 use crate::source::proxy::server::{Proxy, Settings};
 use crate::source::proxy::upstream::{self, Target, Upstream};
 use crate::source::spool;
+use crate::source::transcript::Transcripts;
 use crate::startup::Prepared;
 use crate::supervise::channel::Word;
 use crate::telemetry::LogHandle;
@@ -100,6 +102,8 @@ pub struct Running {
     pub proxy: Arc<Proxy>,
     /// Where it listens.
     pub proxy_listen: SocketAddr,
+    /// The client's own files.
+    pub transcripts: Arc<Transcripts>,
     /// The spool.
     pub spool: Arc<spool::Counts>,
     state: AtomicU8,
@@ -118,6 +122,8 @@ pub struct Running {
     pub questions: Semaphore,
     /// The long operation on the store.
     pub maintenance: Maintenance,
+    /// The budgets in force.
+    pub budget: Guard,
 }
 
 fn locked<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
@@ -165,6 +171,12 @@ impl Running {
     #[must_use]
     pub fn retention(&self) -> Retention {
         locked(&self.config).retention
+    }
+
+    /// The way from this machine to others.
+    #[must_use]
+    pub fn network(&self) -> Network {
+        locked(&self.config).network.clone()
     }
 
     /// Puts another log filter in force, until the configuration next changes.
@@ -294,8 +306,13 @@ impl Running {
         if let Some(upstream) = self.upstream(old, new) {
             self.proxy.set(Settings { upstream, capture: new.capture });
         }
+        self.transcripts.taker.set_longest(new.capture.max_body_bytes);
+        self.transcripts.set(new.transcripts.clone());
         if new.proxy_listen != old.proxy_listen {
             tracing::warn!(listen = %new.proxy_listen, "proxy.listen changes at the next start");
+        }
+        if new.budget != old.budget {
+            self.budget.set(new.budget.clone());
         }
         if new.prices != old.prices {
             tracing::info!("prices changed: costs are worked out again");

@@ -13,9 +13,14 @@ use serde::Deserialize;
 
 use ccd_proto::size;
 
+mod budget;
 mod network;
+mod transcripts;
 
+pub use budget::{Budget, Desktop};
 pub use network::{ClientFiles, Network};
+
+pub use crate::source::transcript::roots::Settings as Transcripts;
 
 /// The API's own address, where nothing else is configured.
 pub const DEFAULT_UPSTREAM: &str = "https://api.anthropic.com";
@@ -35,12 +40,16 @@ pub struct Config {
     pub network: Network,
     /// Limits of the capture.
     pub capture: Capture,
+    /// Which transcripts are read.
+    pub transcripts: Transcripts,
     /// How long the past is kept.
     pub retention: Retention,
     /// How long a stop waits for streams in flight, in seconds.
     pub drain_s: u64,
     /// Prices that add to the built-in table or replace its entries, by model id.
     pub prices: BTreeMap<String, PriceOverride>,
+    /// How much may be spent, and what happens then.
+    pub budget: Budget,
 }
 
 /// Limits of the capture. Beyond them the stream goes on and the copy is cut, counted and marked.
@@ -128,7 +137,9 @@ struct File {
     network: network::Table,
     capture: Capture,
     retention: RetentionTable,
+    transcripts: transcripts::Table,
     prices: BTreeMap<String, PriceOverride>,
+    budget: budget::Table,
 }
 
 #[derive(Deserialize, Default)]
@@ -188,6 +199,12 @@ impl Config {
         Self::parse(&text, path, var)
     }
 
+    /// For tests: a file's text, in an empty environment.
+    #[cfg(test)]
+    pub(crate) fn parsed(text: &str) -> Result<Self, ConfigError> {
+        Self::parse(text, Path::new("config.toml"), |_| None)
+    }
+
     fn parse(text: &str, path: &Path, var: impl Fn(&str) -> Option<OsString>) -> Result<Self, ConfigError> {
         let file: File = toml::from_str(text)
             .map_err(|e| ConfigError::Parse { path: path.into(), message: e.to_string().trim().into() })?;
@@ -216,10 +233,12 @@ impl Config {
             proxy_listen,
             log,
             network: file.network.read(env)?,
+            transcripts: file.transcripts.read(env)?,
             capture: file.capture,
             retention: file.retention.read()?,
             drain_s: file.drain_s.unwrap_or(600),
             prices: file.prices,
+            budget: file.budget.read(&var)?,
         })
     }
 }
@@ -288,6 +307,20 @@ mod tests {
     }
 
     #[test]
+    fn transcripts_are_where_the_client_keeps_them() {
+        let roots = |text, env: &[(&str, &str)]| -> Vec<String> {
+            let found = parse(text, env).unwrap().transcripts;
+            found.roots.iter().map(|root| root.display().to_string()).collect()
+        };
+        assert_eq!(roots("", &[]), Vec::<String>::new());
+        let home = ("HOME", "/h");
+        assert_eq!(roots("", &[home]), ["/h/.claude/projects", "/h/.config/claude/projects"]);
+        let more = "[transcripts]\nroots = [\"~/old\", \"/c/projects/x\"]";
+        assert_eq!(roots(more, &[home, ("CLAUDE_CONFIG_DIR", "/c")]), ["/c/projects", "/h/old"]);
+        assert!(!parse("[transcripts]\nenabled = false", &[]).unwrap().transcripts.enabled);
+    }
+
+    #[test]
     fn prices_are_read() {
         let c = parse("[prices.\"my-model\"]\ninput = 1.5\noutput = 7\n", &[]).unwrap();
         assert!((c.prices["my-model"].input - 1.5).abs() < f64::EPSILON);
@@ -310,6 +343,7 @@ mod tests {
             ("log = \"ccd=loud\"", None, "log"),
             ("[retention]\nmax_bytes = \"much\"", None, "retention.max_bytes"),
             ("[retention]\nweeks = 3", None, "weeks"),
+            ("[transcripts]\nroots = [\"here\"]", None, "transcripts.roots"),
             ("", Some(("CCD_PROXY_LISTEN", "0.0.0.0:1")), "loopback"),
             ("", Some(("CCD_UPSTREAM", "nonsense")), "CCD_UPSTREAM"),
         ] {

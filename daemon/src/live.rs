@@ -12,7 +12,7 @@ use crate::ingest::record::{self, ExchangeV2, Payload, Stored};
 use crate::project::price::Prices;
 use crate::project::session::{Changes, Fact, SessionState};
 use crate::project::text::text_hash;
-use crate::project::{exchange, hook, ids, rows, transcript};
+use crate::project::{exchange, foreign, hook, ids, rows, transcript};
 
 /// Facts held over all sessions: while they change, and at rest.
 const MAX_WEIGHT: usize = 40_000;
@@ -208,7 +208,11 @@ pub fn read_fact(
             Ok(transcript::read(&lines, &bytes)
                 .map(|facts| (facts.session_id.clone(), Fact::Transcript(Box::new(facts)))))
         }
-        Ok(Payload::Gap(_) | Payload::Status(_) | Payload::Notice(_) | Payload::Foreign(_)) => Ok(None),
+        Ok(Payload::Foreign(lines)) => {
+            let bytes = body(reader, &lines.body)?;
+            Ok(foreign::read(&lines.format, record.at_ns, &bytes))
+        }
+        Ok(Payload::Gap(_) | Payload::Status(_) | Payload::Notice(_)) => Ok(None),
         Err(error) => {
             tracing::warn!(seq = record.seq, %error, "a record cannot be read");
             Ok(None)

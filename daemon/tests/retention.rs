@@ -19,8 +19,9 @@ const DAY: u64 = 86_400_000_000_000;
 const BEGIN: u64 = 1_790_000_000_000_000_000;
 const DEAD: &str = "http://127.0.0.1:9";
 
+// Without a request id, each exchange is a charge of its own, although all messages have the same id.
 const REPLY: &str = concat!(
-    "HTTP/1.1 200 OK\r\ncontent-type: application/json\r\nrequest-id: req_1\r\n",
+    "HTTP/1.1 200 OK\r\ncontent-type: application/json\r\n",
     "content-length: 146\r\nconnection: close\r\n\r\n",
     r#"{"type":"message","id":"msg_1","model":"claude-opus-4-8","content":[{"type":"text","text":"hi"}],"#,
     r#""usage":{"input_tokens":1000,"output_tokens":9}} "#

@@ -49,15 +49,19 @@ fn main() -> ExitCode {
     let deadline = Instant::now() + BUDGET;
     let fallback = (!probe).then(|| (spool_dir.clone(), file.clone()));
     match deliver::deliver(&socket, frame, deadline, fallback) {
-        Ok((Status::Durable, decision)) => {
+        Ok((Status::Refused, _)) | Err(_) if probe => ExitCode::FAILURE,
+        Ok((status, decision)) => {
             if !decision.is_empty() {
                 // A closed stdout is Claude Code's business, not a reason to fail.
                 let _ = std::io::stdout().write_all(&decision);
             }
+            // What is decided does not depend on what becomes of the event.
+            if status == Status::Refused {
+                spool::write(&spool_dir, &file, frame);
+            }
             ExitCode::SUCCESS
         }
-        Ok((Status::Refused, _)) | Err(_) if probe => ExitCode::FAILURE,
-        Ok((Status::Refused, _)) | Err(_) => {
+        Err(_) => {
             spool::write(&spool_dir, &file, frame);
             ExitCode::SUCCESS
         }

@@ -1,9 +1,10 @@
-//! `ccd-bench`: the budgets of the hook, the proxy and the store, each measured in one run beside what it is held
+//! `ccd-bench`: the budgets of the hook, the proxy, the store and usage, each measured in one run beside what it is held
 //! against: a program that does nothing, a plain relay, a bare proxy, nginx, a compressor.
 //!
 //! ```text
 //! cargo build --release --bins && cargo run --release -p ccd-tests --bin ccd-bench -- [hook|proxy] [--rounds N]
 //! cargo build --release --bins && cargo run --release -p ccd-tests --bin ccd-bench -- store [--records N]
+//! cargo build --release --bins && cargo run --release -p ccd-tests --bin ccd-bench -- [import|usage] [--mb N|--lines N]
 //! ```
 //!
 //! Everything is interleaved, so that a machine that is busy is busy for all; what counts are the ratios. No
@@ -14,6 +15,7 @@
 
 mod bare;
 mod hook;
+mod import;
 mod origin;
 mod proxy;
 mod relay;
@@ -21,10 +23,12 @@ mod scale;
 mod stats;
 mod store;
 mod target;
+mod usage;
 
+use ccd_tests::corpus::{self, Spec};
 use clap::{Parser, Subcommand};
 
-/// Benches of the hook, the proxy and the store.
+/// Benches of the hook, the proxy, the store, transcripts and usage.
 #[derive(Parser)]
 #[command(name = "ccd-bench", version)]
 struct Args {
@@ -53,6 +57,29 @@ enum What {
         #[arg(long, default_value_t = scale::RECORDS)]
         records: usize,
     },
+    /// Taking transcripts in, beside ccusage, cat and wc on the same files.
+    Import {
+        /// Megabytes of transcripts.
+        #[arg(long, default_value_t = 500)]
+        mb: u64,
+    },
+    /// Questions about usage, whole processes, beside ccusage.
+    Usage {
+        /// Lines of transcripts.
+        #[arg(long, default_value_t = usage::LINES)]
+        lines: u64,
+    },
+    /// Writes a corpus of transcripts, the same for the same seed, and measures nothing.
+    Corpus {
+        /// Where to: the files go below its `projects`.
+        dir: std::path::PathBuf,
+        /// At least this many megabytes of sessions of real sizes; without it, a small corpus full of peculiarities.
+        #[arg(long)]
+        mb: Option<u64>,
+        /// The corpus's name.
+        #[arg(long, default_value_t = 1)]
+        seed: u64,
+    },
     /// The bare proxy itself (started by `proxy` as a process of its own).
     #[command(hide = true)]
     Bare {
@@ -72,6 +99,18 @@ fn main() {
     match args.what {
         Some(What::Bare { upstream }) => bare::serve(&upstream),
         Some(What::Relay { upstream }) => relay::serve(&upstream),
+        Some(What::Import { mb }) => import::run(mb, args.rounds),
+        Some(What::Usage { lines }) => usage::run(lines, args.rounds),
+        Some(What::Corpus { dir, mb, seed }) => {
+            let spec = mb.map_or_else(|| Spec::small(seed), |mb| Spec::large(seed, mb * 1_000_000));
+            let written = corpus::write(&dir, &spec).expect("the directory can be written to");
+            let (files, messages) = (written.files.len(), written.billed.len());
+            println!(
+                "{} MB in {files} files, {} lines, {messages} messages",
+                written.bytes / 1_000_000,
+                written.lines
+            );
+        }
         Some(What::Hook) => hook::run(args.rounds),
         Some(What::Proxy { case }) => proxy::run(args.rounds, &case),
         Some(What::Store { records }) => {
@@ -83,6 +122,8 @@ fn main() {
             proxy::run(args.rounds, "");
             store::run(args.rounds);
             scale::run(scale::RECORDS, args.rounds);
+            import::run(500, args.rounds);
+            usage::run(usage::LINES, args.rounds);
         }
     }
 }

@@ -4,6 +4,7 @@
 //! reads a clock to decide what is right, and none is ever skipped: what a test needs and does not find fails it.
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test fails by a panic")]
 
+mod budget;
 mod check;
 mod contract;
 mod exact;
@@ -13,6 +14,7 @@ mod install;
 mod kill9;
 mod limits;
 mod mcp;
+mod numbers;
 mod proxy;
 mod proxy_command;
 mod proxy_faults;
@@ -21,6 +23,8 @@ mod readme;
 mod real_client;
 mod retries;
 mod scenario;
+mod statusline;
 mod store;
 mod supervise;
 mod tls;
+mod transcripts;

@@ -4,7 +4,8 @@
 use std::collections::BTreeSet;
 use std::thread;
 
-use ccd_proto::api::Usage;
+use ccd_proto::api::{Span, Usage};
+use ccd_tests::assert_eventually;
 use ccd_tests::harness::{ClientRun, Daemon, RealClient, TestHome};
 use ccd_tests::mock::{Ended, Exchange, Mock, Script, ToolCall};
 use serde_json::Value;
@@ -164,7 +165,12 @@ fn a_session_through_installed_settings_is_captured_and_uninstall_restores_every
     let ledger = mock.ledger();
     assert_everything_happened(&run, &ledger[proof..]);
     assert_eq!(ledger[direct..proof].iter().filter_map(Exchange::session).count(), 0);
-    assert_captured(&home, &ledger[direct..]);
+    let through = &ledger[direct..];
+    let capture = Capture::read(&home, through);
+    capture.assert_exchanges(&home, through);
+    capture.assert_spans(through, verdict);
+    // The session that went around us is counted too: its transcript tells of it.
+    check::assert_usage(&home, &ledger);
 
     let _ = client.ccctl(&home, &["uninstall"]).ok();
     assert_eq!(std::fs::read(home.settings()).unwrap(), before);
@@ -198,6 +204,28 @@ fn two_sessions_at_once_are_kept_apart() {
     assert_captured(&home, &ledger);
     let projects: BTreeSet<_> = check::sessions(&home).into_iter().filter_map(|s| s.project).collect();
     assert_eq!(projects, BTreeSet::from(["elsewhere", "work"].map(String::from)));
+}
+
+#[test]
+fn hooks_proxy_and_transcripts_tell_of_one_tree() {
+    let (home, mock) = world(|home| scenario::everything(&home.work()));
+    let _daemon = Daemon::start(&home);
+    let run = RealClient::find().print_captured(&home, EVERYTHING, &[]);
+    let ledger = mock.ledger();
+    assert_everything_happened(&run, &ledger);
+    let others = || {
+        let spans = Capture::read(&home, &ledger).spans.into_iter();
+        let conversation = |s: &Span| matches!(s.purpose.as_deref(), None | Some("main" | "subagent"));
+        let all = |s: &Span| match s.kind.as_str() {
+            "llm" => s.sources == ["proxy", "transcript"],
+            _ => s.sources == ["hook", "proxy", "transcript"],
+        };
+        let others = spans.filter(|s| conversation(s) && !all(s));
+        others.map(|s| format!("{} {:?}", s.name, s.sources)).collect::<Vec<_>>()
+    };
+    assert_eventually!(others().is_empty(), "all sources are named");
+    // Nothing is there twice, and nothing is counted twice.
+    assert_captured(&home, &ledger);
 }
 
 #[test]

@@ -12,5 +12,6 @@
     reason = "a harness that cannot go on fails its test, and a panic with a message is how a test fails"
 )]
 
+pub mod corpus;
 pub mod harness;
 pub mod mock;

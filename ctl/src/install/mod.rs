@@ -107,6 +107,8 @@ impl Installer<'_> {
             only_proxy: self.args.only_proxy,
             no_mcp: self.args.no_mcp,
             no_skill: self.args.no_skill,
+            statusline: self.args.statusline,
+            force: self.args.force,
         };
         let mut warnings = plan.warnings.clone();
 

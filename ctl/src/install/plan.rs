@@ -17,10 +17,11 @@ use crate::error::{CommandError, Result};
 use crate::files;
 use crate::manifest::{FileKind, hash};
 use crate::plugin::{self, ABOUT_PLUGIN, Hooks};
-use crate::settings::{self, BASE_URL, Document, THINKING, Wanted, Written, hooks};
+use crate::settings::{self, BASE_URL, Document, THINKING, Wanted, Written, hooks, status_line};
 use crate::skill;
 
 /// What is to be done.
+#[allow(clippy::struct_excessive_bools)] // switches of a command line
 pub(crate) struct Plan {
     /// The daemon's program.
     pub(crate) ccd: PathBuf,
@@ -47,6 +48,8 @@ pub(crate) struct Plan {
     /// Where the skill goes for Codex, and what stands there, where it is wanted.
     codex: Option<(PathBuf, Option<String>)>,
     thinking: bool,
+    statusline: bool,
+    force: bool,
     config_file: PathBuf,
     roots: Vec<PathBuf>,
 }
@@ -109,6 +112,8 @@ impl Plan {
                 None => None,
             },
             thinking: args.thinking,
+            statusline: args.statusline,
+            force: args.force,
             config_file: env.layout.config_file.clone(),
             roots,
         };
@@ -130,6 +135,9 @@ impl Plan {
             }
         }
         for path in plan.settings.clone() {
+            if let Some(warning) = plan.other_status_line(&journal, &path)? {
+                plan.warnings.push(warning);
+            }
             plan.settings(env, &mut journal, &path, (!args.no_proxy).then_some("http://127.0.0.1:1/x"))?;
         }
         for (path, content) in plan.own_files()? {
@@ -235,6 +243,10 @@ impl Plan {
         if self.thinking {
             wanted.top.insert(THINKING.to_owned(), Value::Bool(true));
         }
+        let others = base.value().get(status_line::KEY).is_some_and(|line| !status_line::is_ours(line));
+        if self.statusline && (self.force || !others) {
+            wanted.top.insert(status_line::KEY.to_owned(), status_line::ours(env));
+        }
         if self.hooks_in == HooksIn::Settings {
             wanted.hooks = Some(self.hooks.clone());
         }
@@ -257,6 +269,31 @@ impl Plan {
             target,
             written,
         }))
+    }
+
+    /// That somebody else's status line keeps its place, if so.
+    fn other_status_line(&self, journal: &Journal<'_>, path: &Path) -> Result<Option<String>> {
+        if !self.statusline || self.force {
+            return Ok(None);
+        }
+        let bytes = base(journal, FileKind::Settings, path)?.unwrap_or_default();
+        let document = Document::read(&bytes).map_err(|e| e.of(path))?;
+        let others = document.value().get(status_line::KEY).filter(|line| !status_line::is_ours(line));
+        let command = |line: &Value| line.get("command").and_then(Value::as_str).unwrap_or("?").to_owned();
+        Ok(others.map(|line| {
+            format!(
+                "{} has a status line already, which stays: `{}`; with --force ours takes its place until `ccctl uninstall`",
+                path.display(),
+                command(line)
+            )
+        }))
+    }
+
+    /// The settings files in which the status line is ours now.
+    pub(crate) fn status_lines(&self) -> Vec<PathBuf> {
+        let is_set =
+            |path: &&PathBuf| status_line::in_file(path).is_some_and(|line| status_line::is_ours(&line));
+        self.settings.iter().filter(is_set).cloned().collect()
     }
 
     /// Where the skill goes for Codex, where it does.

@@ -152,6 +152,9 @@ fn lines(
     if let Some(foreign) = &plan.foreign {
         fact("upstream", visible(&format!("{}, as before; it comes back at uninstall", shown(foreign))));
     }
+    for file in plan.status_lines() {
+        fact("status", format!("the status line is ours in {}", path(&file)));
+    }
     if args.thinking {
         fact("thinking", format!("{THINKING} is on; for `claude -p`, add `--thinking-display summarized`"));
     }

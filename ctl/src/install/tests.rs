@@ -455,3 +455,51 @@ fn a_service_is_written_enabled_and_taken_away() {
     assert_eq!(calls.take(), ["disable", "stop", "daemon-reload"]);
     assert_eq!(home.foreign_files(), was);
 }
+
+#[test]
+fn the_status_line_is_set_told_of_and_taken_back() {
+    let home = home();
+    let env = home.env_with(programs);
+    let (_daemon, _) = daemon(&home, "https://api.anthropic.com");
+    let before = "{\n  \"model\": \"opus\"\n}\n";
+    home.write(".claude/settings.json", before);
+    let args = InstallArgs { statusline: true, ..InstallArgs::default() };
+    let text = install(&env, &args).unwrap();
+    assert!(text.contains("the status line is ours"), "{text}");
+    let set: Value = serde_json::from_str(&home.read(".claude/settings.json").unwrap()).unwrap();
+    let command = set["statusLine"]["command"].as_str().unwrap();
+    assert!(command.starts_with("CCD_HOME=") && command.ends_with("/bin/ccctl statusline"), "{command}");
+    let (mut out, ..) = Printer::captured(100);
+    let checks = verify::checks(&env, &mut out);
+    assert!(checks.iter().any(|check| check.name == "statusline" && check.ok), "{checks:?}");
+    let again = install(&env, &args).unwrap();
+    assert!(again.contains("nothing had to be changed"), "{again}");
+    uninstall(&env);
+    assert_eq!(home.read(".claude/settings.json").unwrap(), before);
+}
+
+#[test]
+fn somebody_elses_status_line_stays_unless_forced_and_comes_back() {
+    let home = home();
+    let env = home.env_with(programs);
+    let (_daemon, _) = daemon(&home, "https://api.anthropic.com");
+    let before = "{ \"statusLine\" : {\"type\":\"command\",   \"command\":\"mine.sh\", \"padding\": 0} }";
+    home.write(".claude/settings.json", before);
+    let line = || {
+        let settings: Value = serde_json::from_str(&home.read(".claude/settings.json").unwrap()).unwrap();
+        settings["statusLine"]["command"].as_str().unwrap().to_owned()
+    };
+    let args = InstallArgs { statusline: true, ..InstallArgs::default() };
+    let text = install(&env, &args).unwrap();
+    assert!(text.contains("has a status line already") && text.contains("mine.sh"), "{text}");
+    assert_eq!(line(), "mine.sh");
+    let text = install(&env, &InstallArgs { force: true, ..args }).unwrap();
+    assert!(line().ends_with("/ccctl statusline") && !text.contains("already, which stays"), "{text}");
+    // What somebody else changes meanwhile is kept; ours is taken out all the same.
+    let changed = home.read(".claude/settings.json").unwrap().replacen('{', "{ \"model\": \"opus\", ", 1);
+    home.write(".claude/settings.json", changed);
+    uninstall(&env);
+    let after: Value = serde_json::from_str(&home.read(".claude/settings.json").unwrap()).unwrap();
+    let was: Value = serde_json::from_str(before).unwrap();
+    assert_eq!((&after["statusLine"], &after["model"]), (&was["statusLine"], &json!("opus")));
+}

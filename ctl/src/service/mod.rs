@@ -14,7 +14,7 @@ use crate::error::{CommandError, Result};
 use crate::exec::{Invocation, Outcome};
 
 /// Variables that the daemon must see as we do. A service manager does not hand our environment on.
-const HANDED_ON: [&str; 18] = [
+const HANDED_ON: [&str; 19] = [
     "CCD_HOME",
     "CCD_UPSTREAM",
     "CCD_PROXY_LISTEN",
@@ -22,6 +22,8 @@ const HANDED_ON: [&str; 18] = [
     "CCD_LOG",
     "XDG_CONFIG_HOME",
     "XDG_STATE_HOME",
+    // Where the client keeps its files.
+    "CLAUDE_CONFIG_DIR",
     // The way to the API: the network's proxy, and the roots that the machine's owner trusts.
     "HTTPS_PROXY",
     "https_proxy",

@@ -9,6 +9,7 @@
 
 mod cst;
 pub mod hooks;
+pub mod status_line;
 
 use std::collections::BTreeMap;
 
@@ -240,6 +241,12 @@ impl Undo<'_> {
                     None => value.remove(key),
                 };
             }
+        }
+        if value.get(status_line::KEY).is_some_and(status_line::is_ours) {
+            match self.original.get(status_line::KEY).filter(|earlier| !status_line::is_ours(earlier)) {
+                Some(earlier) => value.insert(status_line::KEY.to_owned(), earlier.clone()),
+                None => value.remove(status_line::KEY),
+            };
         }
         hooks::strip_value(value, self.original.contains_key("hooks"));
     }

@@ -17,6 +17,7 @@ use crate::clock::parse_rfc3339;
 use crate::query::content::Contents;
 use crate::query::filter::Filter;
 use crate::query::spans::matches;
+use crate::query::tree::tree;
 use crate::query::{Ask, QueryError, exchanges, sessions};
 
 /// Lines that may wait for a slow reader.
@@ -162,10 +163,10 @@ async fn active_since(app: &Arc<Running>, from_ns: u64) -> Result<Vec<String>, Q
 
 /// A session's spans that are new or changed, as lines.
 fn news(ask: &Ask, session: &str, filter: &Filter, mut seen: Seen, from_ns: u64) -> (Vec<Bytes>, Seen) {
-    let Ok(state) = ask.shared.live.get(&ask.reader, session) else { return (Vec::new(), seen) };
+    let Ok(view) = tree(ask, session) else { return (Vec::new(), seen) };
     let mut contents = Contents::new(ask);
     let mut lines = Vec::new();
-    for view in state.view().spans {
+    for view in view.spans {
         let Ok(plain) = serde_json::to_vec(&view.span) else { continue };
         let hash = *blake3::hash(&plain).as_bytes();
         let known = seen.insert(view.span.span_id.clone(), hash);

@@ -7,6 +7,7 @@
 mod body;
 mod follow;
 mod routes;
+mod statusline;
 mod store;
 
 use std::sync::Arc;
@@ -65,7 +66,7 @@ async fn answer(app: Arc<Running>, request: Request<Incoming>) -> Response<ApiBo
     let head_only = request.method() == http::Method::HEAD;
     let mut response = match refuse(&request) {
         Some(error) => error_response(error),
-        None => match routes::route(app, &request).await {
+        None => match routes::route(app, request).await {
             Ok(response) => response,
             Err(error) => error_response(error),
         },

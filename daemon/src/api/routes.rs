@@ -8,12 +8,14 @@ use http::{Method, Request, Response, StatusCode};
 use hyper::body::Incoming;
 
 use super::body::ApiBody;
-use super::{follow, json, store, with_type};
+use super::{follow, json, statusline, store, with_type};
 use crate::app::{RETIRE_IDLE, Running};
 use crate::maintenance::stats;
 use crate::query::exchanges::Side;
 use crate::query::filter::Filter;
-use crate::query::{Ask, QueryError, exchanges, sessions, show, spans, status, turns, usage};
+use crate::query::{
+    Ask, QueryError, budget, exchanges, explain, sessions, show, spans, status, turns, usage,
+};
 
 #[derive(Debug, PartialEq, Eq)]
 enum Route<'a> {
@@ -28,6 +30,9 @@ enum Route<'a> {
     Body(&'a str, Side),
     Show(&'a str),
     Usage,
+    Explain,
+    Budget,
+    StatusLine,
     Stop,
     Retire,
     LogLevel,
@@ -52,9 +57,13 @@ fn find<'a>(method: &Method, path: &'a str) -> Result<Route<'a>, bool> {
         ["v0", "exchanges", id, "response"] => (false, Route::Body(id, Side::Response)),
         ["v0", "show", id] => (false, Route::Show(id)),
         ["v0", "usage"] => (false, Route::Usage),
+        ["v0", "usage", "explain"] => (false, Route::Explain),
+        ["v0", "budget"] => (false, Route::Budget),
+        ["v0", "statusline"] => (true, Route::StatusLine),
         ["v0", "stop"] => (true, Route::Stop),
         ["v0", "retire"] => (true, Route::Retire),
         ["v0", "log-level"] => (true, Route::LogLevel),
+        ["v0", "import"] => (true, Route::Operate("import")),
         ["v0", "store", "stats"] => (false, Route::StoreStats),
         ["v0", "store", name @ ("verify" | "backup" | "restore" | "rebuild" | "prune")] => {
             (true, Route::Operate(name))
@@ -68,11 +77,12 @@ fn find<'a>(method: &Method, path: &'a str) -> Result<Route<'a>, bool> {
 /// Answers a request.
 pub(super) async fn route(
     app: Arc<Running>,
-    request: &Request<Incoming>,
+    request: Request<Incoming>,
 ) -> Result<Response<ApiBody>, QueryError> {
-    let path = request.uri().path();
-    let query = request.uri().query().unwrap_or("");
-    let route = find(request.method(), path).map_err(|exists| {
+    let (head, body) = request.into_parts();
+    let path = head.uri.path();
+    let query = head.uri.query().unwrap_or("");
+    let route = find(&head.method, path).map_err(|exists| {
         if exists {
             QueryError::new(StatusCode::METHOD_NOT_ALLOWED, "method", "another method is needed here")
         } else {
@@ -121,6 +131,12 @@ pub(super) async fn route(
         Route::Spans => ask(&app, query, spans::spans).await,
         Route::Exchanges => ask(&app, query, exchanges::exchanges).await,
         Route::Usage => ask(&app, query, usage::usage).await,
+        Route::Explain => ask(&app, query, explain::explain).await,
+        Route::Budget => {
+            let settings = app.budget.settings();
+            ask(&app, query, move |a, f| budget::budget(a, &settings, f.session.as_deref())).await
+        }
+        Route::StatusLine => statusline::answer(&app, query, body).await,
         Route::Exchange(id) => {
             let id = unescape(id)?;
             ask(&app, query, move |a, f| exchanges::exchange(a, &id, f)).await

@@ -9,6 +9,7 @@ use super::body::ApiBody;
 use super::routes::parameter;
 use super::with_type;
 use crate::app::Running;
+use crate::maintenance::import::Import;
 use crate::maintenance::prune::Prune;
 use crate::maintenance::{self, Work};
 use crate::query::{Ask, QueryError};
@@ -36,6 +37,14 @@ pub(super) fn work(name: &str, query: &str) -> Result<Work, QueryError> {
             max_bytes: number("max_bytes")?,
             dry_run: parameter(query, "dry_run").is_some(),
         }),
+        "import" => {
+            let all = form_urlencoded::parse(query.as_bytes()).filter(|(key, _)| key == "path");
+            let paths: Vec<PathBuf> = all.map(|(_, path)| PathBuf::from(path.into_owned())).collect();
+            if !paths.iter().all(|path| path.is_absolute()) {
+                return Err(QueryError::bad("path is not an absolute path"));
+            }
+            Work::Import(Import { paths, dry_run: parameter(query, "dry_run").is_some() })
+        }
         _ => {
             return Err(QueryError::new(
                 StatusCode::NOT_FOUND,
@@ -65,6 +74,9 @@ mod tests {
         assert_eq!(work("verify", "").unwrap(), Work::Verify);
         assert_eq!(work("backup", "dir=%2Fa%20b").unwrap(), Work::Backup("/a b".into()));
         let prune = Prune { older_than_ns: Some(5), max_bytes: None, dry_run: true };
+        let import = Import { paths: vec!["/a b".into(), "/c".into()], dry_run: true };
+        assert_eq!(work("import", "path=%2Fa%20b&path=/c&dry_run=1").unwrap(), Work::Import(import));
+        assert!(work("import", "path=a").is_err());
         assert_eq!(work("prune", "older_than_ns=5&dry_run=1").unwrap(), Work::Prune(prune));
         for (name, query) in [("backup", ""), ("restore", "dir=a%2Fb"), ("prune", "max_bytes=5G"), ("x", "")]
         {

@@ -24,6 +24,7 @@ use tokio_util::task::TaskTracker;
 
 use super::keeper::Keeper;
 use super::{Parts, QUESTIONS, Running, SERVING, locked};
+use crate::budget::{self, Guard};
 use crate::ingest::shared::{Shared, StoreState};
 use crate::ingest::writer::Writer;
 use crate::ingest::{Door, Submission};
@@ -36,6 +37,8 @@ use crate::source::proxy::limits::Limits;
 use crate::source::proxy::runtime::Streams;
 use crate::source::proxy::server::{Proxy, Settings};
 use crate::source::proxy::upstream::{self, Target, Upstream};
+use crate::source::transcript::take::Taker;
+use crate::source::transcript::{self, Transcripts};
 use crate::source::{hook, spool};
 use crate::startup::{self, Home, StartError};
 use crate::{api, resources, watch};
@@ -139,6 +142,7 @@ async fn live(
         }
     } else {
         inside.retention.abort();
+        inside.budgets.abort();
         inside.closing.cancel();
         inside.sources.close();
         reception.stopping.cancel();
@@ -228,6 +232,7 @@ struct Inside {
     closing: CancellationToken,
     api: tokio::task::JoinHandle<()>,
     retention: tokio::task::JoinHandle<()>,
+    budgets: tokio::task::JoinHandle<()>,
     spool_changed: Arc<Notify>,
 }
 
@@ -250,7 +255,10 @@ impl Inside {
         let (events, sources) = (TaskTracker::new(), TaskTracker::new());
         let (closing, spool_changed) = (CancellationToken::new(), Arc::new(Notify::new()));
         if let Some(hooks) = hooks {
-            sources.spawn(hook::serve(hooks, app.door.clone(), events.clone(), closing.clone()));
+            let deciding = Arc::clone(app);
+            let decide: hook::Decide =
+                Arc::new(move |event| deciding.budget.decision(event, deciding.clock.now_ns()));
+            sources.spawn(hook::serve(hooks, app.door.clone(), decide, events.clone(), closing.clone()));
             sources.spawn(spool::run(
                 app.layout.spool_dir.clone(),
                 app.door.clone(),
@@ -259,10 +267,17 @@ impl Inside {
                 closing.clone(),
             ));
         }
+        if captures {
+            let (transcripts, shared) = (Arc::clone(&app.transcripts), Arc::clone(&app.shared));
+            sources.spawn(transcript::run(transcripts, shared, closing.clone()));
+        }
         let api = tokio::spawn(api::serve(control, Arc::clone(app)));
         let retention =
             if captures { tokio::spawn(retention::run(Arc::clone(app))) } else { tokio::spawn(async {}) };
-        Ok(Inside { lock: home.lock, writer, events, sources, closing, api, retention, spool_changed })
+        let budgets =
+            if captures { tokio::spawn(budget::run(Arc::clone(app))) } else { tokio::spawn(async {}) };
+        let lock = home.lock;
+        Ok(Inside { lock, writer, events, sources, closing, api, retention, budgets, spool_changed })
     }
 
     /// The end after a stop: everything that came is written, the control socket goes last.
@@ -296,6 +311,7 @@ impl Inside {
     async fn give_up(self, app: &Arc<Running>, keeper: &Keeper) -> tokio::sync::oneshot::Receiver<()> {
         let (done, given_up) = tokio::sync::oneshot::channel();
         self.retention.abort();
+        self.budgets.abort();
         self.closing.cancel();
         self.api.abort();
         self.sources.close();
@@ -367,6 +383,9 @@ fn wire(parts: Parts) -> Result<Wired, StartError> {
     let bypass = Bypass::new(capturing, Budget::read(Path::new("/")).within(resources::address_space()));
     let limits = Limits::of_this_process();
     let proxy = Proxy::new(prepared.token, proxy_listen, limits, settings, bypass, Arc::clone(&clock));
+    let taker =
+        Taker::new(door.clone(), Arc::clone(&shared), Arc::clone(&clock), config.capture.max_body_bytes);
+    let transcripts = Transcripts::new(config.transcripts.clone(), taker);
     let app = Arc::new(Running {
         started_ns: clock.now_ns(),
         layout,
@@ -380,9 +399,11 @@ fn wire(parts: Parts) -> Result<Wired, StartError> {
         door,
         proxy,
         proxy_listen,
+        transcripts,
         spool: Arc::default(),
         state: AtomicU8::new(SERVING),
         log_filter: Mutex::new(config.log.clone()),
+        budget: Guard::new(config.budget.clone()),
         config: Mutex::new(config),
         config_problem: Mutex::new(None),
         log,

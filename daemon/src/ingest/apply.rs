@@ -4,16 +4,18 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use ccd_store::{Mutation, Reader, Record};
 
+use super::ledger::Ledger;
 use super::lookups::look_ups;
 use super::record::Payload;
 use super::shared::RowOf;
 use crate::live::{Live, LiveError, read_fact};
-use crate::project::exchange::ExchangeFacts;
+use crate::project::charge;
 use crate::project::ids;
 use crate::project::limits::{LimitsRow, Told};
 use crate::project::retries::Relinked;
-use crate::project::rows::{self, Counters, Rollup, RollupKey};
-use crate::project::session::{Fact, SessionState};
+use crate::project::rows::{self, Counters};
+use crate::project::session::Fact;
+use crate::project::status;
 
 /// Collects the rows of a batch.
 pub struct Batch<'a> {
@@ -21,7 +23,7 @@ pub struct Batch<'a> {
     reader: &'a Reader,
     counters: Counters,
     mutations: Vec<Mutation>,
-    rollups: BTreeMap<RollupKey, Rollup>,
+    ledger: Ledger<'a>,
     limits: BTreeMap<String, LimitsRow>,
     touched: BTreeSet<String>,
     exchanges: Vec<RowOf>,
@@ -48,7 +50,7 @@ impl<'a> Batch<'a> {
             reader,
             counters,
             mutations: Vec::new(),
-            rollups: BTreeMap::new(),
+            ledger: Ledger::new(reader, live.prices()),
             limits: BTreeMap::new(),
             touched: BTreeSet::new(),
             exchanges: Vec::new(),
@@ -65,6 +67,18 @@ impl<'a> Batch<'a> {
                 _ => self.counters.unreadable += 1,
             }
             return Ok(());
+        }
+        if record.kind == super::record::KIND_TRANSCRIPT {
+            self.mutations.extend(super::cursors::row(self.reader, record)?);
+        }
+        if record.kind == super::record::KIND_NOTICE {
+            self.put(rows::notice(record.id), Vec::new());
+        }
+        if record.kind == super::record::KIND_STATUS
+            && let Ok(Payload::Status(snapshot)) = super::record::read(record)
+            && let Some(told) = status::told(&snapshot)
+        {
+            self.add_limits(&told)?;
         }
         let fact = match fact {
             Some(fact) => Some(fact),
@@ -92,6 +106,12 @@ impl<'a> Batch<'a> {
             }
             let changes = self.live.apply(self.reader, &session_id, &fact, record.locator)?;
             self.relink(changes.relinked)?;
+            for observation in &changes.observed {
+                self.ledger.observe(observation)?;
+            }
+            for state in &changes.cost_states {
+                self.ledger.close(state)?;
+            }
             self.put(rows::session_record(key, record.seq), record.locator.to_bytes().to_vec());
             for id in look_ups(&session_id, &fact) {
                 if self.live.is_new_id(&id) {
@@ -106,12 +126,11 @@ impl<'a> Batch<'a> {
             if let Some(told) = &facts.limits {
                 self.add_limits(told)?;
             }
-            if row.tokens.is_some() {
-                let session = match session_id.as_str() {
-                    "" => None,
-                    id => Some(self.live.get(self.reader, id)?),
-                };
-                self.roll_up(facts, session.as_deref())?;
+            // No session's state told of it.
+            if session_id.is_empty()
+                && let Some(observation) = charge::of_exchange(facts)
+            {
+                self.ledger.observe(&observation)?;
             }
         }
         Ok(())
@@ -151,39 +170,41 @@ impl<'a> Batch<'a> {
         self.mutations.push(Mutation::Put(key, value));
     }
 
-    fn roll_up(&mut self, facts: &ExchangeFacts, session: Option<&SessionState>) -> Result<(), LiveError> {
-        let key = RollupKey::of(facts, session);
-        if !self.rollups.contains_key(&key) {
-            let stored = self.reader.get(&key.to_bytes())?;
-            let rollup = match stored {
-                Some(bytes) => rows::decode(&bytes)?,
-                None => Rollup { key: key.clone(), ..Rollup::default() },
-            };
-            self.rollups.insert(key.clone(), rollup);
-        }
-        if let Some(rollup) = self.rollups.get_mut(&key) {
-            rollup.sum.add(&facts.row);
-        }
-        Ok(())
-    }
-
     /// The rows.
     pub fn finish(mut self) -> Result<Applied, LiveError> {
         let prices = self.live.prices();
-        let sessions: Vec<String> = std::mem::take(&mut self.touched).into_iter().collect();
+        let mut sessions: Vec<String> = std::mem::take(&mut self.touched).into_iter().collect();
+        let mut summaries = BTreeMap::new();
         for session_id in &sessions {
-            let row = rows::encode(&self.live.get(self.reader, session_id)?.summary(&prices))?;
-            self.put(rows::session(ids::session_key(session_id)), row);
+            let state = self.live.get(self.reader, session_id)?;
+            self.ledger.learn(session_id, &state)?;
+            summaries.insert(session_id.clone(), state.summary(&prices));
         }
-        for (key, rollup) in std::mem::take(&mut self.rollups) {
-            let row = rows::encode(&rollup)?;
-            self.put(key.to_bytes(), row);
+        let books = self.ledger.finish()?;
+        self.mutations.extend(books.mutations);
+        for account in books.accounts {
+            let key = rows::session(ids::session_key(&account.session_id));
+            let summary = match summaries.remove(&account.session_id) {
+                Some(summary) => Some(summary),
+                // Another session's transcript told of its charges.
+                None => match self.reader.get(&key)? {
+                    Some(bytes) => {
+                        sessions.push(account.session_id.clone());
+                        Some(rows::decode(&bytes)?)
+                    }
+                    None => None,
+                },
+            };
+            if let Some(mut summary) = summary {
+                account.fill(&mut summary);
+                self.mutations.push(Mutation::Put(key, rows::encode(&summary)?));
+            }
         }
         for (upstream, known) in std::mem::take(&mut self.limits) {
             let row = rows::encode(&known)?;
-            self.put(rows::limits(&upstream), row);
+            self.mutations.push(Mutation::Put(rows::limits(&upstream), row));
         }
-        self.put(rows::COUNTERS.to_vec(), rows::encode(&self.counters)?);
+        self.mutations.push(Mutation::Put(rows::COUNTERS.to_vec(), rows::encode(&self.counters)?));
         Ok(Applied {
             mutations: self.mutations,
             counters: self.counters,

@@ -5,6 +5,8 @@
 
 pub mod apply;
 mod carry;
+pub mod cursors;
+mod ledger;
 mod lookups;
 mod made;
 mod missed;

@@ -14,7 +14,7 @@ use ccd_store::{Builder, Dropped, Progress, Store, StoreError, ViewWriter as _};
 use super::shared::Shared;
 use super::views::{CaughtUp, catch_up};
 use super::writer::WriteError;
-use super::{Door, carry};
+use super::{Door, carry, cursors};
 use crate::live::Live;
 use crate::project;
 use crate::project::price::Prices;
@@ -178,7 +178,9 @@ fn keep(
     let kept = (|| {
         builder.index_packs(progress)?;
         catch_up(&mut builder, &live, || Ok(kept), Some(last), progress)?;
-        carry::collect(&builder.reader()).map_err(|e| RebuildError::Write(e.to_string()))
+        let reader = builder.reader();
+        let kept = carry::collect(&reader).and_then(|usage| cursors::carried(&reader, usage));
+        kept.map_err(|e| RebuildError::Write(e.to_string()))
     })();
     discard(door, builder);
     kept

@@ -31,9 +31,48 @@ pub const INLINE_MAX: usize = 64 << 10;
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Stored {
     /// The bytes.
-    Inline(Vec<u8>),
+    Inline(#[serde(with = "whole")] Vec<u8>),
     /// Where the bytes are.
     Blob(BlobRef),
+}
+
+/// Bytes written and read as a whole: one by one, as serde takes a vector, a megabyte takes milliseconds. What is
+/// written is the same.
+mod whole {
+    use serde::de::{Deserializer, Error, SeqAccess, Visitor};
+    use serde::ser::Serializer;
+
+    pub(super) fn serialize<S: Serializer>(bytes: &[u8], to: S) -> Result<S::Ok, S::Error> {
+        to.serialize_bytes(bytes)
+    }
+
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<Vec<u8>, D::Error> {
+        struct Bytes;
+        impl<'de> Visitor<'de> for Bytes {
+            type Value = Vec<u8>;
+
+            fn expecting(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+                f.write_str("bytes")
+            }
+
+            fn visit_bytes<E: Error>(self, bytes: &[u8]) -> Result<Vec<u8>, E> {
+                Ok(bytes.to_vec())
+            }
+
+            fn visit_byte_buf<E: Error>(self, bytes: Vec<u8>) -> Result<Vec<u8>, E> {
+                Ok(bytes)
+            }
+
+            fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<Vec<u8>, A::Error> {
+                let mut bytes = Vec::new();
+                while let Some(byte) = seq.next_element()? {
+                    bytes.push(byte);
+                }
+                Ok(bytes)
+            }
+        }
+        from.deserialize_byte_buf(Bytes)
+    }
 }
 
 /// A hook event.
@@ -323,6 +362,18 @@ impl GapV1 {
 }
 
 impl TranscriptV1 {
+    /// The record's id: the same stretch of a file of this name is one record, wherever the file lies.
+    #[must_use]
+    pub fn record_id(name: &[u8], offset: u64, body: &[u8]) -> RecordId {
+        let mut hash = blake3::Hasher::new();
+        hash.update(b"ccd transcript v1");
+        hash.update(&(name.len() as u64).to_be_bytes());
+        hash.update(name);
+        hash.update(&offset.to_be_bytes());
+        hash.update(body);
+        first16(hash.finalize())
+    }
+
     /// The journal's record; `at_ns`: when its last line was written.
     pub fn to_record(&self, id: RecordId, at_ns: u64) -> Result<NewRecord, RecordError> {
         Ok(NewRecord { kind: KIND_TRANSCRIPT, schema: 1, id, at_ns, body: encode(self)? })
@@ -366,6 +417,47 @@ pub fn read(record: &Record) -> Result<Payload, RecordError> {
         (KIND_FOREIGN, 1) => Ok(Payload::Foreign(decode(&record.body)?)),
         (kind, schema) => Err(RecordError::Unknown { kind, schema }),
     }
+}
+
+/// What a stretch of a transcript says of itself: the fields of [`TranscriptV1`] before the bytes.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+pub struct TranscriptHead {
+    /// As in [`TranscriptV1`], as all of them.
+    pub path: Vec<u8>,
+    /// What the bytes are.
+    pub part: TranscriptPart,
+    /// The file's device.
+    pub device: u64,
+    /// The file's inode.
+    pub inode: u64,
+    /// When the file was made.
+    pub born_ns: u64,
+    /// Where in the file the bytes begin.
+    pub offset: u64,
+}
+
+/// [`Stored`], with its bytes left where they are.
+#[derive(Debug, Deserialize)]
+pub enum Kept<'a> {
+    /// The bytes.
+    Inline(&'a [u8]),
+    /// Where the bytes are.
+    Blob(BlobRef),
+}
+
+/// Reads a stretch of a transcript without copying its bytes.
+pub fn transcript(record: &Record) -> Result<(TranscriptHead, Kept<'_>), RecordError> {
+    let damaged = |e: bincode::error::DecodeError| RecordError::Damaged(e.to_string());
+    if (record.kind, record.schema) != (KIND_TRANSCRIPT, 1) {
+        return Err(RecordError::Unknown { kind: record.kind, schema: record.schema });
+    }
+    let (head, used) = bincode::serde::decode_from_slice(&record.body, codec()).map_err(damaged)?;
+    let rest = record.body.get(used..).unwrap_or_default();
+    let (body, used) = bincode::serde::borrow_decode_from_slice(rest, codec()).map_err(damaged)?;
+    if used != rest.len() {
+        return Err(RecordError::Damaged(format!("{} bytes left over", rest.len() - used)));
+    }
+    Ok((head, body))
 }
 
 /// The bodies in the packs that a record names. A record that does not decode names none.

@@ -5,8 +5,8 @@
 use ccd_store::{Progress, Record, StoreError, ViewWriter};
 
 use super::apply::Batch;
-use super::carry;
 use super::writer::WriteError;
+use super::{carry, cursors};
 use crate::live::{Live, LiveError};
 use crate::project::rows::{self, Counters};
 
@@ -37,10 +37,12 @@ pub(super) fn catch_up(
     if let Some(bytes) = reader.get(rows::COUNTERS)? {
         found.counters = rows::decode(&bytes)?;
     } else {
-        let mut mutations = carry::mutations(&kept()?)?;
+        let kept = kept()?;
+        let (usage, mut last) = cursors::split(&kept)?;
+        carry::restore(usage, views, &live.prices())?;
         // So that it is never taken for new again.
-        mutations.push(ccd_store::Mutation::Put(rows::COUNTERS.to_vec(), rows::encode(&found.counters)?));
-        views.apply(views.applied(), mutations)?;
+        last.push(ccd_store::Mutation::Put(rows::COUNTERS.to_vec(), rows::encode(&found.counters)?));
+        views.apply(views.applied(), last)?;
     }
     let from = views.applied() + 1;
     let upto = upto.unwrap_or(u64::MAX);

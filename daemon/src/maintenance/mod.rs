@@ -4,6 +4,7 @@
 //! Must never hold up capture, run twice at once, nor take the daemon down: a panic of an operation is its error.
 
 pub mod backup;
+pub mod import;
 pub mod prune;
 pub mod rebuild;
 pub mod restore;
@@ -51,6 +52,8 @@ pub enum Work {
     Rebuild,
     /// Remove what is old.
     Prune(prune::Prune),
+    /// Take in transcripts and other recorders' files.
+    Import(import::Import),
 }
 
 impl Work {
@@ -63,12 +66,13 @@ impl Work {
             Work::Restore(_) => "restore",
             Work::Rebuild => "rebuild",
             Work::Prune(_) => "prune",
+            Work::Import(_) => "import",
         }
     }
 
     /// Whether it is of no use to anybody once nobody reads its lines.
     fn ends_with_its_reader(&self) -> bool {
-        matches!(self, Work::Verify | Work::Backup(_))
+        matches!(self, Work::Verify | Work::Backup(_) | Work::Import(_))
     }
 }
 
@@ -96,7 +100,8 @@ impl Maintenance {
             return Err(unavailable("the daemon is about to end"));
         }
         if let Some(Operation { name, since }) = &*running {
-            let message = format!("`store {name}` has been running since {since}; one runs at a time");
+            let typed = if name == "import" { "import".to_owned() } else { format!("store {name}") };
+            let message = format!("`{typed}` has been running since {since}; one runs at a time");
             return Err(QueryError::new(StatusCode::CONFLICT, "busy", message)
                 .hint("try again once it is done; `ccctl store stats` shows whether it is"));
         }
@@ -135,6 +140,8 @@ impl Drop for Busy<'_> {
 pub struct Context {
     app: Arc<Running>,
     talk: Talk,
+    /// Where what is asynchronous runs.
+    runtime: tokio::runtime::Handle,
 }
 
 /// How an operation is heard, and hears that it shall end.
@@ -195,14 +202,14 @@ pub fn start(app: &Arc<Running>, work: Work) -> Result<mpsc::Receiver<Bytes>, Qu
     app.maintenance.begin(&work, app.clock.now_ns())?;
     let (lines, receiver) = mpsc::channel(QUEUE);
     let talk = Talk::new(lines, &work, &app.maintenance.ending);
-    let mut context = Context { app: Arc::clone(app), talk };
+    let mut context = Context { app: Arc::clone(app), talk, runtime: tokio::runtime::Handle::current() };
     let thread = std::thread::Builder::new().name(format!("ccd-{name}")).spawn(move || {
         tracing::info!(operation = name, "begins");
         let last = guarded(name, || run(&mut context, work));
         tracing::info!(operation = name, "ended");
         // Before the last line: whoever has read it may ask for the next.
         context.app.maintenance.end();
-        let Context { app, talk } = context;
+        let Context { app, talk, runtime: _ } = context;
         drop(app);
         // Whoever asked may be gone.
         let _ = talk.lines.blocking_send(last);
@@ -230,6 +237,7 @@ fn run(context: &mut Context, work: Work) -> Bytes {
         Work::Restore(dir) => last_line(restore::run(context, &dir)),
         Work::Rebuild => last_line(rebuild::run(context)),
         Work::Prune(what) => last_line(prune::run(context, what)),
+        Work::Import(what) => last_line(import::run(context, &what)),
     }
 }
 
@@ -328,6 +336,7 @@ mod tests {
             (Work::Restore("/b".into()), true),
             (Work::Rebuild, true),
             (Work::Prune(prune::Prune::default()), true),
+            (Work::Import(import::Import::default()), false),
         ] {
             let ending = Arc::default();
             let (lines, reader) = mpsc::channel(QUEUE);

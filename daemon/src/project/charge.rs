@@ -6,7 +6,7 @@
 use ccd_proto::api::Tokens;
 use serde::{Deserialize, Serialize};
 
-use super::exchange::ExchangeFacts;
+use super::exchange::{ExchangeFacts, ExchangeRow};
 
 /// Who says so.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
@@ -74,16 +74,52 @@ pub struct Observation {
     pub previous_prompt: u64,
 }
 
+/// What the client totals of one model of a session.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ModelTotal {
+    /// The model.
+    pub model: String,
+    /// Tokens.
+    pub tokens: Tokens,
+    /// Web searches.
+    pub web_searches: u64,
+    /// Cost by the client's own prices, in micro-dollars.
+    pub micros: u64,
+}
+
+/// A client's closing totals of a session: everything that it called, side requests too.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CostState {
+    /// The session.
+    pub session_id: String,
+    /// When it was written: the latest time of the lines before it in its file, in nanoseconds since the Unix epoch;
+    /// without such a line, [`Self::start_ns`].
+    pub at_ns: u64,
+    /// When the client that totals was started (`startTime`), likewise.
+    pub start_ns: u64,
+    /// By model, in the order of their names.
+    pub models: Vec<ModelTotal>,
+}
+
+/// The message and the request that an exchange was billed as.
+#[must_use]
+pub fn ids_of(row: &ExchangeRow) -> (String, Option<String>) {
+    let id = super::ids::exchange(row.id);
+    let message = row.message_id.clone().unwrap_or_else(|| format!("exchange {id}"));
+    (message, Some(row.request_id.clone().unwrap_or(id)))
+}
+
 /// What the proxy says of an exchange; `None` where nothing was billed.
 #[must_use]
 pub fn of_exchange(facts: &ExchangeFacts) -> Option<Observation> {
     let row = &facts.row;
     let tokens = row.tokens?;
-    let id = super::ids::exchange(row.id);
+    let (message_id, request) = ids_of(row);
+    let measures = facts.measures.as_deref().cloned().unwrap_or_default();
     Some(Observation {
         source: Source::Proxy,
-        message_id: row.message_id.clone().unwrap_or_else(|| format!("exchange {id}")),
-        request: Some(row.request_id.clone().unwrap_or(id)),
+        message_id,
+        request,
         session_id: row.session_id.clone().unwrap_or_default(),
         agent_id: row.agent_id.clone(),
         at_ns: row.started_ns,
@@ -91,15 +127,15 @@ pub fn of_exchange(facts: &ExchangeFacts) -> Option<Observation> {
         model: row.model.clone().unwrap_or_else(|| "unknown".into()),
         tokens,
         web_searches: row.web_searches,
-        service_tier: String::new(),
-        speed: String::new(),
+        service_tier: measures.tier,
+        speed: measures.speed,
         branch: String::new(),
         purpose: row.purpose.clone(),
         cut: facts.failed,
-        asked: Vec::new(),
-        brought: Vec::new(),
-        answer_bytes: 0,
-        fresh_bytes: 0,
+        asked: measures.asked,
+        brought: measures.brought,
+        answer_bytes: measures.answer_bytes,
+        fresh_bytes: measures.fresh_bytes,
         previous_prompt: 0,
     })
 }

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use ccd_proto::api::{Tokens, UsageRow, display_usd};
+use ccd_proto::api::{Span, Tokens, UsageRow, display_usd};
 use serde::{Deserialize, Serialize};
 
 use super::exchange::ExchangeRow;
@@ -25,16 +25,30 @@ pub struct Sum {
 impl Sum {
     /// Adds an exchange, if it was billed anything.
     pub fn add(&mut self, row: &ExchangeRow) {
-        let Some(tokens) = row.tokens else { return };
+        self.add_call(row.tokens, row.cost, row.model.as_deref());
+    }
+
+    /// Adds a model call's span, if it was billed anything.
+    pub fn add_span(&mut self, span: &Span) {
+        self.add_call(
+            span.tokens,
+            span.cost_usd_micros.and_then(|c| u64::try_from(c).ok()),
+            span.model.as_deref(),
+        );
+    }
+
+    /// Adds a model call, if it was billed anything.
+    pub fn add_call(&mut self, tokens: Option<Tokens>, cost: Option<u64>, model: Option<&str>) {
+        let Some(tokens) = tokens else { return };
         self.calls += 1;
         self.tokens += tokens;
-        match row.cost {
+        match cost {
             Some(micros) => {
                 self.micros += micros;
                 self.priced += 1;
             }
             None => {
-                self.unpriced_models.insert(row.model.clone().unwrap_or_else(|| "unknown".into()));
+                self.unpriced_models.insert(model.unwrap_or("unknown").to_owned());
             }
         }
     }

@@ -5,6 +5,7 @@ use ccd_proto::api::{Reasoning, Tokens};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
+use super::charge::Part;
 use super::decode::decode;
 use super::limits;
 use super::members;
@@ -131,6 +132,25 @@ pub struct ExchangeFacts {
     pub failed: bool,
     /// What the response told of rate limits.
     pub limits: Option<Box<limits::Told>>,
+    /// By what its charge is shared out, and what it was served as.
+    pub measures: Option<Box<Measures>>,
+}
+
+/// By what a charge is shared out among the tools that it has to do with, and what it was served as.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Measures {
+    /// Calls that the response asks for.
+    pub asked: Vec<Part>,
+    /// Results that the request brings.
+    pub brought: Vec<Part>,
+    /// Bytes of the answer.
+    pub answer_bytes: u64,
+    /// Bytes of what is new in the request.
+    pub fresh_bytes: u64,
+    /// The service tier that the response names; may be empty.
+    pub tier: String,
+    /// The speed that it names; may be empty.
+    pub speed: String,
 }
 
 impl ExchangeFacts {
@@ -211,7 +231,6 @@ pub fn read(record: &ExchangeV2, request: &[u8], response: &[u8], prices: &Price
     };
     let usage = if is_messages { answer.usage() } else { None };
     let model = answer.text_of("model").map(str::to_owned).or(asked.model).map(|m| cut(&m, MAX_NAME));
-    let cost = usage.as_ref().zip(model.as_deref()).and_then(|((t, w), m)| prices.cost(m, t, *w));
     let over = match record.outcome {
         Outcome::Complete => true,
         // A client may go once the message is whole, without waiting for the connection's end.
@@ -230,6 +249,12 @@ pub fn read(record: &ExchangeV2, request: &[u8], response: &[u8], prices: &Price
     let told_all = cut_by_us || (whole_message && answer.error_is_final(record.status));
     let failed = !over || !told_all || record.status.is_none_or(|s| s >= 400);
     let reasoning = answer.reasoning(false);
+    let measures = usage.is_some().then(|| Box::new(measures(&answer, asked.brought, asked.fresh_bytes)));
+    let served = measures.as_ref().map_or(("", ""), |m| (&*m.tier, &*m.speed));
+    let cost = usage.as_ref().zip(model.as_deref()).and_then(|((tokens, searches), model)| {
+        let rates = prices.rates(model, record.started_ns, tokens.prompt(), served.0, served.1)?;
+        Some(rates.cost(tokens, *searches))
+    });
     let short = |s: Option<&str>| s.map(|s| cut(s, MAX_NAME));
     ExchangeFacts {
         row: ExchangeRow {
@@ -281,7 +306,35 @@ pub fn read(record: &ExchangeV2, request: &[u8], response: &[u8], prices: &Price
         retry_key: retries::key(record, &sent, members.as_ref()).filter(|_| record.method == "POST"),
         failed,
         limits: limits::read(record, answer.error.as_deref()).map(Box::new),
+        measures,
     }
+}
+
+fn measures(answer: &Assembled, brought: Vec<Part>, fresh_bytes: u64) -> Measures {
+    let mut out = Measures { brought, fresh_bytes, ..Measures::default() };
+    for block in answer.content() {
+        let text = |key: &str| block.get(key).and_then(Value::as_str);
+        let bytes = match text("type") {
+            Some("text") => text("text").map_or(0, |t| t.len() as u64),
+            // Its text may be left out; what was thought is not known then.
+            Some("thinking") => text("thinking").map_or(0, |t| t.len() as u64),
+            Some("tool_use") => block.get("input").map_or(0, request::json_bytes),
+            _ => request::json_bytes(block),
+        };
+        out.answer_bytes += bytes;
+        if text("type") == Some("tool_use")
+            && let Some(id) = text("id")
+        {
+            let tool = text("name").unwrap_or("").to_owned();
+            out.asked.push(Part { tool_use_id: id.to_owned(), tool, bytes });
+        }
+    }
+    let named = |key: &str| {
+        let usage = answer.message.get("usage").and_then(|u| u.get(key)).and_then(Value::as_str);
+        cut(usage.unwrap_or(""), MAX_NAME)
+    };
+    (out.tier, out.speed) = (named("service_tier"), named("speed"));
+    out
 }
 
 /// A call that the client shall run. Server tools run at the API and are part of the message.

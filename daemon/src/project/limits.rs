@@ -187,6 +187,21 @@ impl LimitsRow {
         }
     }
 
+    /// Adds what is known of others: of each limit the newest.
+    pub fn merge(&mut self, other: &LimitsRow) {
+        for (name, (at, figures)) in &other.limits {
+            newest(&mut self.limits, name, (*at, figures));
+        }
+        for (name, (at, value)) in &other.other {
+            newest(&mut self.other, name, (*at, value));
+        }
+        forget(&mut self.limits);
+        forget(&mut self.other);
+        if other.refused.as_ref().map(|(at, ..)| at) > self.refused.as_ref().map(|(at, ..)| at) {
+            self.refused.clone_from(&other.refused);
+        }
+    }
+
     /// When the newest of it was told, nanoseconds since the Unix epoch.
     #[must_use]
     pub fn at_ns(&self) -> u64 {

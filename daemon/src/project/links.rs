@@ -8,9 +8,15 @@ use super::session::{SessionState, Tool, ToolEnd};
 /// Which call started which subagent.
 pub(super) fn link_agents(state: &SessionState) -> HashMap<&str, &str> {
     let mut links: HashMap<&str, &str> = HashMap::new();
+    for (id, agent) in &state.agents {
+        let told = agent.started_by.as_ref().and_then(|tool| state.tools.get_key_value(tool));
+        if let Some((tool, _)) = told {
+            links.insert(id, tool);
+        }
+    }
     let mut tools: Vec<(&String, &Tool)> = state.tools.iter().collect();
     // An agent that is sent further messages is named by several calls: the first one started it.
-    tools.sort_by_key(|(id, t)| (t.start.or(t.requested.map(|(at, _)| at)), *id));
+    tools.sort_by_key(|(id, t)| (t.started(), *id));
     for (tool_id, tool) in tools {
         if let Some((agent, _)) = tool.started_agent.as_deref().and_then(|a| state.agents.get_key_value(a)) {
             links.entry(agent).or_insert(tool_id);
@@ -41,17 +47,26 @@ pub(super) fn link_agents(state: &SessionState) -> HashMap<&str, &str> {
 }
 
 impl Tool {
+    /// When it began, as far as anything tells: its hook, else the end of the answer that asked for it.
+    pub(super) fn started(&self) -> Option<u64> {
+        let asked = self.asked.as_ref().map(|a| a.at);
+        let at = self.start.or(self.requested.map(|(at, _)| at)).or(asked);
+        at.map(|(ns, _)| ns)
+    }
+
     /// Status, why, and when it ended.
     pub(super) fn outcome(&self) -> (&'static str, Option<String>, Option<u64>) {
-        // The model's own result tells a denial better than a batch's text does.
-        let result = self.result.as_ref();
-        match (&self.end, result, &self.batch) {
+        // The model's own result tells a denial better than a batch's text does; and the transcript tells when it came.
+        let line = self.answered.as_ref().map(|a| (a.at.0, a.is_error, a.denied, &a.preview));
+        let sent =
+            self.result.as_ref().map(|((ns, _), is_error, denied, text)| (*ns, *is_error, *denied, text));
+        match (&self.end, line.or(sent), &self.batch) {
             (Some(((ns, _), ToolEnd::Ok)), _, _) => ("ok", None, Some(*ns)),
             (Some(((ns, _), ToolEnd::Denied(why))), _, _) => ("denied", Some(why.clone()), Some(*ns)),
             (Some(((ns, _), ToolEnd::Failed(why))), _, _) => ("error", Some(why.clone()), Some(*ns)),
-            (None, Some(((ns, _), is_error, denied, text)), batch) => {
-                let end = batch.as_ref().map_or(*ns, |((ns, _), ..)| *ns);
-                match (*is_error, *denied) {
+            (None, Some((ns, is_error, denied, text)), batch) => {
+                let end = batch.as_ref().map_or(ns, |((ns, _), ..)| *ns);
+                match (is_error, denied || sent.is_some_and(|(_, _, denied, _)| denied)) {
                     (_, true) => ("denied", Some(text.clone()), Some(end)),
                     (true, false) => ("error", Some(text.clone()), Some(end)),
                     (false, false) => ("ok", None, Some(end)),

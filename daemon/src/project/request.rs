@@ -8,6 +8,7 @@ use serde::Deserialize;
 use serde_json::Value;
 use serde_json::value::RawValue;
 
+use super::charge::Part;
 use super::members::Members;
 use super::text::{preview, text_hash};
 
@@ -101,6 +102,10 @@ pub struct RequestFacts {
     pub text_hashes: Vec<u64>,
     /// What the request is for, as far as the body tells.
     pub purpose: Purpose,
+    /// The results, as what they added to the context. Named by the calls in the message before.
+    pub brought: Vec<Part>,
+    /// Bytes of everything in the tail.
+    pub fresh_bytes: u64,
 }
 
 /// Reads a body of `POST …/v1/messages`.
@@ -113,10 +118,14 @@ pub fn read(body: &Members<'_>) -> RequestFacts {
         ..RequestFacts::default()
     };
     let mut tail: Vec<Value> = Vec::new();
+    let mut called: Vec<(String, String)> = Vec::new();
     for message in body.tail.iter().rev() {
         let Ok(message) = serde_json::from_str::<Value>(message.get()) else { break };
         match message.get("role").and_then(Value::as_str) {
-            Some("assistant") => break,
+            Some("assistant") => {
+                called = calls(&message);
+                break;
+            }
             _ => tail.push(message),
         }
     }
@@ -125,17 +134,32 @@ pub fn read(body: &Members<'_>) -> RequestFacts {
     let mut texts: Vec<String> = Vec::new();
     for mut message in tail.into_iter().filter(|m| m.get("role").and_then(Value::as_str) == Some("user")) {
         match message.get_mut("content").map(Value::take) {
-            Some(Value::String(text)) => texts.push(text),
+            Some(Value::String(text)) => {
+                facts.fresh_bytes += text.len() as u64;
+                texts.push(text);
+            }
             Some(Value::Array(blocks)) => {
                 for mut block in blocks {
                     match block.get("type").and_then(Value::as_str) {
                         Some("text") => {
                             if let Some(Value::String(text)) = block.get_mut("text").map(Value::take) {
+                                facts.fresh_bytes += text.len() as u64;
                                 texts.push(text);
                             }
                         }
-                        Some("tool_result") => facts.tool_results.extend(tool_result(&block)),
-                        _ => {}
+                        Some("tool_result") => {
+                            let bytes = block.get("content").map_or(0, json_bytes);
+                            facts.fresh_bytes += bytes;
+                            facts.tool_results.extend(tool_result(&block));
+                            facts.brought.extend(block.get("tool_use_id").and_then(Value::as_str).map(
+                                |id| {
+                                    let of = called.iter().find(|(call, _)| call == id);
+                                    let tool = of.map(|(_, tool)| tool.clone()).unwrap_or_default();
+                                    Part { tool_use_id: id.to_owned(), tool, bytes }
+                                },
+                            ));
+                        }
+                        _ => facts.fresh_bytes += json_bytes(&block),
                     }
                 }
             }
@@ -150,6 +174,33 @@ pub fn read(body: &Members<'_>) -> RequestFacts {
         facts.prompt = texts.iter().rev().find(typed).map(|t| preview(t));
     }
     facts
+}
+
+/// The calls in a message: their ids and tools.
+fn calls(message: &Value) -> Vec<(String, String)> {
+    let blocks = message.get("content").and_then(Value::as_array).map_or(&[][..], Vec::as_slice);
+    let text = |block: &Value, key: &str| block.get(key).and_then(Value::as_str).map(str::to_owned);
+    let of = blocks.iter().filter(|b| b.get("type").and_then(Value::as_str) == Some("tool_use"));
+    of.filter_map(|b| Some((text(b, "id")?, text(b, "name")?))).collect()
+}
+
+/// How many bytes a value is as JSON.
+#[must_use]
+pub fn json_bytes(value: &Value) -> u64 {
+    struct Count(u64);
+    impl std::io::Write for Count {
+        fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+            self.0 += bytes.len() as u64;
+            Ok(bytes.len())
+        }
+        fn flush(&mut self) -> std::io::Result<()> {
+            Ok(())
+        }
+    }
+    let mut count = Count(0);
+    // Counting cannot fail.
+    let _ = serde_json::to_writer(&mut count, value);
+    count.0
 }
 
 fn parse<'a, T: Deserialize<'a>>(raw: Option<&'a RawValue>) -> Option<T> {
@@ -260,6 +311,9 @@ mod tests {
         assert_eq!(ids, [("toolu_2", true)]);
         assert_eq!(facts.prompt, None);
         assert_eq!(facts.purpose, Purpose::Main);
+        assert_eq!((facts.brought.len(), &*facts.brought[0].tool), (1, "Bash"));
+        let reminder = "<system-reminder>x</system-reminder>".len() as u64;
+        assert_eq!(facts.fresh_bytes, facts.brought[0].bytes + reminder);
     }
 
     #[test]

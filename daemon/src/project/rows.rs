@@ -5,20 +5,23 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::cost::Sum;
-use super::exchange::{ExchangeFacts, ExchangeRow};
+use super::billed::ChargeKey;
+use super::exchange::ExchangeRow;
 use super::retries::RetryRow;
-use super::session::SessionState;
 
 /// Counters of the whole store.
 pub const COUNTERS: &[u8] = &[0x20];
 const SESSION: u8 = 0x21;
 const SESSION_RECORD: u8 = 0x22;
 const EXCHANGE: u8 = 0x23;
-const ROLLUP: u8 = 0x24;
 const LOOKUP: u8 = 0x25;
 const RETRY: u8 = 0x26;
 const LIMITS: u8 = 0x27;
+const CHARGE: u8 = 0x40;
+const SESSION_CHARGE: u8 = 0x41;
+const ACCOUNT: u8 = 0x42;
+const CLOSING: u8 = 0x43;
+const NOTICE: u8 = 0x3f;
 
 /// Length of a roll-up's time bucket: a quarter of an hour, so that days can be cut in any time zone.
 pub const BUCKET_NS: u64 = 900_000_000_000;
@@ -42,88 +45,104 @@ pub struct Counters {
     pub transcripts: u64,
 }
 
-/// What usage is added up by.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
-pub struct RollupKey {
-    /// Time bucket: nanoseconds since the Unix epoch divided by [`BUCKET_NS`].
-    pub bucket: u32,
-    /// The session; empty for exchanges that name none.
-    pub session_id: String,
-    /// The session's project, as far as it was known.
-    pub project: String,
-    /// The model.
-    pub model: String,
-    /// `main`, or the subagent's type.
-    pub agent: String,
-    /// The tools that the response called, sorted, each once.
-    pub tools: Vec<String>,
-}
-
-/// Usage of one key.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Rollup {
-    /// The key.
-    pub key: RollupKey,
-    /// The sum.
-    pub sum: Sum,
-}
-
-impl RollupKey {
-    /// The key that an exchange's usage is added to.
-    #[must_use]
-    pub fn of(facts: &ExchangeFacts, session: Option<&SessionState>) -> Self {
-        const MANY: usize = 8;
-        let row = &facts.row;
-        let agent = match row.agent_id.as_deref() {
-            None => "main",
-            Some(id) => session.and_then(|s| s.agent_type(id)).unwrap_or("subagent"),
-        };
-        let mut tools: Vec<String> =
-            facts.tool_uses.iter().map(|t| t.name.chars().take(60).collect()).collect();
-        tools.sort();
-        tools.dedup();
-        tools.truncate(MANY);
-        RollupKey {
-            bucket: u32::try_from(row.started_ns / BUCKET_NS).unwrap_or(u32::MAX),
-            session_id: row.session_id.clone().unwrap_or_default(),
-            project: session.and_then(SessionState::project).unwrap_or("").chars().take(100).collect(),
-            model: row.model.clone().unwrap_or_else(|| "unknown".into()),
-            agent: agent.chars().take(60).collect(),
-            tools,
-        }
-    }
-
-    /// The index's key.
-    #[must_use]
-    pub fn to_bytes(&self) -> Vec<u8> {
-        let mut hasher = blake3::Hasher::new();
-        let parts = [&self.session_id, &self.project, &self.model, &self.agent];
-        for part in parts.into_iter().chain(&self.tools) {
-            hasher.update(&(part.len() as u64).to_be_bytes());
-            hasher.update(part.as_bytes());
-        }
-        let mut key = rollups_from(self.bucket);
-        key.extend_from_slice(&hasher.finalize().as_bytes()[..16]);
-        key
-    }
-}
-
-/// Keys of roll-ups from this bucket on.
+/// A charge.
 #[must_use]
-pub fn rollups_from(bucket: u32) -> Vec<u8> {
-    prefixed(ROLLUP, &bucket.to_be_bytes())
+pub fn charge(key: ChargeKey) -> Vec<u8> {
+    let mut out = prefixed(CHARGE, &key.message.to_be_bytes());
+    out.extend_from_slice(&key.request.to_be_bytes());
+    out
 }
 
-/// The bucket in a roll-up's key.
+/// The range of a message's charges; the anonymous one is the first.
 #[must_use]
-pub fn rollup_bucket(key: &[u8]) -> u32 {
-    key.get(1..5).and_then(|b| b.try_into().ok()).map_or(0, u32::from_be_bytes)
+pub fn charges_of(message: u64) -> (Vec<u8>, Vec<u8>) {
+    let mut to = charge(ChargeKey { message, request: u64::MAX });
+    to.push(0);
+    (charge(ChargeKey { message, request: 0 }), to)
 }
 
-/// The end of all roll-ups.
+/// The range of all charges.
 #[must_use]
-pub fn rollups_end() -> Vec<u8> {
-    vec![ROLLUP + 1]
+pub fn charges() -> (Vec<u8>, Vec<u8>) {
+    (vec![CHARGE], vec![CHARGE + 1])
+}
+
+/// The charge that a row of [`charges`] is of.
+#[must_use]
+pub fn charge_of_key(key: &[u8]) -> Option<ChargeKey> {
+    Some(ChargeKey { message: number(key, 1..9)?, request: number(key, 9..17)? })
+}
+
+/// That a charge is one of a session's. No value.
+#[must_use]
+pub fn session_charge(session: [u8; 16], at_ns: u64, key: ChargeKey) -> Vec<u8> {
+    let mut out = session_charges_from(session, at_ns);
+    out.extend_from_slice(&key.message.to_be_bytes());
+    out.extend_from_slice(&key.request.to_be_bytes());
+    out
+}
+
+/// Such keys of a session from this time on.
+#[must_use]
+pub fn session_charges_from(session: [u8; 16], at_ns: u64) -> Vec<u8> {
+    let mut out = prefixed(SESSION_CHARGE, &session);
+    out.extend_from_slice(&at_ns.to_be_bytes());
+    out
+}
+
+/// The end of a session's.
+#[must_use]
+pub fn session_charges_end(session: [u8; 16]) -> Vec<u8> {
+    let mut out = session_charge(session, u64::MAX, ChargeKey { message: u64::MAX, request: u64::MAX });
+    out.push(0);
+    out
+}
+
+/// When the charge of such a key was, and which it is.
+#[must_use]
+pub fn charge_of_session_key(key: &[u8]) -> Option<(u64, ChargeKey)> {
+    Some((number(key, 17..25)?, ChargeKey { message: number(key, 25..33)?, request: number(key, 33..41)? }))
+}
+
+/// A session's account.
+#[must_use]
+pub fn account(session: [u8; 16]) -> Vec<u8> {
+    prefixed(ACCOUNT, &session)
+}
+
+/// The range of all accounts.
+#[must_use]
+pub fn accounts() -> (Vec<u8>, Vec<u8>) {
+    (vec![ACCOUNT], vec![ACCOUNT + 1])
+}
+
+/// A client's closing totals.
+#[must_use]
+pub fn closing(start_ns: u64, session: [u8; 16], at_ns: u64) -> Vec<u8> {
+    let mut out = prefixed(CLOSING, &start_ns.to_be_bytes());
+    out.extend_from_slice(&session);
+    out.extend_from_slice(&at_ns.to_be_bytes());
+    out
+}
+
+/// The range of the closing totals of clients that began then.
+#[must_use]
+pub fn closings(start_ns: u64) -> (Vec<u8>, Vec<u8>) {
+    let mut to = closing(start_ns, [0xff; 16], u64::MAX);
+    to.push(0);
+    (closing(start_ns, [0; 16], 0), to)
+}
+
+/// The range of all closing totals.
+#[must_use]
+pub fn all_closings() -> (Vec<u8>, Vec<u8>) {
+    (vec![CLOSING], vec![CLOSING + 1])
+}
+
+/// The beginning, the session and the time in the key of closing totals.
+#[must_use]
+pub fn closing_of_key(key: &[u8]) -> Option<(u64, [u8; 16], u64)> {
+    Some((number(key, 1..9)?, key.get(9..25)?.try_into().ok()?, number(key, 25..33)?))
 }
 
 /// A session's row.
@@ -224,6 +243,12 @@ pub fn all_limits() -> (Vec<u8>, Vec<u8>) {
     (vec![LIMITS], vec![LIMITS + 1])
 }
 
+/// That a threshold was told of: a row without a value, under the id of the record that says so.
+#[must_use]
+pub fn notice(id: [u8; 16]) -> Vec<u8> {
+    prefixed(NOTICE, &id)
+}
+
 /// Longest id kept as a key; ids that agree so far are told apart where they lead to.
 const MAX_ID: usize = 64;
 
@@ -241,6 +266,10 @@ pub fn lookups(prefix: &str) -> (Vec<u8>, Vec<u8>) {
     // No id has this byte: it is in no UTF-8 text.
     to.push(0xff);
     (from, to)
+}
+
+fn number(key: &[u8], range: std::ops::Range<usize>) -> Option<u64> {
+    Some(u64::from_be_bytes(key.get(range)?.try_into().ok()?))
 }
 
 fn prefixed(prefix: u8, rest: &[u8]) -> Vec<u8> {
@@ -327,19 +356,19 @@ mod tests {
     fn keys_sort_by_time() {
         assert!(exchange(1, [255; 16]) < exchange(2, [0; 16]));
         assert!(exchange(u64::MAX, [255; 16]) < exchanges_end());
-        let key = |bucket| RollupKey { bucket, ..RollupKey::default() }.to_bytes();
-        assert!(key(255) < key(256) && key(u32::MAX) < rollups_end());
+        let key = ChargeKey { message: 7, request: u64::MAX };
+        assert_eq!(charge_of_key(&charge(key)), Some(key));
+        assert!(charge(key) < charges_of(7).1 && charge(key.anonymous()) == charges_of(7).0);
+        assert_eq!(charge_of_session_key(&session_charge([1; 16], 9, key)), Some((9, key)));
+        assert!(session_charge([1; 16], u64::MAX, key) < session_charges_end([1; 16]));
+        assert_eq!(closing_of_key(&closing(3, [2; 16], 4)), Some((3, [2; 16], 4)));
+        assert!(closing(3, [0xff; 16], u64::MAX) < closings(3).1);
         let (from, to) = session_records([3; 16]);
         assert!(session_record([3; 16], u64::MAX) < to && session_record([3; 16], 0) >= from);
     }
 
     #[test]
     fn rows_come_back() {
-        let rollup = Rollup {
-            key: RollupKey { bucket: 5, tools: vec!["Bash".into()], ..RollupKey::default() },
-            sum: Sum::default(),
-        };
-        assert_eq!(decode::<Rollup>(&encode(&rollup).unwrap()).unwrap(), rollup);
         let session = ccd_proto::api::Session { session_id: "s".into(), ..Default::default() };
         assert_eq!(decode::<ccd_proto::api::Session>(&encode(&session).unwrap()).unwrap(), session);
     }

@@ -1,4 +1,4 @@
-//! The state of one session: hook events and exchanges, joined.
+//! The state of one session: hook events, exchanges and transcripts, joined.
 //!
 //! Facts arrive in any order: an exchange is known when it ended, an event may have waited in the spool.
 //! Applying them is therefore commutative and idempotent (each field keeps the earliest, the latest, or a
@@ -11,9 +11,10 @@ use std::collections::BTreeMap;
 
 use ccd_store::Locator;
 
-use super::charge::{self, Observation};
+use super::charge::{self, CostState, Observation};
 use super::exchange::ExchangeFacts;
 use super::hook::{HookFacts, HookKind, ToolCall};
+use super::lines::{Answered, Asked, Lines, TurnLine};
 use super::request::Purpose;
 use super::retries::{Attempts, Relinked, RetryRow};
 use super::transcript::TranscriptFacts;
@@ -36,6 +37,8 @@ pub struct Changes {
     pub relinked: Vec<Relinked>,
     /// What it says of billed messages.
     pub observed: Vec<Observation>,
+    /// The client's closing totals.
+    pub cost_states: Vec<CostState>,
 }
 
 /// A time and the record that tells it. Orders by time, so `min` keeps the earliest.
@@ -56,6 +59,16 @@ pub(super) struct Prompt {
     pub failure: Option<(At, String)>,
     /// The latest compaction: for `/compact`, which is announced by no other event, its end.
     pub compacted: Option<At>,
+    /// A hook names it.
+    pub hooked: bool,
+    /// The transcript's line that asks it.
+    pub told: Option<TurnLine>,
+    /// The model answered it, as the transcript tells.
+    pub answered: bool,
+    /// When the user interrupted it last, as the transcript tells.
+    pub interrupted: Option<u64>,
+    /// The latest error of the API that the transcript tells of.
+    pub error: Option<(u64, String)>,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -85,6 +98,10 @@ pub(super) struct Tool {
     pub result: Option<(At, bool, bool, String)>,
     /// The subagent that it started, as its response says.
     pub started_agent: Option<String>,
+    /// The transcript's line that asks for it.
+    pub asked: Option<Asked>,
+    /// The transcript's line that brings its result.
+    pub answered: Option<Answered>,
 }
 
 #[derive(Clone, Debug, Default)]
@@ -96,6 +113,18 @@ pub(super) struct Agent {
     /// It did something: internal forks only announce their end.
     pub real: bool,
     pub parent_agent_id: Option<String>,
+    /// The call that started it, as the file beside its transcript says.
+    pub started_by: Option<String>,
+    /// That file says that it came to its end.
+    pub finished: bool,
+    /// The earliest and the latest line of its transcript.
+    pub lines: Option<(u64, u64)>,
+    /// What it was asked: the first line of its transcript.
+    pub asked: Option<(At, u64)>,
+    /// When the user interrupted it last.
+    pub interrupted: Option<u64>,
+    /// The latest error of the API in its transcript.
+    pub error: Option<(u64, String)>,
 }
 
 #[derive(Clone, Debug)]
@@ -119,11 +148,12 @@ pub struct SessionState {
     pub(super) tools: BTreeMap<String, Tool>,
     pub(super) agents: BTreeMap<String, Agent>,
     pub(super) calls: BTreeMap<[u8; 16], Call>,
+    pub(super) lines: Lines,
     attempts: Attempts,
 }
 
 /// Keeps the smaller of what is there and what comes.
-fn keep_min<T: Ord>(slot: &mut Option<T>, new: T) {
+pub(super) fn keep_min<T: Ord>(slot: &mut Option<T>, new: T) {
     match slot {
         Some(old) if *old <= new => {}
         _ => *slot = Some(new),
@@ -131,7 +161,7 @@ fn keep_min<T: Ord>(slot: &mut Option<T>, new: T) {
 }
 
 /// Keeps the larger of what is there and what comes.
-fn keep_max<T: Ord>(slot: &mut Option<T>, new: T) {
+pub(super) fn keep_max<T: Ord>(slot: &mut Option<T>, new: T) {
     match slot {
         Some(old) if *old >= new => {}
         _ => *slot = Some(new),
@@ -148,7 +178,7 @@ impl SessionState {
     /// Facts held, as a measure of its size.
     #[must_use]
     pub fn weight(&self) -> usize {
-        1 + self.prompts.len() + self.tools.len() + self.agents.len() + self.calls.len()
+        1 + self.prompts.len() + self.tools.len() + self.agents.len() + self.calls.len() + self.lines.weight()
     }
 
     /// The session's project: the last component of its first working directory.
@@ -164,7 +194,7 @@ impl SessionState {
         self.agents.get(agent_id)?.kind.as_deref()
     }
 
-    /// Adds a fact.
+    /// Adds a fact. The stretches of one file come in their order; everything else comes in any.
     pub fn apply(&mut self, fact: &Fact, record: Locator) -> Changes {
         match fact {
             Fact::Hook(hook) => {
@@ -174,9 +204,9 @@ impl SessionState {
             Fact::Exchange(exchange) => {
                 self.apply_exchange(exchange, record);
                 let observed = charge::of_exchange(exchange).into_iter().collect();
-                Changes { relinked: self.relink(exchange), observed }
+                Changes { relinked: self.relink(exchange), observed, ..Changes::default() }
             }
-            Fact::Transcript(_) => Changes::default(),
+            Fact::Transcript(lines) => self.apply_transcript(lines, record),
         }
     }
 
@@ -191,7 +221,7 @@ impl SessionState {
             .collect()
     }
 
-    fn seen(&mut self, from_ns: u64, to_ns: u64) {
+    pub(super) fn seen(&mut self, from_ns: u64, to_ns: u64) {
         self.first_ns = self.first_ns.min(from_ns);
         self.last_ns = self.last_ns.max(to_ns);
     }
@@ -212,12 +242,8 @@ impl SessionState {
         }
         // `SessionEnd` names the last prompt, and tells nothing new of it.
         if let Some(id) = hook.prompt_id.as_deref().filter(|_| hook.kind != HookKind::SessionEnd) {
-            let prompt = self
-                .prompts
-                .entry(id.to_owned())
-                .or_insert_with(|| Prompt { first_ns: u64::MAX, ..Prompt::default() });
-            prompt.first_ns = prompt.first_ns.min(hook.at_ns);
-            prompt.last_ns = prompt.last_ns.max(hook.at_ns);
+            let prompt = self.prompt(id, hook.at_ns);
+            prompt.hooked = true;
             match &hook.kind {
                 HookKind::Prompt { preview, machine } => {
                     keep_min(&mut prompt.submitted, at);
@@ -286,6 +312,17 @@ impl SessionState {
         }
     }
 
+    /// A prompt that something names at a time.
+    pub(super) fn prompt(&mut self, id: &str, ns: u64) -> &mut Prompt {
+        let prompt = self
+            .prompts
+            .entry(id.to_owned())
+            .or_insert_with(|| Prompt { first_ns: u64::MAX, ..Prompt::default() });
+        prompt.first_ns = prompt.first_ns.min(ns);
+        prompt.last_ns = prompt.last_ns.max(ns);
+        prompt
+    }
+
     fn tool(&mut self, call: &ToolCall, hook: &HookFacts) -> &mut Tool {
         let tool = self.tools.entry(call.tool_use_id.clone()).or_default();
         if !call.name.is_empty() {
@@ -326,14 +363,14 @@ impl SessionState {
                 keep_min(&mut tool.result, (at, result.is_error, result.denied, result.preview.clone()));
             }
         }
-        // What the limits were is nothing about the session.
-        let facts = ExchangeFacts { limits: None, ..facts.clone() };
+        // What the limits were is nothing about the session, and shares are the charge's.
+        let facts = ExchangeFacts { limits: None, measures: None, ..facts.clone() };
         self.calls.insert(facts.row.id, Call { facts, record });
     }
 }
 
 /// Sets what is not set. Sources agree on what they both tell, so order does not matter.
-fn fill<T: Clone>(slot: &mut Option<T>, value: Option<&T>) {
+pub(super) fn fill<T: Clone>(slot: &mut Option<T>, value: Option<&T>) {
     if slot.is_none() {
         *slot = value.cloned();
     }

@@ -3,7 +3,7 @@
 use ccd_proto::api;
 
 use super::cost::Sum;
-use super::exchange::ExchangeFacts;
+use super::pairs::ModelCall;
 use super::price::Prices;
 use super::request::Purpose;
 use super::session::{Call, SessionState, Tool};
@@ -21,25 +21,26 @@ impl SessionState {
     pub fn summary(&self, prices: &Prices) -> api::Session {
         let mut sum = Sum::default();
         let mut models: Vec<String> = Vec::new();
-        let mut last_main: Option<&ExchangeFacts> = None;
-        for call in self.calls_by_start() {
-            let row = &call.facts.row;
-            sum.add(row);
-            if let Some(model) = row.model.as_ref().filter(|_| row.purpose().is_model_call())
-                && !models.contains(model)
-            {
-                models.push(model.clone());
+        let mut last_main: Option<&ModelCall<'_>> = None;
+        let calls = self.model_calls();
+        for call in &calls {
+            sum.add_call(call.tokens(), call.cost(prices), call.model());
+            if let Some(model) = call.model().filter(|m| !models.iter().any(|known| known == m)) {
+                models.push(model.to_owned());
             }
-            if row.purpose() == Purpose::Main && row.tokens.is_some() {
-                last_main = Some(&call.facts);
+            if call.purpose() == Purpose::Main && call.tokens().is_some() {
+                last_main = Some(call);
             }
         }
-        let model = last_main.and_then(|f| f.row.model.clone());
-        let used = last_main.and_then(|f| f.row.tokens).map_or(0, |t| t.prompt());
-        let asked = last_main.and_then(|f| f.row.context_window);
+        let model = last_main.and_then(ModelCall::model).map(str::to_owned);
+        let used = last_main.and_then(ModelCall::tokens).map_or(0, |t| t.prompt());
+        // After a compaction there is what it left, until the next call tells.
+        let compacted = self.lines.compacted.filter(|(ns, _)| last_main.is_none_or(|c| c.end_ns() < *ns));
+        let used = compacted.map_or(used, |(_, left)| left);
+        let asked = last_main.and_then(|c| c.call?.facts.row.context_window);
         let window = asked.or_else(|| prices.context_window(model.as_deref()?));
         let visible: Vec<&Tool> = self.visible_tools().map(|(_, t)| t).collect();
-        let turns = self.turn_frames();
+        let others = self.calls.values().filter(|c| !c.facts.row.purpose().is_model_call()).count();
         api::Session {
             session_id: self.session_id.clone(),
             cwd: self.cwd.as_ref().map(|(_, cwd)| cwd.chars().take(300).collect()),
@@ -48,8 +49,8 @@ impl SessionState {
             started_at: rfc3339(self.first_ns),
             last_at: rfc3339(self.last_ns),
             ended: self.ended(),
-            turns: turns.len() as u64,
-            exchanges: self.calls.len() as u64,
+            turns: self.turn_count() as u64,
+            exchanges: (calls.len() + others) as u64,
             tool_calls: visible.len() as u64,
             tool_errors: visible.iter().filter(|t| t.outcome().0 == "error").count() as u64,
             agents: self.agents.values().filter(|a| a.real).count() as u64,
@@ -78,7 +79,7 @@ impl SessionState {
             let asked = t.requested.is_some_and(|(_, id)| {
                 t.result.is_some() || self.calls.get(&id).is_some_and(|c| c.facts.row.complete)
             });
-            hooked || asked
+            hooked || asked || t.asked.is_some()
         })
     }
 }

@@ -24,23 +24,25 @@ pub fn text_hash(text: &str) -> u64 {
     u64::from_be_bytes(first)
 }
 
+/// Members of a tool's input that tell what a call does; the first that is there tells most.
+pub(super) const TELLING: [&str; 12] = [
+    "command",
+    "file_path",
+    "notebook_path",
+    "path",
+    "pattern",
+    "url",
+    "query",
+    "description",
+    "prompt",
+    "subject",
+    "skill",
+    "name",
+];
+
 /// One line that tells what a tool call does: its command, path, pattern, question or prompt.
 #[must_use]
 pub fn tool_summary(input: &Value) -> Option<String> {
-    const TELLING: [&str; 12] = [
-        "command",
-        "file_path",
-        "notebook_path",
-        "path",
-        "pattern",
-        "url",
-        "query",
-        "description",
-        "prompt",
-        "subject",
-        "skill",
-        "name",
-    ];
     let object = input.as_object()?;
     let known = TELLING.iter().find_map(|key| object.get(*key)?.as_str());
     let any = || object.values().find_map(Value::as_str);

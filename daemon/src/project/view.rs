@@ -1,24 +1,29 @@
 //! A session's tree: turns, agents, model calls and tool calls with their parents, worked out from its state.
 //!
 //! Rules, each from what hooks, headers and bodies say, never from "the most recent":
-//! - a model or tool call's parent is the agent it happened in: the subagent that its header or hook names,
+//! - a model or tool call's parent is the agent it happened in: the subagent that its header, hook or file names,
 //!   else the turn's root;
-//! - a subagent's parent is the call whose response names it; where none does (it never returned), the one
-//!   call of its parent agent with the very prompt that its first request opens with;
-//! - a tool call's turn is its hook's `prompt_id`; a main-thread call's the prompt submitted last before it
-//!   (the hook is synchronous, so this order is exact); a subagent's the prompt it was started under;
-//! - a tool call's status is its closing hook's; denied and interrupted calls have none, so the result that
-//!   the next request brings decides; what then stays open after its turn is an interrupted call.
+//! - a subagent's parent is the call that the file beside its transcript names, or whose response names it; where
+//!   neither does (it never returned), the one call of its parent agent with the very prompt that its first request
+//!   opens with;
+//! - a tool call's turn is its hook's or line's `prompt_id`; a main-thread model call's the prompt that its transcript
+//!   has it behind, else the one submitted last before it (the hook is synchronous, so this order is exact); a
+//!   subagent's the prompt it was started under;
+//! - a tool call's status is its closing hook's; denied and interrupted calls have none, so the result in the
+//!   transcript or in the next request decides; what then stays open after its turn is an interrupted call;
+//! - what a model call was billed is told once, by its span; agents and turns have the sums of their spans.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{HashMap, HashSet};
 
 use ccd_proto::api;
 use ccd_store::Locator;
 
-use super::cost::Sum;
 use super::ids;
 use super::links::link_agents;
-use super::session::{Agent, At, Call, SessionState, Tool, ToolEnd};
+use super::messages::MessageId;
+use super::pairs::ModelCall;
+use super::price::Prices;
+use super::session::{Agent, At, SessionState, Tool, ToolEnd};
 use super::turns::TurnFrame;
 use crate::clock::rfc3339;
 
@@ -46,6 +51,16 @@ pub enum Part {
     UseInput(String),
     /// The content of a result within a request.
     ResultContent(String),
+    /// The content of the message in the line of a transcript that begins here.
+    Line(u64),
+    /// The content blocks of a message over its lines.
+    Lines(Vec<(Locator, u64)>),
+    /// The messages of several lines.
+    NewLines(Vec<(Locator, u64)>),
+    /// The input of a call within the line that begins here.
+    LineInput(u64, String),
+    /// The content of a result within the line that begins here.
+    LineResult(u64, String),
 }
 
 /// A span, and where its content stands.
@@ -59,6 +74,8 @@ pub struct SpanView {
     pub input: Option<ContentRef>,
     /// What came out.
     pub output: Option<ContentRef>,
+    /// Of a model call: the API's message id and request id, by which what it was billed is known.
+    pub billed: Option<(String, Option<String>)>,
 }
 
 /// A session, seen whole.
@@ -73,43 +90,83 @@ pub struct SessionView {
 impl SessionState {
     /// The whole tree.
     #[must_use]
-    pub fn view(&self) -> SessionView {
-        Builder::new(self).build()
+    pub fn view(&self, prices: &Prices) -> SessionView {
+        Builder::new(self, prices).build()
     }
 }
 
 struct Builder<'a> {
     state: &'a SessionState,
+    prices: &'a Prices,
+    calls: Vec<ModelCall<'a>>,
+    /// The model calls of each subagent.
+    of_agent: HashMap<&'a str, Vec<usize>>,
+    /// The span of each exchange and each message.
+    by_exchange: HashMap<[u8; 16], usize>,
+    by_message: HashMap<&'a MessageId, usize>,
     turns: Vec<TurnFrame>,
+    turn_index: HashMap<String, usize>,
     /// The call that started each subagent.
     started_by: HashMap<&'a str, &'a str>,
+    running: HashSet<&'a str>,
     spans: Vec<SpanView>,
 }
 
 impl<'a> Builder<'a> {
-    fn new(state: &'a SessionState) -> Self {
-        Builder { state, turns: state.turn_frames(), started_by: link_agents(state), spans: Vec::new() }
+    fn new(state: &'a SessionState, prices: &'a Prices) -> Self {
+        let calls = state.model_calls();
+        let turns = state.turn_frames(&calls);
+        let mut of_agent: HashMap<&str, Vec<usize>> = HashMap::new();
+        for (i, call) in calls.iter().enumerate() {
+            if let Some(agent) = call.agent_id() {
+                of_agent.entry(agent).or_default().push(i);
+            }
+        }
+        let exchanges = calls.iter().enumerate().filter_map(|(i, c)| Some((c.call?.facts.row.id, i)));
+        let messages = calls.iter().enumerate().filter_map(|(i, c)| Some((&**c.message?.0, i)));
+        let (by_exchange, by_message) = (exchanges.collect(), messages.collect());
+        Builder {
+            state,
+            prices,
+            of_agent,
+            by_exchange,
+            by_message,
+            calls,
+            turn_index: turns.iter().enumerate().map(|(i, t)| (t.id.clone(), i)).collect(),
+            turns,
+            started_by: link_agents(state),
+            running: HashSet::new(),
+            spans: Vec::new(),
+        }
     }
 
     fn build(mut self) -> SessionView {
-        for i in 0..self.turns.len() {
-            let root = self.root_span(i);
-            self.spans.push(root);
-        }
         for (id, agent) in self.state.agents.iter().filter(|(_, a)| a.real) {
             let span = self.agent_span(id, agent);
+            if span.span.status == "running" {
+                self.running.insert(id);
+            }
             self.spans.push(span);
         }
-        for call in self.state.calls.values().filter(|c| c.facts.row.purpose().is_model_call()) {
+        let mut seen_by_proxy = vec![false; self.turns.len()];
+        for call in &self.calls {
             let span = self.call_span(call);
+            if call.call.is_some()
+                && let Some(seen) =
+                    self.turn_named(Some(&span.span.turn_id)).and_then(|i| seen_by_proxy.get_mut(i))
+            {
+                *seen = true;
+            }
             self.spans.push(span);
         }
         for (id, tool) in self.state.visible_tools() {
             let span = self.tool_span(id, tool);
             self.spans.push(span);
         }
-        self.sum_up();
-        let turns = self.turn_rows();
+        for (i, proxy) in seen_by_proxy.into_iter().enumerate() {
+            let root = self.root_span(i, proxy);
+            self.spans.push(root);
+        }
         self.spans.sort_by(|a, b| {
             let rank = |s: &SpanView| match (s.span.kind.as_str(), s.span.parent_id.is_none()) {
                 ("agent", true) => 0,
@@ -118,37 +175,40 @@ impl<'a> Builder<'a> {
             };
             (a.start_ns, rank(a), &a.span.span_id).cmp(&(b.start_ns, rank(b), &b.span.span_id))
         });
-        SessionView { turns, spans: self.spans }
+        let turns = self.turn_rows();
+        let mut view = SessionView { turns, spans: self.spans };
+        view.sum_up();
+        view
     }
 
     /// The turn that was open at a time: the one that started last before it, else the first.
     fn turn_at(&self, ns: u64) -> usize {
-        self.turns.iter().rposition(|t| t.start <= ns).unwrap_or(0)
+        self.turns.partition_point(|t| t.start <= ns).saturating_sub(1)
     }
 
     fn turn_named(&self, id: Option<&str>) -> Option<usize> {
-        let id = id?;
-        self.turns.iter().position(|t| t.id == id)
+        self.turn_index.get(id?).copied()
     }
 
     fn turn_of_agent(&self, id: &str) -> usize {
         let agent = self.state.agents.get(id);
         let named = agent.and_then(|a| self.turn_named(a.prompt_id.as_ref().map(|(_, p)| p.as_str())));
-        // Without a hook's word: the turn of the call that started it, else of its first request.
+        // Without a word of it: the turn of the call that started it, else of its first request.
         named
             .or_else(|| {
                 let tool = self.state.tools.get(*self.started_by.get(id)?)?;
-                let asked = tool.requested.map(|((ns, _), _)| ns).or(tool.start.map(|(ns, _)| ns))?;
+                let asked = tool.requested.map(|((ns, _), _)| ns).or(tool.started())?;
                 self.turn_named(tool.prompt_id.as_deref()).or_else(|| Some(self.turn_at(asked)))
             })
             .unwrap_or_else(|| {
-                let first = self.calls_of_agent(id).map(|c| c.facts.row.started_ns).min();
-                self.turn_at(first.or(agent.and_then(|a| a.start).map(|(ns, _)| ns)).unwrap_or(0))
+                let first = self.calls_of_agent(id).map(ModelCall::start_ns).min();
+                let told = agent.and_then(|a| a.start.map(|(ns, _)| ns).or(a.lines.map(|(first, _)| first)));
+                self.turn_at(first.or(told).unwrap_or(0))
             })
     }
 
-    fn calls_of_agent(&self, id: &str) -> impl Iterator<Item = &'a Call> {
-        self.state.calls.values().filter(move |c| c.facts.row.agent_id.as_deref() == Some(id))
+    fn calls_of_agent(&self, id: &str) -> impl Iterator<Item = &ModelCall<'a>> {
+        self.of_agent.get(id).into_iter().flatten().filter_map(|i| self.calls.get(*i))
     }
 
     fn span(
@@ -183,7 +243,7 @@ impl<'a> Builder<'a> {
         }
     }
 
-    fn root_span(&self, turn: usize) -> SpanView {
+    fn root_span(&self, turn: usize, proxy: bool) -> SpanView {
         let t = &self.turns[turn];
         let mut span = self.span(turn, None, "agent", "invoke_agent main".into(), t.start);
         span.span_id = ids::span(&self.state.session_id, "turn", &t.id);
@@ -191,19 +251,29 @@ impl<'a> Builder<'a> {
         span.status = if t.status == "interrupted" { "error" } else { t.status }.into();
         span.error = t.error.clone().or_else(|| (t.status == "interrupted").then(|| "interrupted".into()));
         span.summary.clone_from(&t.prompt);
-        span.sources = vec![if self.state.prompts.is_empty() { "proxy" } else { "hook" }.into()];
-        SpanView { span, start_ns: t.start, input: t.input.clone(), output: t.output.clone() }
+        let prompt = self.state.prompts.get(&t.id);
+        let told = prompt
+            .is_some_and(|p| p.told.is_some() || p.answered || p.error.is_some() || p.interrupted.is_some());
+        span.sources = sources(prompt.is_some_and(|p| p.hooked), proxy, told);
+        SpanView {
+            span,
+            start_ns: t.start,
+            input: t.input.clone(),
+            output: t.output.clone(),
+            ..SpanView::default()
+        }
     }
 
     fn agent_span(&self, id: &str, agent: &Agent) -> SpanView {
-        let calls: Vec<&Call> = self.calls_of_agent(id).collect();
-        let first = calls.iter().min_by_key(|c| c.facts.row.started_ns);
-        let last = calls.iter().max_by_key(|c| c.facts.row.ended_ns());
+        let calls: Vec<&ModelCall<'_>> = self.calls_of_agent(id).collect();
+        let first = calls.iter().map(|c| c.start_ns()).min();
+        let last = calls.iter().max_by_key(|c| c.end_ns());
         let tools = || self.state.tools.values().filter(|t| t.agent_id.as_deref() == Some(id));
+        let told = agent.lines.map(|(first, _)| first);
         let start_ns = agent
             .start
             .map(|(ns, _)| ns)
-            .or_else(|| first.map(|c| c.facts.row.started_ns))
+            .or_else(|| first.into_iter().chain(told).min())
             .or_else(|| tools().filter_map(|t| t.start.map(|(ns, _)| ns)).min())
             .unwrap_or(self.state.first_ns);
         let turn = self.turn_of_agent(id);
@@ -218,87 +288,107 @@ impl<'a> Builder<'a> {
         };
         let tool = starter.and_then(|t| self.state.tools.get(t));
         span.summary = tool.and_then(|t| t.summary.clone());
+        let last_line = agent.lines.map(|(_, last)| last);
         let over = agent.stop.as_ref().map(|((ns, _), _)| *ns).or_else(|| {
-            // Its calls say so where no hook does: a last answer that asks for no tool.
-            let last = last?;
-            let row = &last.facts.row;
-            let done = row.complete && row.stop_reason.as_deref() != Some("tool_use");
-            (done && agent.start.is_none()).then(|| row.ended_ns())
+            // What it said last tells so where no hook does: an answer that asks for no tool.
+            let last = last.filter(|c| c.is_final() && (c.message.is_some() || agent.start.is_none()));
+            last.map(|c| c.end_ns()).or(last_line.filter(|_| agent.finished))
         });
-        // Its call failed or was interrupted, and no hook tells of the subagent itself.
+        let stopped = agent.interrupted.map(|ns| (ns, "interrupted".to_owned()));
+        let broken = agent.error.clone().into_iter().chain(stopped).max();
+        let broken = broken.filter(|(ns, _)| agent.stop.is_none() && over.is_none_or(|over| over <= *ns));
+        // Its call failed or was interrupted, and nothing tells of the subagent itself.
         let starter_end = tool.and_then(|t| match t.outcome() {
             ("error" | "denied", _, end) => end,
             _ => None,
         });
-        (span.status, span.duration_ms) = match over {
-            Some(end) => ("ok".into(), Some(millis(start_ns, end))),
-            None if starter_end.is_some() => {
+        (span.status, span.duration_ms) = match (broken, over) {
+            (Some((ns, error)), _) => {
+                span.error = Some(error);
+                ("error".into(), Some(millis(start_ns, ns)))
+            }
+            (None, Some(end)) => ("ok".into(), Some(millis(start_ns, end))),
+            (None, None) if starter_end.is_some() => {
                 span.error = Some("interrupted with the call that started it".into());
                 ("error".into(), starter_end.map(|end| millis(start_ns, end)))
             }
-            None if self.state.ended() => {
+            (None, None) if self.state.ended() => {
                 span.error = Some("the session ended before it did".into());
-                ("error".into(), last.map(|c| millis(start_ns, c.facts.row.ended_ns())))
+                let end = last.map(|c| c.end_ns()).or(last_line);
+                ("error".into(), end.map(|end| millis(start_ns, end)))
             }
-            None => ("running".into(), None),
+            (None, None) => ("running".into(), None),
         };
-        span.sources = sources(agent.start.is_some() || agent.stop.is_some(), !calls.is_empty());
-        let input = tool.map(|t| tool_input(starter.unwrap_or(""), t)).unwrap_or_default();
+        let seen = calls.iter().any(|c| c.call.is_some());
+        span.sources = sources(agent.start.is_some() || agent.stop.is_some(), seen, agent.lines.is_some());
+        let asked = agent.asked.map(|((_, record), line)| ContentRef { record, part: Part::Line(line) });
+        let input = tool.and_then(|t| tool_input(starter.unwrap_or(""), t)).or(asked);
         let hook_output = agent.stop.as_ref().map(|((_, record), _)| *record);
         let output = match (hook_output, last) {
             (Some(record), _) => Some(ContentRef { record, part: Part::Hook("last_assistant_message") }),
-            (None, Some(c)) => Some(ContentRef { record: c.record, part: Part::Blocks }),
+            (None, Some(c)) => c.output(),
             (None, None) => None,
         };
-        SpanView { span, start_ns, input, output }
+        SpanView { span, start_ns, input, output, ..SpanView::default() }
     }
 
-    fn turn_of_call(&self, call: &Call) -> usize {
-        match call.facts.row.agent_id.as_deref() {
+    fn turn_of_call(&self, call: &ModelCall<'_>) -> usize {
+        match call.agent_id() {
             Some(agent) => self.turn_of_agent(agent),
-            None => self.turn_at(call.facts.row.started_ns),
+            None => self
+                .turn_named(call.message.and_then(|(_, m)| m.prompt_id.as_deref()))
+                .unwrap_or_else(|| self.turn_at(call.start_ns())),
         }
     }
 
-    fn call_span(&self, call: &Call) -> SpanView {
-        let row = &call.facts.row;
+    fn call_span(&self, call: &ModelCall<'_>) -> SpanView {
         let turn = self.turn_of_call(call);
-        let model = row.model.as_deref().unwrap_or("unknown");
-        let agent = row.agent_id.as_deref();
-        let mut span = self.span(turn, agent, "llm", format!("chat {model}"), row.started_ns);
-        span.span_id = ids::span(&self.state.session_id, "llm", &ids::exchange(row.id));
+        let model = call.model().unwrap_or("unknown");
+        let agent = call.agent_id();
+        let start_ns = call.start_ns();
+        let mut span = self.span(turn, agent, "llm", format!("chat {model}"), start_ns);
+        span.span_id.clone_from(&call.span_id);
         span.parent_id = self.parent(turn, agent);
-        span.duration_ms = Some(row.end_us / 1000);
-        let failed = row.error.is_some() || !row.complete;
-        span.status = if failed { "error" } else { "ok" }.into();
-        span.error = row.error.clone().or_else(|| failed.then(|| "the response was cut".into()));
-        span.summary = call.facts.text.clone().or_else(|| {
-            let names: Vec<&str> = call.facts.tool_uses.iter().map(|t| t.name.as_str()).collect();
+        span.duration_ms = Some(millis(start_ns, call.end_ns()));
+        span.status = "ok".into();
+        if let Some(call) = call.call {
+            let row = &call.facts.row;
+            let failed = row.error.is_some() || !row.complete;
+            span.duration_ms = Some(row.end_us / 1000);
+            span.status = if failed { "error" } else { "ok" }.into();
+            span.error = row.error.clone().or_else(|| failed.then(|| "the response was cut".into()));
+            span.exchange_id = Some(ids::exchange(row.id));
+        }
+        span.summary = call.text().map(str::to_owned).or_else(|| {
+            let names = self.tool_names(call);
             (!names.is_empty()).then(|| format!("→ {}", names.join(", ")))
         });
-        span.model.clone_from(&row.model);
-        span.purpose = Some(row.purpose.clone());
-        span.exchange_id = Some(ids::exchange(row.id));
-        span.tokens = row.tokens;
-        span.cost_usd_micros = row.cost.map(|c| i64::try_from(c).unwrap_or(i64::MAX));
-        span.reasoning = (row.thinking_blocks > 0).then(|| row.reasoning());
-        span.sources = vec!["proxy".into()];
-        SpanView {
-            span,
-            start_ns: row.started_ns,
-            input: Some(ContentRef { record: call.record, part: Part::NewMessages }),
-            output: Some(ContentRef { record: call.record, part: Part::Blocks }),
+        span.model = call.model().map(str::to_owned);
+        span.purpose = Some(call.purpose().as_str().to_owned());
+        span.tokens = call.tokens();
+        span.cost_usd_micros = call.cost(self.prices).map(|c| i64::try_from(c).unwrap_or(i64::MAX));
+        span.reasoning = Some(call.reasoning()).filter(|r| r.blocks > 0);
+        span.sources = sources(false, call.call.is_some(), call.message.is_some());
+        let billed = call.billed().filter(|_| span.tokens.is_some());
+        SpanView { span, start_ns, input: call.input(), output: call.output(), billed }
+    }
+
+    fn tool_names(&self, call: &ModelCall<'a>) -> Vec<&'a str> {
+        let told = call.call.map(|c| c.facts.tool_uses.iter().map(|t| t.name.as_str()));
+        let lines = call.message.map(|(_, m)| m.tool_uses.iter()).into_iter().flatten();
+        match told {
+            Some(told) => told.collect(),
+            None => lines.filter_map(|id| Some(self.state.tools.get(id)?.name.as_str())).collect(),
         }
     }
 
     fn tool_span(&self, id: &str, tool: &Tool) -> SpanView {
-        let requested = tool.requested;
         let start_ns = tool
-            .start
-            .or(requested.map(|(at, _)| at))
-            .or(tool.batch.as_ref().map(|(at, _, _)| *at))
-            .or(tool.end.as_ref().map(|(at, _)| *at))
-            .map_or(self.state.first_ns, |(ns, _)| ns);
+            .started()
+            .or(tool.batch.as_ref().map(|((ns, _), ..)| *ns))
+            .or(tool.end.as_ref().map(|((ns, _), _)| *ns))
+            .or(tool.answered.as_ref().map(|a| a.at.0))
+            .unwrap_or(self.state.first_ns);
         let agent = tool.agent_id.as_deref();
         // A subagent may outlive its turn; what it does belongs to the tree that it hangs in.
         let turn = agent
@@ -312,132 +402,41 @@ impl<'a> Builder<'a> {
         span.tool_name = Some(tool.name.clone());
         span.summary.clone_from(&tool.summary);
         span.execution_ms = tool.execution_ms;
-        span.requested_by =
-            requested.map(|(_, call)| ids::span(&self.state.session_id, "llm", &ids::exchange(call)));
+        let asking = tool.requested.and_then(|(_, call)| self.by_exchange.get(&call));
+        let asking = asking.or_else(|| self.by_message.get(&*tool.asked.as_ref()?.message));
+        span.requested_by = asking.and_then(|i| Some(self.calls.get(*i)?.span_id.clone()));
         let (status, error, end) = tool.outcome();
         span.duration_ms = end.map(|end| millis(start_ns, end));
         (span.status, span.error) = (status.into(), error);
         let turn_over = self.turns.get(turn).is_some_and(|t| t.status != "running");
-        if status == "running" && (self.state.ended() || agent.map_or(turn_over, |a| !self.is_running(a))) {
+        let over = agent.map_or(turn_over, |a| !self.running.contains(a));
+        if status == "running" && (self.state.ended() || over) {
             span.status = "error".into();
             span.error = Some("interrupted: nothing tells of its end".into());
         }
         let hooked = tool.start.is_some() || tool.end.is_some() || tool.batch.is_some();
-        span.sources = sources(hooked, requested.is_some() || tool.result.is_some());
-        let output = match (&tool.end, &tool.batch, &tool.result) {
-            (Some(((_, record), end)), _, _) => {
-                let member = match end {
-                    ToolEnd::Ok => "tool_response",
-                    ToolEnd::Failed(_) => "error",
-                    ToolEnd::Denied(_) => "reason",
-                };
-                Some(ContentRef { record: *record, part: Part::Hook(member) })
-            }
-            (None, Some(((_, record), ..)), _) => {
-                Some(ContentRef { record: *record, part: Part::Batch(id.to_owned()) })
-            }
-            (None, None, Some(((_, record), ..))) => {
-                Some(ContentRef { record: *record, part: Part::ResultContent(id.to_owned()) })
-            }
-            (None, None, None) => None,
-        };
-        SpanView { span, start_ns, input: tool_input(id, tool), output }
-    }
-
-    /// Whether a subagent is still at work, as its span says.
-    fn is_running(&self, agent: &str) -> bool {
-        self.spans.iter().any(|s| {
-            s.span.kind == "agent" && s.span.agent_id.as_deref() == Some(agent) && s.span.status == "running"
-        })
-    }
-
-    /// Gives each agent the sum of its model calls and of the agents below it.
-    fn sum_up(&mut self) {
-        let parents: HashMap<String, String> = self
-            .spans
-            .iter()
-            .filter_map(|s| Some((s.span.span_id.clone(), s.span.parent_id.clone()?)))
-            .collect();
-        let agents: HashMap<String, usize> = self
-            .spans
-            .iter()
-            .enumerate()
-            .filter(|(_, s)| s.span.kind == "agent")
-            .map(|(i, s)| (s.span.span_id.clone(), i))
-            .collect();
-        let mut sums: BTreeMap<usize, Sum> = BTreeMap::new();
-        for call in self.state.calls.values().filter(|c| c.facts.row.tokens.is_some()) {
-            let id = ids::span(&self.state.session_id, "llm", &ids::exchange(call.facts.row.id));
-            let mut at = parents.get(&id);
-            // As many steps as there are spans at most: headers come from outside and may name a circle.
-            for _ in 0..self.spans.len() {
-                let Some(id) = at else { break };
-                if let Some(agent) = agents.get(id) {
-                    sums.entry(*agent).or_default().add(&call.facts.row);
-                }
-                at = parents.get(id);
-            }
-        }
-        for i in agents.into_values() {
-            let sum = sums.remove(&i).unwrap_or_default();
-            self.spans[i].span.tokens = Some(sum.tokens);
-            self.spans[i].span.cost_usd_micros = sum.cost_usd_micros();
-        }
+        let told = tool.asked.is_some() || tool.answered.is_some();
+        span.sources = sources(hooked, tool.requested.is_some() || tool.result.is_some(), told);
+        let output = tool_output(id, tool);
+        SpanView { span, start_ns, input: tool_input(id, tool), output, ..SpanView::default() }
     }
 
     fn turn_rows(&self) -> Vec<api::Turn> {
-        let mut rows: Vec<(api::Turn, Sum)> = self
-            .turns
-            .iter()
-            .enumerate()
-            .map(|(i, t)| {
-                let turn = api::Turn {
-                    turn_id: t.id.clone(),
-                    trace_id: ids::trace(&self.state.session_id, &t.id),
-                    session_id: self.state.session_id.clone(),
-                    number: i as u64 + 1,
-                    prompt: t.prompt.clone(),
-                    source: if t.machine { "machine" } else { "user" }.into(),
-                    started_at: rfc3339(t.start),
-                    duration_ms: t.end.map(|end| millis(t.start, end)),
-                    status: t.status.into(),
-                    error: t.error.clone(),
-                    result: t.result.clone(),
-                    ..api::Turn::default()
-                };
-                (turn, Sum::default())
-            })
-            .collect();
-        for call in self.state.calls.values() {
-            let at = self.turn_of_call(call);
-            if let Some((turn, sum)) = rows.get_mut(at)
-                && call.facts.row.purpose().is_model_call()
-            {
-                turn.exchanges += 1;
-                sum.add(&call.facts.row);
-            }
-        }
-        let index: HashMap<String, usize> =
-            self.turns.iter().enumerate().map(|(i, t)| (t.id.clone(), i)).collect();
-        for view in &self.spans {
-            let Some((turn, _)) = index.get(&view.span.turn_id).and_then(|i| rows.get_mut(*i)) else {
-                continue;
-            };
-            match view.span.kind.as_str() {
-                "tool" => {
-                    turn.tool_calls += 1;
-                    turn.tool_errors += u64::from(view.span.status == "error");
-                }
-                "agent" if view.span.agent_id.is_some() => turn.agents += 1,
-                _ => {}
-            }
-        }
-        rows.into_iter()
-            .map(|(mut turn, sum)| {
-                turn.tokens = sum.tokens;
-                turn.cost_usd_micros = sum.cost_usd_micros();
-                turn.cost = sum.display();
-                turn
+        let turns = self.turns.iter().enumerate();
+        turns
+            .map(|(i, t)| api::Turn {
+                turn_id: t.id.clone(),
+                trace_id: ids::trace(&self.state.session_id, &t.id),
+                session_id: self.state.session_id.clone(),
+                number: i as u64 + 1,
+                prompt: t.prompt.clone(),
+                source: if t.machine { "machine" } else { "user" }.into(),
+                started_at: rfc3339(t.start),
+                duration_ms: t.end.map(|end| millis(t.start, end)),
+                status: t.status.into(),
+                error: t.error.clone(),
+                result: t.result.clone(),
+                ..api::Turn::default()
             })
             .collect()
     }
@@ -445,22 +444,37 @@ impl<'a> Builder<'a> {
 
 fn tool_input(id: &str, tool: &Tool) -> Option<ContentRef> {
     let hook: Option<At> = tool.start.or(tool.end.as_ref().map(|(at, _)| *at));
-    match (hook, tool.requested) {
-        (Some((_, record)), _) => Some(ContentRef { record, part: Part::Hook("tool_input") }),
-        (None, Some(((_, record), _))) => Some(ContentRef { record, part: Part::UseInput(id.to_owned()) }),
-        (None, None) => None,
+    match (hook, tool.requested, &tool.asked) {
+        (Some((_, record)), ..) => Some(ContentRef { record, part: Part::Hook("tool_input") }),
+        (None, Some(((_, record), _)), _) => Some(ContentRef { record, part: Part::UseInput(id.to_owned()) }),
+        (None, None, Some(asked)) => {
+            Some(ContentRef { record: asked.at.1, part: Part::LineInput(asked.line, id.to_owned()) })
+        }
+        (None, None, None) => None,
     }
 }
 
-fn sources(hook: bool, proxy: bool) -> Vec<String> {
-    let mut out = Vec::new();
-    if hook {
-        out.push("hook".into());
-    }
-    if proxy {
-        out.push("proxy".into());
-    }
-    out
+fn tool_output(id: &str, tool: &Tool) -> Option<ContentRef> {
+    let (record, part) = match (&tool.end, &tool.batch, &tool.result, &tool.answered) {
+        (Some(((_, record), end)), ..) => {
+            let member = match end {
+                ToolEnd::Ok => "tool_response",
+                ToolEnd::Failed(_) => "error",
+                ToolEnd::Denied(_) => "reason",
+            };
+            (*record, Part::Hook(member))
+        }
+        (None, Some(((_, record), ..)), ..) => (*record, Part::Batch(id.to_owned())),
+        (None, None, Some(((_, record), ..)), _) => (*record, Part::ResultContent(id.to_owned())),
+        (None, None, None, Some(line)) => (line.at.1, Part::LineResult(line.line, id.to_owned())),
+        (None, None, None, None) => return None,
+    };
+    Some(ContentRef { record, part })
+}
+
+fn sources(hook: bool, proxy: bool, transcript: bool) -> Vec<String> {
+    let all = [(hook, "hook"), (proxy, "proxy"), (transcript, "transcript")];
+    all.into_iter().filter(|(told, _)| *told).map(|(_, name)| name.to_owned()).collect()
 }
 
 fn millis(from_ns: u64, to_ns: u64) -> u64 {

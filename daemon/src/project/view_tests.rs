@@ -7,11 +7,16 @@ use serde_json::{Value, json};
 
 use super::exchange::{ExchangeFacts, ExchangeRow, ToolUse};
 use super::hook;
+use super::price::Prices;
 use super::request::ToolResult;
 use super::session::{Fact, SessionState};
 use super::text::text_hash;
 
 const MS: u64 = 1_000_000;
+
+fn prices() -> Prices {
+    Prices::new(&std::collections::BTreeMap::new())
+}
 
 fn hook(at_ms: u64, event: &str, more: Value) -> Fact {
     let mut body = json!({"session_id":"s","hook_event_name":event,"cwd":"/home/user/project"});
@@ -154,7 +159,7 @@ fn numbered() -> Vec<(usize, Fact)> {
 }
 
 fn spans() -> Vec<Span> {
-    tell(&numbered()).view().spans.into_iter().map(|s| s.span).collect()
+    tell(&numbered()).view(&prices()).spans.into_iter().map(|s| s.span).collect()
 }
 
 fn tool<'a>(spans: &'a [Span], id: &str) -> &'a Span {
@@ -197,7 +202,7 @@ fn agents_sum_up_what_is_below_them() {
 
 #[test]
 fn turns_end_as_their_hooks_say_or_are_interrupted() {
-    let turns = tell(&numbered()).view().turns;
+    let turns = tell(&numbered()).view(&prices()).turns;
     let seen: Vec<_> = turns.iter().map(|t| (t.turn_id.as_str(), t.status.as_str(), t.duration_ms)).collect();
     assert_eq!(seen, [("p1", "ok", Some(86)), ("p2", "interrupted", Some(21))]);
     assert_eq!(
@@ -221,7 +226,7 @@ fn the_summary_counts_everything_once() {
 #[test]
 fn a_session_seen_by_the_proxy_alone_is_whole_as_far_as_it_goes() {
     let facts: Vec<_> = numbered().into_iter().filter(|(_, f)| matches!(f, Fact::Exchange(_))).collect();
-    let view = tell(&facts).view();
+    let view = tell(&facts).view(&prices());
     assert_eq!(view.turns.len(), 2);
     assert_eq!((view.turns[0].prompt.as_deref(), view.turns[0].status.as_str()), (Some("do it"), "ok"));
     let spans: Vec<Span> = view.spans.into_iter().map(|s| s.span).collect();
@@ -237,7 +242,7 @@ fn a_compact_command_is_a_turn_that_ends() {
         let fact = hook(at, event, json!({"prompt_id":"p","trigger":"manual"}));
         state.apply(&fact, Locator { segment: 1, offset: 0, index: 0 });
     }
-    let turns = state.view().turns;
+    let turns = state.view(&prices()).turns;
     let seen: Vec<_> =
         turns.iter().map(|t| (t.prompt.as_deref(), t.status.as_str(), t.duration_ms)).collect();
     assert_eq!(seen, [(Some("/compact"), "ok", Some(4))]);
@@ -248,13 +253,13 @@ fn commands_that_ask_no_model_are_no_turns() {
     let mut state = SessionState::new("s");
     let switch = hook(5, "PreModelSwitch", json!({"prompt_id":"p"}));
     state.apply(&switch, Locator { segment: 1, offset: 0, index: 0 });
-    assert!(state.view().turns.is_empty() && state.view().spans.is_empty());
+    assert!(state.view(&prices()).turns.is_empty() && state.view(&prices()).spans.is_empty());
 }
 
 #[test]
 fn an_agent_whose_call_failed_does_not_run_for_ever() {
     let told = |facts: &[(usize, Fact)]| {
-        let spans: Vec<Span> = tell(facts).view().spans.into_iter().map(|s| s.span).collect();
+        let spans: Vec<Span> = tell(facts).view(&prices()).spans.into_iter().map(|s| s.span).collect();
         let agent = spans.iter().find(|s| s.agent_id.is_some() && s.kind == "agent").unwrap().clone();
         (agent.status, tool(&spans, "t5").status.clone())
     };
@@ -270,7 +275,7 @@ fn internal_forks_that_only_stop_are_no_agents() {
     let mut state = SessionState::new("s");
     let fork = hook(5, "SubagentStop", json!({"prompt_id":"p","agent_id":"x","agent_type":""}));
     state.apply(&fork, Locator { segment: 1, offset: 0, index: 0 });
-    assert!(state.view().spans.iter().all(|s| s.span.agent_id.is_none()));
+    assert!(state.view(&prices()).spans.iter().all(|s| s.span.agent_id.is_none()));
 }
 
 #[test]
@@ -282,7 +287,7 @@ fn a_circle_of_agents_ends() {
         facts.parent_agent_id = Some(parent.into());
         state.apply(&Fact::Exchange(facts), Locator { segment: 1, offset: id.into(), index: 0 });
     }
-    assert!(state.view().spans.len() >= 4);
+    assert!(state.view(&prices()).spans.len() >= 4);
 }
 
 proptest! {
@@ -294,7 +299,7 @@ proptest! {
         shuffled.push(facts[again.index(facts.len())].clone());
         let shuffled = tell(&shuffled);
         let of = |state: &SessionState| {
-            let view = state.view();
+            let view = state.view(&prices());
             let spans: Vec<_> = view.spans.into_iter().map(|s| (s.span, s.input, s.output)).collect();
             (view.turns, spans)
         };

@@ -5,7 +5,7 @@ use std::rc::Rc;
 
 use ccd_proto::api::{Reasoning, Span};
 use ccd_store::Locator;
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use super::filter::Filter;
 use super::{Ask, QueryError};
@@ -13,12 +13,18 @@ use crate::ingest::record::{self, Payload};
 use crate::live::body;
 use crate::project::exchange::{assemble, decoded_request};
 use crate::project::message::Assembled;
+use crate::project::transcript;
 use crate::project::view::{ContentRef, Part, SpanView};
 
 /// A record's content, read once per question.
 enum Read {
     Hook(Value),
-    Exchange { request: Option<Value>, answer: Assembled },
+    Exchange {
+        request: Option<Value>,
+        answer: Assembled,
+    },
+    /// A stretch of a transcript.
+    Lines(Vec<u8>),
     Nothing,
 }
 
@@ -49,11 +55,41 @@ impl<'a> Contents<'a> {
         if filter.reasoning
             && span.kind == "llm"
             && let Some(at) = &output
-            && let Read::Exchange { answer, .. } = &*self.read(at.record)
         {
-            span.reasoning = Some(answer.reasoning(true)).filter(|r| r.blocks > 0);
+            span.reasoning = self.reasoning(at).or(span.reasoning);
         }
         span
+    }
+
+    fn reasoning(&mut self, at: &ContentRef) -> Option<Reasoning> {
+        let reasoning = match &at.part {
+            Part::Lines(lines) => {
+                let message = json!({"content": self.blocks(lines)});
+                Assembled { message, ..Assembled::default() }.reasoning(true)
+            }
+            _ => match &*self.read(at.record) {
+                Read::Exchange { answer, .. } => answer.reasoning(true),
+                _ => return None,
+            },
+        };
+        Some(reasoning).filter(|r| r.blocks > 0)
+    }
+
+    /// The message in a line of a transcript.
+    fn message(&mut self, (record, line): (Locator, u64)) -> Option<Value> {
+        let read = self.read(record);
+        let Read::Lines(bytes) = &*read else { return None };
+        let rest = bytes.get(usize::try_from(line).ok()?..)?;
+        let line = rest.split(|b| *b == b'\n').next()?;
+        serde_json::from_slice(transcript::json::member(line, "message")?).ok()
+    }
+
+    /// A message's content blocks, over all its lines.
+    fn blocks(&mut self, lines: &[(Locator, u64)]) -> Vec<Value> {
+        let messages = lines.iter().filter_map(|at| self.message(*at));
+        messages
+            .flat_map(|m| m.get("content").and_then(Value::as_array).cloned().unwrap_or_default())
+            .collect()
     }
 
     fn read(&mut self, at: Locator) -> Rc<Read> {
@@ -72,6 +108,21 @@ impl<'a> Contents<'a> {
     }
 
     fn get(&mut self, at: &ContentRef) -> Option<Value> {
+        let record = at.record;
+        match &at.part {
+            Part::Line(line) => return self.message((record, *line))?.get("content").cloned(),
+            Part::Lines(lines) => return Some(Value::Array(self.blocks(lines))),
+            Part::NewLines(lines) => {
+                return Some(Value::Array(lines.iter().filter_map(|at| self.message(*at)).collect()));
+            }
+            Part::LineInput(line, id) => {
+                return block(&self.message((record, *line))?, "id", id)?.get("input").cloned();
+            }
+            Part::LineResult(line, id) => {
+                return block(&self.message((record, *line))?, "tool_use_id", id)?.get("content").cloned();
+            }
+            _ => {}
+        }
         match (&*self.read(at.record), &at.part) {
             (Read::Hook(payload), Part::Hook(member)) => payload.get(member).cloned(),
             (Read::Hook(payload), Part::Batch(id)) => {
@@ -99,6 +150,12 @@ impl<'a> Contents<'a> {
     }
 }
 
+/// The content block that a member names.
+fn block<'a>(message: &'a Value, member: &str, id: &str) -> Option<&'a Value> {
+    let blocks = message.get("content")?.as_array()?;
+    blocks.iter().find(|b| b.get(member).and_then(Value::as_str) == Some(id))
+}
+
 fn read(ask: &Ask, at: Locator) -> Result<Read, QueryError> {
     let stored = ask.reader.record(at)?;
     Ok(match record::read(&stored) {
@@ -114,6 +171,7 @@ fn read(ask: &Ask, at: Locator) -> Result<Read, QueryError> {
                 answer: assemble(&exchange, &response),
             }
         }
+        Ok(Payload::Transcript(lines)) => Read::Lines(body(&ask.reader, &lines.body)?),
         Ok(_) => Read::Nothing,
         Err(e) => return Err(QueryError::not_found(e.to_string())),
     })

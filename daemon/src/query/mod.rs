@@ -1,13 +1,20 @@
 //! Every question that the product can answer, once: each file is one question, asked by the API and through it
 //! by the command line and the pages. Readers only; nothing here changes anything.
 
+mod blocks;
+pub mod budget;
+mod cells;
 pub mod content;
 pub mod exchanges;
+pub mod explain;
 pub mod filter;
+pub mod limits;
 pub mod sessions;
 pub mod show;
 pub mod spans;
 pub mod status;
+pub mod statusline;
+pub mod tree;
 pub mod turns;
 pub mod usage;
 

@@ -5,6 +5,7 @@ use http::StatusCode;
 
 use super::content::Contents;
 use super::filter::Filter;
+use super::tree::tree;
 use super::{Ask, QueryError, exchanges, sessions};
 use crate::project::rows;
 
@@ -34,7 +35,7 @@ pub fn show(ask: &Ask, id: &str, filter: &Filter) -> Result<Shown, QueryError> {
     };
     let of = Filter { session: Some(session_id.clone()), limit: 0, ..Filter::default() };
     let session = sessions::matching(ask, &of)?.into_iter().next();
-    let turns = ask.shared.live.get(&ask.reader, &session_id)?.view().turns;
+    let turns = tree(ask, &session_id)?.turns;
     Ok(Shown { kind: "session".into(), session, turns, ..Shown::default() })
 }
 
@@ -67,7 +68,7 @@ pub(super) fn look_up(ask: &Ask, prefix: &str) -> Result<Option<(String, String)
 
 /// A turn or span of a session.
 fn within(ask: &Ask, session: &str, id: &str, filter: &Filter) -> Result<Option<Shown>, QueryError> {
-    let view = ask.shared.live.get(&ask.reader, session)?.view();
+    let view = tree(ask, session)?;
     let mut contents = Contents::new(ask);
     // One thing in full has its content; thinking text is asked for.
     let full = Filter { content: true, reasoning: filter.reasoning, ..Filter::default() };

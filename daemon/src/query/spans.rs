@@ -4,6 +4,7 @@ use ccd_proto::api::Spans;
 
 use super::content::Contents;
 use super::filter::Filter;
+use super::tree::tree;
 use super::{Ask, QueryError, sessions};
 use crate::clock::parse_rfc3339;
 use crate::project::view::SpanView;
@@ -19,7 +20,7 @@ pub fn spans(ask: &Ask, filter: &Filter) -> Result<Spans, QueryError> {
             more = true;
             break;
         }
-        let view = ask.shared.live.get(&ask.reader, &session.session_id)?.view();
+        let view = tree(ask, &session.session_id)?;
         found.extend(view.spans.into_iter().filter(|s| matches(filter, s)));
     }
     // Within one session the view's order (an agent before what it did) is kept: the sort is stable.

@@ -8,10 +8,9 @@ use ccd_proto::api::{
     WebStatus,
 };
 
+use super::limits;
 use crate::app::Running;
 use crate::ingest::shared::StoreState;
-use crate::project::limits::LimitsRow;
-use crate::project::rows;
 
 /// The status, now. Answers whatever the store's state is.
 #[must_use]
@@ -77,7 +76,7 @@ pub fn status(app: &Running) -> Status {
         store: StoreStatus {
             path: app.layout.store_dir().display().to_string(),
             bytes: figures.as_ref().map_or(0, |s| s.journal_bytes + s.pack_bytes + s.index_bytes),
-            records: counters.hooks + counters.exchanges + counters.unreadable,
+            records: counters.hooks + counters.exchanges + counters.transcripts + counters.unreadable,
             sessions: counters.sessions,
             damaged: damaged + counters.unreadable,
             opening: matches!(state, StoreState::Opening),
@@ -90,6 +89,7 @@ pub fn status(app: &Running) -> Status {
         },
         detections: DetectionStatus { open: 0 },
         rate_limits: rate_limits(app, &state),
+        transcripts: app.transcripts.status(),
     }
 }
 
@@ -97,8 +97,7 @@ pub fn status(app: &Running) -> Status {
 fn rate_limits(app: &Running, state: &StoreState) -> Option<RateLimits> {
     let StoreState::Ready(reader) = state else { return None };
     let upstream = app.proxy.settings().upstream.target().to_string();
-    let row: LimitsRow = rows::decode(&reader.get(&rows::limits(&upstream)).ok()??).ok()?;
-    Some(row.to_api(app.clock.now_ns()))
+    Some(limits::known(reader, Some(&upstream)).ok()??.to_api(app.clock.now_ns()))
 }
 
 /// Resident memory, where the system tells it cheaply.

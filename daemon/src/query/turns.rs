@@ -3,6 +3,7 @@
 use ccd_proto::api::{Turn, Turns};
 
 use super::filter::Filter;
+use super::tree::tree;
 use super::{Ask, QueryError, sessions};
 use crate::clock::parse_rfc3339;
 
@@ -16,7 +17,7 @@ pub fn turns(ask: &Ask, filter: &Filter) -> Result<Turns, QueryError> {
         if newest.is_some_and(|ns| parse_rfc3339(&session.last_at).is_ok_and(|last| last < ns)) {
             break;
         }
-        let view = ask.shared.live.get(&ask.reader, &session.session_id)?.view();
+        let view = tree(ask, &session.session_id)?;
         turns.extend(view.turns.into_iter().filter(|t| {
             parse_rfc3339(&t.started_at).is_ok_and(|ns| filter.in_range(ns))
                 && filter.matches_turn(&t.turn_id, &t.trace_id)

@@ -1,100 +1,250 @@
-//! `usage`: tokens and cost, added up from the roll-ups.
+//! `usage`: tokens and cost by period and by further keys.
 //!
-//! Every row is a sum of whole micro-dollars per model call, so rows add up to the totals and every grouping of
-//! the same range agrees. The range is cut at quarters of an hour, which every time zone's days begin on.
+//! Every row is a sum of whole micro-dollars per charge, so rows add up to the totals and every grouping of the same
+//! range agrees. The range is cut at quarters of an hour, which every time zone's days begin on. What is read is the
+//! coarsest that tells the answer: see [`super::cells`].
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 
-use ccd_proto::api::{RateLimits, Retries, Session, Tokens, Usage};
+use ccd_proto::api::{Cache, Retries, Side, Usage, UsageRow, display_usd};
+use ccd_store::Reader;
 use jiff::tz::TimeZone;
 
+use super::blocks::{self, Blocks};
+use super::cells::{self, Cell, Question};
 use super::filter::Filter;
-use super::{Ask, QueryError, sessions};
+use super::{Ask, QueryError, limits, sessions};
 use crate::clock::rfc3339;
 use crate::project::cost::Sum;
-use crate::project::limits::LimitsRow;
 use crate::project::retries::RetryRow;
-use crate::project::rows::{self, BUCKET_NS, Rollup};
+use crate::project::rows::{self, BUCKET_NS};
+use crate::project::tally::{self, Family, Kind, Tally};
+use crate::project::{account::Account, ids};
 
-/// Length of a block in buckets: 5 hours.
-const BLOCK: u32 = 20;
-/// Buckets per hour.
-const HOUR: u32 = 4;
+const PERIODS: [&str; 6] = ["total", "daily", "weekly", "monthly", "session", "blocks"];
+const KEYS: [&str; 6] = ["model", "tool", "project", "agent", "branch", "hour"];
+
+/// Sums by model: what has no price is known by its model.
+#[derive(Default)]
+struct Sums(BTreeMap<String, Tally>);
+
+impl Sums {
+    fn add(&mut self, model: &str, tally: &Tally) {
+        match self.0.get_mut(model) {
+            Some(sum) => sum.add(tally, 1),
+            None => {
+                self.0.insert(model.to_owned(), *tally);
+            }
+        }
+    }
+
+    fn sum(&self) -> Sum {
+        let mut sum = Sum::default();
+        for (model, tally) in &self.0 {
+            sum.merge(&tally.to_sum(model));
+        }
+        sum
+    }
+
+    fn tally(&self) -> Tally {
+        let mut sum = Tally::default();
+        self.0.values().for_each(|tally| sum.add(tally, 1));
+        sum
+    }
+}
+
+/// What a row's key says of a time.
+struct Labels<'a> {
+    period: &'a str,
+    zone: &'a TimeZone,
+    blocks: &'a Blocks,
+    known: HashMap<u32, String>,
+    hours: HashMap<u32, String>,
+}
+
+impl Labels<'_> {
+    fn period(&mut self, bucket: u32) -> String {
+        let (period, zone, blocks) = (self.period, self.zone, self.blocks);
+        let label = || match period {
+            "daily" => day(bucket, zone).to_string(),
+            "weekly" => week(day(bucket, zone)).to_string(),
+            "monthly" => day(bucket, zone).strftime("%Y-%m").to_string(),
+            _ => rfc3339(u64::from(blocks.start_of(bucket)) * BUCKET_NS),
+        };
+        self.known.entry(bucket).or_insert_with(label).clone()
+    }
+
+    fn hour(&mut self, bucket: u32) -> String {
+        let zone = self.zone;
+        self.hours.entry(bucket).or_insert_with(|| local(bucket, zone).strftime("%H:00").to_string()).clone()
+    }
+}
 
 /// Tokens and cost by the keys asked for.
 pub fn usage(ask: &Ask, filter: &Filter) -> Result<Usage, QueryError> {
     let period = filter.period.as_deref().unwrap_or("daily");
-    if !["total", "daily", "weekly", "monthly", "session", "blocks"].contains(&period) {
-        return Err(QueryError::bad(format!(
-            "period {period:?}: one of total, daily, weekly, monthly, session, blocks"
-        )));
+    if !PERIODS.contains(&period) {
+        return Err(QueryError::bad(format!("period {period:?}: one of {}", PERIODS.join(", "))));
     }
-    if let Some(by) = filter.by.iter().find(|b| !["model", "tool", "project", "agent"].contains(&b.as_str()))
-    {
-        return Err(QueryError::bad(format!("by {by:?}: any of model, tool, project, agent")));
+    if let Some(by) = filter.by.iter().find(|by| !KEYS.contains(&by.as_str())) {
+        return Err(QueryError::bad(format!("by {by:?}: any of {}", KEYS.join(", "))));
     }
     let zone = match filter.tz.as_deref() {
         Some(name) => TimeZone::get(name).map_err(|e| QueryError::bad(format!("tz={name:?}: {e}")))?,
         None => TimeZone::UTC,
     };
-    let rollups = load(ask, filter)?;
-    let starts = if period == "blocks" { block_starts(ask)? } else { Vec::new() };
-    let mut totals = Sum::default();
-    let mut sums: BTreeMap<Vec<String>, Sum> = BTreeMap::new();
-    for rollup in &rollups {
-        let bucket = rollup.key.bucket;
-        totals.merge(&rollup.sum);
-        let mut key = Vec::new();
-        match period {
-            "daily" => key.push(day(bucket, &zone).to_string()),
-            "weekly" => key.push(week(day(bucket, &zone)).to_string()),
-            "monthly" => key.push(day(bucket, &zone).strftime("%Y-%m").to_string()),
-            "session" => key.push(rollup.key.session_id.clone()),
-            "blocks" => {
-                let at = starts.partition_point(|start| *start <= bucket);
-                let start = at.checked_sub(1).and_then(|i| starts.get(i)).copied().unwrap_or(bucket);
-                key.push(rfc3339(u64::from(start) * BUCKET_NS));
-            }
-            _ => {}
+    let question = Question::new(ask, filter, period)?;
+    let blocks = if period == "blocks" { Blocks::read(ask)? } else { Blocks::default() };
+    let mut labels =
+        Labels { period, zone: &zone, blocks: &blocks, known: HashMap::new(), hours: HashMap::new() };
+    let timed = matches!(period, "daily" | "weekly" | "monthly" | "blocks");
+    let (mut totals, mut cut, mut side) = (Sums::default(), Sums::default(), Sums::default());
+    let mut rows: BTreeMap<Vec<String>, (Sums, blocks::Times)> = BTreeMap::new();
+    cells::each(ask, &question, &mut |cell: &Cell<'_>| {
+        // Of a message's parts one counts the message.
+        let whole = if question.tool.is_some() { *cell.tally } else { cell.undivided() };
+        totals.add(cell.model, &whole);
+        match cell.kind {
+            Kind::Whole => {}
+            Kind::Cut => cut.add(cell.model, &whole),
+            Kind::Side => side.add(cell.model, &whole),
         }
-        for (tool, share) in shares(rollup, filter.by.iter().any(|b| b == "tool")) {
-            let mut key = key.clone();
-            key.extend(filter.by.iter().map(|by| match by.as_str() {
-                "model" => rollup.key.model.clone(),
-                "project" => named(&rollup.key.project),
-                "agent" => rollup.key.agent.clone(),
-                _ => named(&tool),
-            }));
-            sums.entry(key).or_default().merge(&share);
+        let mut key = Vec::with_capacity(1 + filter.by.len());
+        if timed {
+            key.push(labels.period(cell.bucket));
+        } else if period == "session" {
+            key.push(cell.session.to_owned());
         }
-    }
-    let period_name = match period {
+        for by in &filter.by {
+            key.push(match by.as_str() {
+                "model" => cell.model.to_owned(),
+                "project" => named(cell.project),
+                "agent" => cell.agent.to_owned(),
+                "branch" => named(cell.branch),
+                "hour" => labels.hour(cell.bucket),
+                _ => named(cell.tool),
+            });
+        }
+        let (sums, used) = rows.entry(key).or_default();
+        sums.add(cell.model, cell.tally);
+        used.add(cell.bucket, cell.tally);
+    })?;
+    let names: Vec<&str> =
+        period_key(period).into_iter().chain(filter.by.iter().map(String::as_str)).collect();
+    let rows = rows.into_iter().map(|(key, (sums, times))| {
+        let attributed = question.tool.is_some()
+            || names.iter().zip(&key).any(|(name, value)| *name == "tool" && value != &named(""));
+        let key: BTreeMap<String, String> = names.iter().map(|n| (*n).to_owned()).zip(key).collect();
+        let sum = sums.sum();
+        let block = (period == "blocks").then(|| times.block(&sum, &blocks, ask.now_ns));
+        UsageRow { attributed, block, ..sum.to_row(key) }
+    });
+    let cut_at = |ns: u64| rfc3339(ns - ns % BUCKET_NS);
+    let total = totals.sum();
+    let (cut_sum, side_sum) = (cut.sum(), side.sum());
+    Ok(Usage {
+        since: filter.since_ns.map(cut_at),
+        until: filter.until_ns.map(|ns| cut_at(ns.saturating_add(BUCKET_NS - 1))),
+        timezone: zone.iana_name().unwrap_or("UTC").to_owned(),
+        period: period.into(),
+        by: filter.by.clone(),
+        rows: rows.collect(),
+        unpriced_models: total.unpriced_models.iter().cloned().collect(),
+        totals: UsageRow { attributed: question.tool.is_some(), ..total.to_row(BTreeMap::new()) },
+        retries: retries(ask, filter)?,
+        cut: Retries {
+            exchanges: cut_sum.calls,
+            tokens: cut_sum.tokens,
+            cost_usd_micros: cut_sum.cost_usd_micros(),
+            cost: cut_sum.display(),
+        },
+        side: Side {
+            sessions: if side.0.is_empty() { 0 } else { side_sessions(ask, &question)? },
+            tokens: side_sum.tokens,
+            cost_usd_micros: side_sum.cost_usd_micros(),
+            cost: side_sum.display(),
+        },
+        cache: cache(&totals.tally()),
+        rate_limits: limits::known(&ask.reader, None)?.map(|row| row.to_api(ask.now_ns)),
+    })
+}
+
+fn period_key(period: &str) -> Option<&'static str> {
+    match period {
         "daily" => Some("date"),
         "weekly" => Some("week"),
         "monthly" => Some("month"),
         "session" => Some("session_id"),
         "blocks" => Some("block"),
         _ => None,
+    }
+}
+
+fn cache(sum: &Tally) -> Cache {
+    let tokens = sum.tokens();
+    Cache {
+        hit_percent: tokens.cache_read * 100 / tokens.prompt().max(1),
+        saved_usd_micros: sum.saved,
+        saved: display_usd(sum.saved),
+        rewritten_tokens: u64::try_from(sum.rewritten).unwrap_or(0),
+        wasted_usd_micros: sum.wasted,
+        wasted: display_usd(sum.wasted),
+    }
+}
+
+/// How many sessions have usage that only the closing totals tell of.
+fn side_sessions(ask: &Ask, question: &Question) -> Result<u64, QueryError> {
+    let mut sessions = BTreeSet::new();
+    cells::of_sessions(ask, question, &mut |cell| {
+        if cell.kind == Kind::Side {
+            sessions.insert(cell.session.to_owned());
+        }
+    })?;
+    Ok(sessions.len() as u64)
+}
+
+/// What was spent, in micro-dollars. What has no price is in none of it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Spent {
+    /// In the day that it is.
+    pub day_micros: u64,
+    /// In the month that it is.
+    pub month_micros: u64,
+}
+
+/// What was spent in the day and the month that it is in a time zone.
+pub fn spent(reader: &Reader, zone: &TimeZone, now_ns: u64) -> Result<Spent, QueryError> {
+    let today = day(tally::bucket(now_ns), zone);
+    let begins = |date: jiff::civil::Date| {
+        let begin = date.to_zoned(zone.clone()).map_or(0, |z| z.timestamp().as_second());
+        u32::try_from(begin / 900).unwrap_or(0)
     };
-    let names: Vec<&str> = period_name.into_iter().chain(filter.by.iter().map(String::as_str)).collect();
-    let rows = sums
-        .into_iter()
-        .map(|(key, sum)| sum.to_row(names.iter().map(|n| (*n).to_owned()).zip(key).collect()))
-        .collect();
-    let cut = |ns: u64| rfc3339(ns - ns % BUCKET_NS);
-    Ok(Usage {
-        since: filter.since_ns.map(cut),
-        until: filter.until_ns.map(|ns| cut(ns.saturating_add(BUCKET_NS - 1))),
-        timezone: zone.iana_name().unwrap_or("UTC").to_owned(),
-        period: period.into(),
-        by: filter.by.clone(),
-        unpriced_models: totals.unpriced_models.iter().cloned().collect(),
-        totals: totals.to_row(BTreeMap::new()),
-        rows,
-        retries: retries(ask, filter)?,
-        rate_limits: rate_limits(ask)?,
-        ..Usage::default()
-    })
+    let month = begins(today.first_of_month())..begins(next_day(today.last_of_month()));
+    let days = begins(today)..begins(next_day(today));
+    let (mut day_micros, mut month_micros) = (0, 0);
+    let to = tally::from(Family::Model, month.end.saturating_add(3));
+    for row in reader.scan(&tally::from(Family::Model, month.start), &to) {
+        let (key, value) = row?;
+        let row = tally::Row::decode(&value)?;
+        for (bucket, tally) in (tally::first_bucket(&key)..).zip(&row.quarters) {
+            let micros = tally.map_or(0, |t| t.micros);
+            month_micros += if month.contains(&bucket) { micros } else { 0 };
+            day_micros += if days.contains(&bucket) { micros } else { 0 };
+        }
+    }
+    let whole = |micros: i64| u64::try_from(micros).unwrap_or(0);
+    Ok(Spent { day_micros: whole(day_micros), month_micros: whole(month_micros) })
+}
+
+fn next_day(date: jiff::civil::Date) -> jiff::civil::Date {
+    date.tomorrow().unwrap_or(date)
+}
+
+/// What a session has cost so far, in micro-dollars; `None` where nothing of it was billed.
+pub fn session_spent(reader: &Reader, session_id: &str) -> Result<Option<u64>, QueryError> {
+    let Some(bytes) = reader.get(&rows::account(ids::session_key(session_id)))? else { return Ok(None) };
+    let account: Account = rows::decode(&bytes)?;
+    Ok(account.is_billed().then(|| account.total().micros))
 }
 
 /// What attempts that were repeated cost. Which tools they would have called nobody knows: that filter leaves none.
@@ -124,89 +274,18 @@ fn retries(ask: &Ask, filter: &Filter) -> Result<Retries, QueryError> {
     Ok(Retries { exchanges, tokens: sum.tokens, cost_usd_micros: sum.cost_usd_micros(), cost: sum.display() })
 }
 
-/// What the upstream that was heard last told of its limits.
-fn rate_limits(ask: &Ask) -> Result<Option<RateLimits>, QueryError> {
-    let (from, to) = rows::all_limits();
-    let mut newest: Option<LimitsRow> = None;
-    for row in ask.reader.scan(&from, &to) {
-        let row: LimitsRow = rows::decode(&row?.1)?;
-        if newest.as_ref().is_none_or(|known| known.at_ns() < row.at_ns()) {
-            newest = Some(row);
-        }
-    }
-    Ok(newest.map(|row| row.to_api(ask.now_ns)))
-}
-
-/// Where blocks begin: on the hour of the first use after the block before it ended. All use counts, whatever
-/// the question is about, so that every question sees the same blocks.
-fn block_starts(ask: &Ask) -> Result<Vec<u32>, QueryError> {
-    let mut starts: Vec<u32> = Vec::new();
-    for row in ask.reader.scan(&rows::rollups_from(0), &rows::rollups_end()) {
-        let bucket = rows::rollup_bucket(&row?.0);
-        if starts.last().is_none_or(|start| bucket >= start + BLOCK) {
-            starts.push(bucket - bucket % HOUR);
-        }
-    }
-    Ok(starts)
-}
-
 fn named(name: &str) -> String {
     if name.is_empty() { "(none)".into() } else { name.into() }
 }
 
-/// A session's project may be known later than its first calls, and its records may be gone: its row knows it, else
-/// what was known with one of its calls.
-fn name_projects(ask: &Ask, filter: &Filter, rollups: &mut Vec<Rollup>) -> Result<(), QueryError> {
-    let mut known: HashMap<String, Session> = HashMap::new();
-    for Rollup { key, .. } in rollups.iter().filter(|rollup| !rollup.key.project.is_empty()) {
-        let session = Session { project: Some(key.project.clone()), ..Session::default() };
-        known.insert(key.session_id.clone(), session);
-    }
-    for session in sessions::matching(ask, &Filter { limit: 0, ..Filter::default() })? {
-        if session.project.as_ref().is_some_and(|project| !project.is_empty()) {
-            known.insert(session.session_id.clone(), session);
-        }
-    }
-    rollups.retain_mut(|rollup| {
-        // Calls of no session have their own.
-        let session = known.get(&rollup.key.session_id).filter(|_| !rollup.key.session_id.is_empty());
-        if let Some(project) = session.and_then(|session| session.project.as_ref()) {
-            rollup.key.project.clone_from(project);
-        }
-        filter.project.is_none() || session.is_some_and(|session| filter.matches_project(session))
-    });
-    Ok(())
-}
-
-fn load(ask: &Ask, filter: &Filter) -> Result<Vec<Rollup>, QueryError> {
-    let bucket = |ns: u64| u32::try_from(ns / BUCKET_NS).unwrap_or(u32::MAX);
-    let from = rows::rollups_from(bucket(filter.since_ns.unwrap_or(0)));
-    let to = filter
-        .until_ns
-        .map_or_else(rows::rollups_end, |ns| rows::rollups_from(bucket(ns.saturating_add(BUCKET_NS - 1))));
-    let session = match &filter.session {
-        Some(prefix) => Some(sessions::resolve(ask, prefix)?),
-        None => None,
-    };
-    let mut out = Vec::new();
-    for row in ask.reader.scan(&from, &to) {
-        let rollup: Rollup = rows::decode(&row?.1)?;
-        if session.as_ref().is_none_or(|s| *s == rollup.key.session_id)
-            && filter.tool.as_ref().is_none_or(|t| rollup.key.tools.contains(t))
-        {
-            out.push(rollup);
-        }
-    }
-    if filter.project.is_some() || filter.by.iter().any(|b| b == "project") {
-        name_projects(ask, filter, &mut out)?;
-    }
-    Ok(out)
+fn local(bucket: u32, zone: &TimeZone) -> jiff::civil::DateTime {
+    let seconds = i64::from(bucket) * 900;
+    let time = jiff::Timestamp::from_second(seconds).unwrap_or(jiff::Timestamp::UNIX_EPOCH);
+    zone.to_datetime(time)
 }
 
 fn day(bucket: u32, zone: &TimeZone) -> jiff::civil::Date {
-    let seconds = i64::from(bucket) * 900;
-    let time = jiff::Timestamp::from_second(seconds).unwrap_or(jiff::Timestamp::UNIX_EPOCH);
-    zone.to_datetime(time).date()
+    local(bucket, zone).date()
 }
 
 /// The Monday of a date's week.
@@ -215,61 +294,9 @@ fn week(date: jiff::civil::Date) -> jiff::civil::Date {
     date.checked_sub(jiff::Span::new().days(back)).unwrap_or(date)
 }
 
-/// A roll-up's sum, shared out among the tools that the calls asked for: evenly, what does not divide to the
-/// first. Calls that asked for none stand under no name.
-fn shares(rollup: &Rollup, by_tool: bool) -> Vec<(String, Sum)> {
-    let tools = &rollup.key.tools;
-    if !by_tool || tools.len() < 2 {
-        return vec![(tools.first().cloned().unwrap_or_default(), rollup.sum.clone())];
-    }
-    let n = tools.len() as u64;
-    let part = |whole: u64, i: usize| whole / n + if i == 0 { whole % n } else { 0 };
-    let share = |(i, tool): (usize, &String)| {
-        let t = &rollup.sum.tokens;
-        let sum = Sum {
-            calls: rollup.sum.calls,
-            tokens: Tokens {
-                input: part(t.input, i),
-                output: part(t.output, i),
-                cache_read: part(t.cache_read, i),
-                cache_write_5m: part(t.cache_write_5m, i),
-                cache_write_1h: part(t.cache_write_1h, i),
-            },
-            micros: part(rollup.sum.micros, i),
-            ..rollup.sum.clone()
-        };
-        (tool.clone(), sum)
-    };
-    tools.iter().enumerate().map(share).collect()
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::project::rows::RollupKey;
-
-    #[test]
-    fn shares_add_up_to_the_whole() {
-        let rollup = Rollup {
-            key: RollupKey {
-                tools: vec!["Bash".into(), "Edit".into(), "Read".into()],
-                ..RollupKey::default()
-            },
-            sum: Sum {
-                calls: 1,
-                tokens: Tokens { input: 10, output: 2, ..Tokens::default() },
-                micros: 101,
-                priced: 1,
-                ..Sum::default()
-            },
-        };
-        let mut sum = Sum::default();
-        for (_, share) in shares(&rollup, true) {
-            sum.merge(&share);
-        }
-        assert_eq!((sum.tokens, sum.micros), (rollup.sum.tokens, 101));
-        assert_eq!(shares(&rollup, false).len(), 1);
-    }
 
     #[test]
     fn weeks_begin_on_monday_and_days_follow_the_zone() {
@@ -279,5 +306,6 @@ mod tests {
         let bucket = u32::try_from(1_795_219_200u64 / 900).unwrap(); // 2026-11-21T00:00Z
         assert_eq!(day(bucket, &TimeZone::UTC), date("2026-11-21"));
         assert_eq!(day(bucket, &TimeZone::get("America/New_York").unwrap()), date("2026-11-20"));
+        assert_eq!(local(bucket, &TimeZone::get("Asia/Kolkata").unwrap()).hour(), 5);
     }
 }

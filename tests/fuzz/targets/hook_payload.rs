@@ -2,6 +2,7 @@
 #![no_main]
 
 use ccd::project::hook;
+use ccd::project::price::Prices;
 use ccd::project::session::{Fact, SessionState};
 use ccd_store::Locator;
 
@@ -12,5 +13,5 @@ libfuzzer_sys::fuzz_target!(|bytes: &[u8]| {
             state.apply(&Fact::Hook(Box::new(facts)), Locator { segment: 1, offset: i as u32, index: 0 });
         }
     }
-    let _ = state.view();
+    let _ = state.view(&Prices::new(&Default::default()));
 });

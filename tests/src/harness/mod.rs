@@ -6,6 +6,7 @@
 //! - every process is ended by the drop of the value that stands for it, also when the test panics;
 //! - nobody sleeps and hopes: [`eventually`] waits for what must come true, and says what did not.
 
+mod ccusage;
 mod client;
 mod control;
 mod daemon;
@@ -23,6 +24,7 @@ pub mod strace;
 mod wait;
 pub mod wire;
 
+pub use ccusage::{CCUSAGE_VERSION, ccusage, ccusage_command, ccusage_told};
 pub use client::{CLIENT_VERSION, ClientRun, DUMMY_KEY, RealClient};
 pub use control::Control;
 pub use daemon::{Daemon, Supervised, supervision};

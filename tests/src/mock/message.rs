@@ -179,7 +179,7 @@ fn opening_output(tokens: &Tokens) -> u64 {
 
 /// Tokens that no other exchange of the mock has, each kind on its own scale. Cache reads are a multiple of
 /// five, so that every cost is a whole number of micro-dollars at a fifth of a micro-dollar per token.
-fn distinct_tokens(number: u64) -> Tokens {
+pub(super) fn distinct_tokens(number: u64) -> Tokens {
     Tokens {
         input: 100 + number,
         output: 2_000 + 3 * number,

@@ -16,6 +16,7 @@ mod serve;
 use std::net::SocketAddr;
 use std::sync::Arc;
 
+use ccd_proto::api::Tokens;
 pub use ledger::{Ended, Exchange, ToolCall, sha256};
 pub use message::{Block, Event, Message};
 pub use script::{Answer, End, Failure, Reply, Script, fail, reply};
@@ -50,6 +51,13 @@ impl Mock {
     #[must_use]
     pub fn url(&self) -> String {
         format!("http://{}", self.address)
+    }
+
+    /// What the `number`th exchange will be, counted from 1, if its answer leaves the tokens to the mock: request id,
+    /// message id and tokens. So what tells of an exchange can be there before it is.
+    #[must_use]
+    pub fn foretold(number: u64) -> (String, String, Tokens) {
+        (ids::id("req", number), ids::id("msg", number), message::distinct_tokens(number))
     }
 
     /// `address:port`.

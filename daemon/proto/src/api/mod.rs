@@ -13,6 +13,8 @@
 //! | `GET /v0/exchanges/ID/request`, `…/response` | the exact body bytes |
 //! | `GET /v0/show/ID` | [`Shown`] |
 //! | `GET /v0/usage` | [`Usage`] |
+//! | `GET /v0/budget` | [`Budget`] |
+//! | `POST /v0/statusline` with the client's JSON | [`StatusLine`] |
 //! | `POST /v0/stop` | [`Done`]; the daemon drains its streams and exits. `?now=1`: without draining |
 //! | `POST /v0/retire` | [`Done`]; the daemon goes on answering and exits once nobody uses it |
 //! | `POST /v0/log-level?level=debug` | [`Done`] |
@@ -35,7 +37,9 @@
 //! Times are RFC 3339 in UTC with microseconds; money is integer micro-dollars beside a display string.
 //! Readers ignore fields that they do not know.
 
+mod budget;
 mod exchanges;
+mod explain;
 mod limits;
 mod status;
 mod store;
@@ -44,15 +48,17 @@ mod usage;
 
 use serde::{Deserialize, Serialize};
 
+pub use self::budget::{Budget, BudgetScope, StatusLine};
 pub use self::exchanges::{Exchange, ExchangeDetail, Exchanges, StreamEvent};
+pub use self::explain::{Explain, ExplainCharge, ExplainTerm};
 pub use self::limits::{Limited, RateLimit, RateLimits};
 pub use self::status::{
     CaptureStatus, DaemonStatus, DetectionStatus, HookStatus, ProxyStatus, Status, StoreStatus, Supervision,
-    SupervisorStatus, WebStatus,
+    SupervisorStatus, TranscriptRoot, TranscriptStatus, WebStatus,
 };
 pub use self::store::{
-    BackedUp, DamagedRange, DamagedRecord, FileStats, Line, LostRecord, Operation, Progress, Pruned, Rebuilt,
-    Restored, Retention, StoreStats, Verified,
+    BackedUp, DamagedRange, DamagedRecord, FileStats, Imported, Line, LostRecord, NotImported, Operation,
+    Progress, Pruned, Rebuilt, Restored, Retention, StoreStats, Verified,
 };
 pub use self::timing::{Stall, Timing, millis};
 pub use self::usage::{Block, Cache, Retries, Side, Usage, UsageRow};
@@ -188,7 +194,7 @@ pub struct Session {
     pub context: Context,
     /// Detections.
     pub detections: u64,
-    /// The client, as its hooks name it, e.g. `claude-code 2.1.329`.
+    /// The client, as its hooks or transcripts name it, e.g. `claude-code 2.1.329`.
     pub client: Option<String>,
 }
 
@@ -215,7 +221,7 @@ pub struct Turns {
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct Turn {
-    /// Claude Code's prompt id, or one of ours where no hook told it.
+    /// Claude Code's prompt id, or one of ours where neither hook nor transcript told it.
     pub turn_id: String,
     /// The trace of this turn: 32 hexadecimal digits.
     pub trace_id: String,
@@ -319,9 +325,15 @@ pub struct Span {
     pub tokens: Option<Tokens>,
     /// Cost in micro-dollars, likewise.
     pub cost_usd_micros: Option<i64>,
+    /// A tool call's share of what model calls cost, in micro-dollars: of the output that asked for it, and of the
+    /// prompt that its result was added to. Shared out by a rule, and part of those calls' own cost.
+    pub attributed_usd_micros: Option<i64>,
     /// A model call's reasoning.
     pub reasoning: Option<Reasoning>,
-    /// What told us of it: `hook`, `proxy`.
+    /// A model call that was copied from another session's transcript, such as by a fork: that session, which was
+    /// charged for it. It has no tokens of its own then.
+    pub copied_from: Option<String>,
+    /// What told us of it: `hook`, `proxy`, `transcript`.
     pub sources: Vec<String>,
 }
 

@@ -24,6 +24,48 @@ pub struct Status {
     pub detections: DetectionStatus,
     /// What the upstream in force told last of its limits; null where it told nothing.
     pub rate_limits: Option<RateLimits>,
+    /// The client's own files.
+    pub transcripts: TranscriptStatus,
+}
+
+/// The client's transcripts, and how far they were taken.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct TranscriptStatus {
+    /// Whether they are read.
+    pub enabled: bool,
+    /// `off`, `waiting` for the store, `importing`, `following` (changes are told by the system), `sweeping` (they are
+    /// not: looked at now and then), or `refused` (the store takes nothing now).
+    pub state: String,
+    /// Directories that are searched.
+    pub roots: Vec<TranscriptRoot>,
+    /// Files there.
+    pub files: u64,
+    /// Bytes taken since the daemon started.
+    pub bytes: u64,
+    /// Bytes of the files there that are taken, whenever that was.
+    pub imported_bytes: u64,
+    /// Bytes of the files there.
+    pub total_bytes: u64,
+    /// Bytes that are not taken yet: half lines, too.
+    pub behind: u64,
+    /// Lines that were too long to be taken, since the daemon started.
+    pub skipped_lines: u64,
+    /// Why some cannot be read, or changes are not told.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub error: Option<String>,
+}
+
+/// A directory that is searched for transcripts.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct TranscriptRoot {
+    /// Its path.
+    pub path: String,
+    /// Whether it is there.
+    pub exists: bool,
+    /// Whether the system tells what changes in it.
+    pub watched: bool,
 }
 
 /// The daemon's process.

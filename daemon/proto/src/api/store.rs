@@ -240,6 +240,40 @@ pub struct Rebuilt {
     pub bytes_per_second: u64,
 }
 
+/// What `import` took in, or would take in.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Imported {
+    /// Files that were looked at.
+    pub files: u64,
+    /// Their bytes.
+    pub bytes: u64,
+    /// Files that something was taken of.
+    pub new_files: u64,
+    /// Bytes that were taken. Of a dry run: at most these.
+    pub new_bytes: u64,
+    /// Lines of other recorders that were taken.
+    pub new_lines: u64,
+    /// Files that were not taken.
+    pub skipped_files: u64,
+    /// The first of them.
+    pub skipped: Vec<NotImported>,
+    /// Nothing was taken: it was only looked.
+    pub dry_run: bool,
+    /// How long it took.
+    pub seconds: f64,
+}
+
+/// A file that was not taken in.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct NotImported {
+    /// Its path.
+    pub path: String,
+    /// Why; empty where the path says it.
+    pub reason: String,
+}
+
 /// What `store prune` did, or would do.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 #[serde(default)]

@@ -22,6 +22,7 @@ pub mod limits;
 pub mod outlet;
 pub mod peer;
 mod pool;
+pub mod post;
 pub mod respond;
 pub mod room;
 pub mod runtime;
