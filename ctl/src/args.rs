@@ -2,6 +2,7 @@
 //!
 //! Only shapes: what an argument means is decided by the file of its command.
 
+mod pages;
 mod proxy;
 
 use std::ffi::OsString;
@@ -10,6 +11,7 @@ use std::path::PathBuf;
 use clap::builder::styling::{AnsiColor, Styles};
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
+pub use self::pages::{CompletionsArgs, ManArgs, PackageFilesArgs};
 pub use self::proxy::{ProxyArgs, ProxyCommand, ProxyInstallArgs, ProxyUninstallArgs, ServeArgs, ShellName};
 
 const STYLES: Styles =
@@ -71,6 +73,11 @@ pub enum Command {
     Store(StoreArgs),
     /// A completion script for your shell
     Completions(CompletionsArgs),
+    /// A manual page, as roff: `ccctl man usage | man -l -`
+    Man(ManArgs),
+    /// What a package carries beside the programs
+    #[command(hide = true)]
+    PackageFiles(PackageFilesArgs),
 }
 
 /// Only `--json`.
@@ -410,13 +417,6 @@ pub struct PruneArgs {
     /// Print one JSON object
     #[arg(long)]
     pub json: bool,
-}
-
-/// `completions`
-#[derive(Clone, Debug, Args)]
-pub struct CompletionsArgs {
-    /// The shell
-    pub shell: clap_complete::Shell,
 }
 
 /// The name of a value as it is typed, which is also what the daemon is asked with.

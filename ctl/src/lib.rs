@@ -23,7 +23,9 @@ pub mod human;
 pub mod install;
 pub mod limits;
 pub mod logs;
+pub mod man;
 pub mod manifest;
+pub mod package;
 pub mod plugin;
 pub mod ports;
 pub mod printer;
@@ -86,5 +88,7 @@ pub fn dispatch(env: &Env, out: &mut Printer, cli: &Cli) -> Result<()> {
         Command::Proxy(args) => proxy::run(env, out, args),
         Command::Store(args) => store::run(env, out, args),
         Command::Completions(args) => completions::run(out, args),
+        Command::Man(args) => man::run(out, args),
+        Command::PackageFiles(args) => package::run(args),
     }
 }
