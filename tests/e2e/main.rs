@@ -12,6 +12,7 @@ mod hook;
 mod install;
 mod kill9;
 mod limits;
+mod packages;
 mod proxy;
 mod proxy_command;
 mod proxy_faults;
