@@ -127,7 +127,6 @@ fn lasting(program: PathBuf) -> PathBuf {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
     use crate::testing::Home;
     use std::os::unix::fs::PermissionsExt;
 

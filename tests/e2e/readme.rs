@@ -9,7 +9,7 @@ use ccd_tests::harness::{TestHome, repo_root, run, run_within};
 use ccd_tests::mock::{Mock, Script};
 
 /// A release build from nothing, on two cores that others use as well.
-pub const BUILD: Duration = Duration::from_secs(20 * 60);
+pub(crate) const BUILD: Duration = Duration::from_secs(20 * 60);
 
 #[test]
 fn the_installer_builds_installs_and_proves_it_and_uninstall_takes_it_back() {
@@ -34,7 +34,7 @@ fn the_installer_builds_installs_and_proves_it_and_uninstall_takes_it_back() {
 }
 
 /// Gives a command what builds: this toolchain, and the sources that it has already fetched.
-pub fn can_build(command: &mut Command) {
+pub(crate) fn can_build(command: &mut Command) {
     for name in ["PATH", "CARGO_HOME", "RUSTUP_HOME", "RUSTUP_TOOLCHAIN", "CARGO_TARGET_DIR"] {
         if let Some(value) = std::env::var_os(name) {
             command.env(name, value);
@@ -50,7 +50,7 @@ pub fn can_build(command: &mut Command) {
 }
 
 /// What is installed serves, its hooks call `cc_hook`, and `uninstall` leaves the settings as they were.
-pub fn works_and_goes(home: &TestHome, ccctl: &Path, cc_hook: &Path, settings: &str) {
+pub(crate) fn works_and_goes(home: &TestHome, ccctl: &Path, cc_hook: &Path, settings: &str) {
     let ccctl = |args: &[&str]| run(home.command(ccctl).args(args), b"");
     let status = ccctl(&["status", "--json"]).ok().json();
     assert_eq!(status["daemon"]["running"], true, "{status}");
