@@ -47,10 +47,8 @@ for format in "${formats[@]}"; do
 done
 
 cd "$top"
-if [ -z "${SOURCE_DATE_EPOCH:-}" ]; then
-  SOURCE_DATE_EPOCH=$(git log -1 --format=%ct 2>/dev/null) || die "no git history: set SOURCE_DATE_EPOCH"
-fi
-export SOURCE_DATE_EPOCH LC_ALL=C TZ=UTC
+epoch=${SOURCE_DATE_EPOCH:-$(git log -1 --format=%ct 2>/dev/null || true)}
+[ -n "$epoch" ] || die "no git history: set SOURCE_DATE_EPOCH"
 umask 022
 mkdir -p "$out"
 work=$(mktemp -d "$out/.work.XXXXXX")
@@ -62,6 +60,8 @@ if [ -z "$bin" ]; then
   ./packaging/install.sh --build-only --prefix "$work/prefix"
   bin=$work/prefix/bin
 fi
+# Not before: the C libraries would be compiled anew for every date, and with them everything else.
+export SOURCE_DATE_EPOCH=$epoch LC_ALL=C TZ=UTC
 said=$(python3 packaging/describe.py "$bin") || exit 1
 eval "$said"
 
