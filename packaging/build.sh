@@ -3,7 +3,7 @@
 #
 #   packaging/build.sh FORMAT... [--out DIR] [--bin DIR] [--base-url URL]
 #
-# FORMAT         deb, rpm, wheel, npm, brew, or all
+# FORMAT         deb, rpm, wheel, npm, brew, or all that this system can make
 #   --out DIR    where the packages and SHA256SUMS go     (default: target/packages)
 #   --bin DIR    the programs ccd, ccctl and cc-hook, already built; built as install.sh does otherwise.
 #                They have to run on this machine: pages and completions come from them
@@ -22,12 +22,14 @@ here=$PWD
 out=${CARGO_TARGET_DIR:-$top/target}/packages bin='' base_url='' formats=()
 while [ $# -gt 0 ]; do
   case $1 in
-    --out | --bin | --base-url) [ $# -ge 2 ] || die "$1 needs a value" ;;&
-    --out) out=$2; shift 2 ;;
-    --bin) bin=$2; shift 2 ;;
-    --base-url) base_url=${2%/}; shift 2 ;;
+    --out | --bin | --base-url)
+      [ $# -ge 2 ] || die "$1 needs a value"
+      case $1 in --out) out=$2 ;; --bin) bin=$2 ;; --base-url) base_url=${2%/} ;; esac
+      shift 2 ;;
     deb | rpm | wheel | npm | brew) formats+=("$1"); shift ;;
-    all) formats+=(deb rpm wheel npm brew); shift ;;
+    all)
+      [ "$(uname -s)" != Linux ] || formats+=(deb rpm)
+      formats+=(wheel npm brew); shift ;;
     -h | --help) sed -n '2,/^set /{/^set /d;s/^# \{0,1\}//;p}' "${BASH_SOURCE[0]}"; exit 0 ;;
     *) die "$1 is no format and no option: see --help" ;;
   esac

@@ -8,7 +8,7 @@ use std::thread;
 
 use serde_json::{Value, json};
 
-use super::{Packages, run, unzipped};
+use super::{Packages, run};
 
 /// What the test's registry has: path and content.
 type Shelf = Vec<(String, Vec<u8>)>;
@@ -41,11 +41,8 @@ fn answer(mut stream: &TcpStream, shelf: &Shelf, asked: &Mutex<Vec<String>>) -> 
 }
 
 /// A package's own manifest.
-fn manifest(archive: &Path) -> Value {
-    let plain = unzipped(&std::fs::read(archive).unwrap());
-    let text = String::from_utf8_lossy(&plain);
-    let start = text.find("{\n  \"name\"").unwrap();
-    serde_json::Deserializer::from_str(&text[start..]).into_iter().next().unwrap().unwrap()
+fn manifest(packages: &Packages, archive: &Path) -> Value {
+    packages.tool("tar", &["-xzOf", archive.to_str().unwrap(), "package/package.json"]).json()
 }
 
 /// What a registry tells of a package with one version.
@@ -60,7 +57,7 @@ fn entry(url: &str, archive: &str, manifest: &Value) -> (String, Vec<u8>) {
 #[test]
 fn the_npm_packages_install_and_only_the_platforms_own() {
     let packages = Packages::build("npm");
-    let manifests: Vec<Value> = packages.files.iter().map(|file| manifest(file)).collect();
+    let manifests: Vec<Value> = packages.files.iter().map(|file| manifest(&packages, file)).collect();
     let (main, own) = (&manifests[0], &manifests[1]);
     let (name, own_name) = (main["name"].as_str().unwrap(), own["name"].as_str().unwrap());
     let others = main["optionalDependencies"].as_object().unwrap();
