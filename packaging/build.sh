@@ -59,10 +59,10 @@ trap 'rm -rf "$work"' EXIT
 # --- what every package carries ------------------------------------------------------------------------------
 
 if [ -z "$bin" ]; then
-  ./packaging/install.sh --build-only --prefix "$work/prefix"
+  # Without the date: for every other one the C libraries would be compiled anew, and with them everything else.
+  env -u SOURCE_DATE_EPOCH ./packaging/install.sh --build-only --prefix "$work/prefix"
   bin=$work/prefix/bin
 fi
-# Not before: the C libraries would be compiled anew for every date, and with them everything else.
 export SOURCE_DATE_EPOCH=$epoch LC_ALL=C TZ=UTC
 said=$(python3 packaging/describe.py "$bin") || exit 1
 eval "$said"
