@@ -3,6 +3,7 @@
 //! Only shapes: what an argument means is decided by the file of its command.
 
 mod budget;
+mod pages;
 mod proxy;
 mod store;
 
@@ -13,6 +14,7 @@ use clap::builder::styling::{AnsiColor, Styles};
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
 pub use self::budget::{BudgetArgs, BudgetCommand, BudgetName, BudgetSetArgs, StatusLineArgs, Switch};
+pub use self::pages::{CompletionsArgs, ManArgs, PackageFilesArgs};
 pub use self::proxy::{ProxyArgs, ProxyCommand, ProxyInstallArgs, ProxyUninstallArgs, ServeArgs, ShellName};
 pub use self::store::{BackupArgs, PruneArgs, RestoreArgs, StoreArgs, StoreCommand};
 
@@ -84,6 +86,11 @@ pub enum Command {
     Import(ImportArgs),
     /// A completion script for your shell
     Completions(CompletionsArgs),
+    /// A manual page, as roff: `ccctl man usage | man -l -`
+    Man(ManArgs),
+    /// What a package carries beside the programs
+    #[command(hide = true)]
+    PackageFiles(PackageFilesArgs),
 }
 
 /// `import`.
@@ -409,13 +416,6 @@ pub struct UninstallArgs {
     /// Print one JSON object
     #[arg(long)]
     pub json: bool,
-}
-
-/// `completions`
-#[derive(Clone, Debug, Args)]
-pub struct CompletionsArgs {
-    /// The shell
-    pub shell: clap_complete::Shell,
 }
 
 /// The name of a value as it is typed, which is also what the daemon is asked with.

@@ -25,8 +25,10 @@ pub mod import;
 pub mod install;
 pub mod limits;
 pub mod logs;
+pub mod man;
 pub mod manifest;
 pub mod mcp;
+pub mod package;
 pub mod plugin;
 pub mod ports;
 pub mod printer;
@@ -95,5 +97,7 @@ pub fn dispatch(env: &Env, out: &mut Printer, cli: &Cli) -> Result<()> {
         Command::Mcp => mcp::run(env, out),
         Command::Import(args) => import::run(env, out, args),
         Command::Completions(args) => completions::run(out, args),
+        Command::Man(args) => man::run(out, args),
+        Command::PackageFiles(args) => package::run(args),
     }
 }

@@ -15,6 +15,7 @@ mod kill9;
 mod limits;
 mod mcp;
 mod numbers;
+mod packages;
 mod proxy;
 mod proxy_command;
 mod proxy_faults;
