@@ -54,29 +54,39 @@ impl Tool {
         at.map(|(ns, _)| ns)
     }
 
-    /// Status, why, and when it ended.
+    /// How it came out, in a word.
+    pub(super) fn status(&self) -> &'static str {
+        self.outcome_told().0
+    }
+
+    /// How it came out: in a word, what went wrong, and when it was over.
     pub(super) fn outcome(&self) -> (&'static str, Option<String>, Option<u64>) {
+        let (status, why, end) = self.outcome_told();
+        (status, why.cloned(), end)
+    }
+
+    fn outcome_told(&self) -> (&'static str, Option<&String>, Option<u64>) {
         // The model's own result tells a denial better than a batch's text does; and the transcript tells when it came.
         let line = self.answered.as_ref().map(|a| (a.at.0, a.is_error, a.denied, &a.preview));
         let sent =
             self.result.as_ref().map(|((ns, _), is_error, denied, text)| (*ns, *is_error, *denied, text));
         match (&self.end, line.or(sent), &self.batch) {
             (Some(((ns, _), ToolEnd::Ok)), _, _) => ("ok", None, Some(*ns)),
-            (Some(((ns, _), ToolEnd::Denied(why))), _, _) => ("denied", Some(why.clone()), Some(*ns)),
-            (Some(((ns, _), ToolEnd::Failed(why))), _, _) => ("error", Some(why.clone()), Some(*ns)),
+            (Some(((ns, _), ToolEnd::Denied(why))), _, _) => ("denied", Some(why), Some(*ns)),
+            (Some(((ns, _), ToolEnd::Failed(why))), _, _) => ("error", Some(why), Some(*ns)),
             (None, Some((ns, is_error, denied, text)), batch) => {
                 let end = batch.as_ref().map_or(ns, |((ns, _), ..)| *ns);
                 match (is_error, denied || sent.is_some_and(|(_, _, denied, _)| denied)) {
-                    (_, true) => ("denied", Some(text.clone()), Some(end)),
-                    (true, false) => ("error", Some(text.clone()), Some(end)),
+                    (_, true) => ("denied", Some(text), Some(end)),
+                    (true, false) => ("error", Some(text), Some(end)),
                     (false, false) => ("ok", None, Some(end)),
                 }
             }
             (None, None, Some(((ns, _), is_error, text))) => {
                 if is_denial(text) {
-                    ("denied", Some(text.clone()), Some(*ns))
+                    ("denied", Some(text), Some(*ns))
                 } else if *is_error {
-                    ("error", Some(text.clone()), Some(*ns))
+                    ("error", Some(text), Some(*ns))
                 } else {
                     ("ok", None, Some(*ns))
                 }

@@ -148,6 +148,31 @@ impl<'a> ModelCall<'a> {
 impl SessionState {
     /// The session's model calls, in order of their start.
     pub(super) fn model_calls(&self) -> Vec<ModelCall<'_>> {
+        let mut out = self.paired_calls();
+        let mut taken: HashSet<(&str, &str)> = HashSet::new();
+        let session = self.session_id.as_str();
+        for call in &mut out {
+            call.span_id = match (call.call, call.message) {
+                (Some(call), _) => {
+                    let row = &call.facts.row;
+                    let named =
+                        row.message_id.as_deref().map(|m| (m, row.request_id.as_deref().unwrap_or("")));
+                    // A second call with the same ids can only be told by our own.
+                    match named.filter(|named| taken.insert(*named)) {
+                        Some((message, request)) => span_of(session, message, request),
+                        None => ids::span(session, "llm", &ids::exchange(row.id)),
+                    }
+                }
+                (None, Some((id, _))) => span_of(session, &id.message, &id.request),
+                (None, None) => String::new(),
+            };
+        }
+        out.sort_by(|a, b| (a.start_ns(), &a.span_id).cmp(&(b.start_ns(), &b.span_id)));
+        out
+    }
+
+    /// The same, without their spans' ids: those that the proxy saw in order of their start, then the others.
+    pub(super) fn paired_calls(&self) -> Vec<ModelCall<'_>> {
         let calls = self.calls_by_start();
         let calls: Vec<&Call> = calls.into_iter().filter(|c| c.facts.row.purpose().is_model_call()).collect();
         let mut by_message: BTreeMap<&str, Vec<usize>> = BTreeMap::new();
@@ -156,39 +181,22 @@ impl SessionState {
                 by_message.entry(id).or_default().push(i);
             }
         }
-        let mut partner: Vec<Option<(&Arc<MessageId>, &Message)>> = vec![None; calls.len()];
-        let mut alone: Vec<(&Arc<MessageId>, &Message)> = Vec::new();
+        let bare = |call| ModelCall { span_id: String::new(), call, message: None };
+        let mut out: Vec<ModelCall<'_>> = Vec::with_capacity(calls.len() + self.lines.messages.len());
+        out.extend(calls.iter().map(|call| bare(Some(*call))));
         for (id, message) in &self.lines.messages {
             let same = by_message.get(id.message.as_str()).map_or(&[][..], Vec::as_slice);
             let found = same.iter().copied().find(|i| {
                 let request = calls[*i].facts.row.request_id.as_deref().unwrap_or("");
-                partner[*i].is_none() && (id.request.is_empty() || id.request == request)
+                out[*i].message.is_none() && (id.request.is_empty() || id.request == request)
             });
             match found {
-                Some(i) => partner[i] = Some((id, message)),
+                Some(i) => out[i].message = Some((id, message)),
                 // Told without its request where others of the same name tell theirs: it is one of them.
                 None if id.request.is_empty() && (!same.is_empty() || self.is_told_with_request(id)) => {}
-                None => alone.push((id, message)),
+                None => out.push(ModelCall { message: Some((id, message)), ..bare(None) }),
             }
         }
-        let mut taken: HashSet<(&str, &str)> = HashSet::new();
-        let session = self.session_id.as_str();
-        let mut out: Vec<ModelCall<'_>> = Vec::with_capacity(calls.len() + alone.len());
-        for (call, message) in calls.into_iter().zip(partner) {
-            let row = &call.facts.row;
-            let named = row.message_id.as_deref().map(|m| (m, row.request_id.as_deref().unwrap_or("")));
-            // A second call with the same ids can only be told by our own.
-            let span_id = match named.filter(|named| taken.insert(*named)) {
-                Some((message, request)) => span_of(session, message, request),
-                None => ids::span(session, "llm", &ids::exchange(row.id)),
-            };
-            out.push(ModelCall { span_id, call: Some(call), message });
-        }
-        for (id, message) in alone {
-            let span_id = span_of(session, &id.message, &id.request);
-            out.push(ModelCall { span_id, call: None, message: Some((id, message)) });
-        }
-        out.sort_by(|a, b| (a.start_ns(), &a.span_id).cmp(&(b.start_ns(), &b.span_id)));
         out
     }
 

