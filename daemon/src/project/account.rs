@@ -297,6 +297,10 @@ pub fn remainder(
         };
         rows.push(SideRow { at_ns, model, tally });
     }
+    // All rows are of the same time: whatever range has one has all of them.
+    if let Some(first) = rows.first_mut() {
+        first.tally.sessions = 1;
+    }
     rows
 }
 

@@ -37,6 +37,8 @@ pub struct Tally {
     pub rewritten: i64,
     /// What that cost beyond reading them, in micro-dollars.
     pub wasted: i64,
+    /// Sessions that have something which only their closing totals tell of; each counted in one row.
+    pub sessions: i64,
 }
 
 impl Tally {
@@ -51,6 +53,7 @@ impl Tally {
         saved: 0,
         rewritten: 0,
         wasted: 0,
+        sessions: 0,
     };
 
     /// Whether it is nothing at all.
@@ -72,6 +75,7 @@ impl Tally {
         self.saved += times * other.saved;
         self.rewritten += times * other.rewritten;
         self.wasted += times * other.wasted;
+        self.sessions += times * other.sessions;
     }
 
     /// The tokens of a whole sum.

@@ -158,18 +158,6 @@ pub(super) fn each(
     Ok(())
 }
 
-/// How many sessions have usage that only the closing totals tell of.
-pub(super) fn side_sessions(ask: &Ask, q: &Question) -> Result<u64, QueryError> {
-    let mut count = 0;
-    accounts(ask, q, &mut |account| {
-        let mut any = false;
-        of_side(q, account, &mut |_| any = true);
-        count += u64::from(any);
-        Ok(())
-    })?;
-    Ok(count)
-}
-
 /// The same, session by session.
 fn of_sessions(ask: &Ask, q: &Question, f: &mut dyn FnMut(&Cell<'_>)) -> Result<(), QueryError> {
     accounts(ask, q, &mut |account| of_account(ask, q, account, f))

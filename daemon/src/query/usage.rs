@@ -217,7 +217,7 @@ pub fn usage(ask: &Ask, filter: &Filter) -> Result<Usage, QueryError> {
             cost: cut_sum.display(),
         },
         side: Side {
-            sessions: if side.0.is_empty() { 0 } else { cells::side_sessions(ask, &question)? },
+            sessions: u64::try_from(side.tally().sessions).unwrap_or(0),
             tokens: side_sum.tokens,
             cost_usd_micros: side_sum.cost_usd_micros(),
             cost: side_sum.display(),
