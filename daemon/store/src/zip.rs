@@ -11,6 +11,10 @@ use crate::dictionary;
 
 /// The level of journal frames.
 const LEVEL: i32 = 3;
+/// The level of large ones, which are history that is taken in: there it is the time that counts.
+const LARGE_LEVEL: i32 = 1;
+/// Raw bytes from which a frame is large.
+const LARGE: usize = 256 << 10;
 /// The level of pack blocks: their bytes are stored once and read often. Measured on a session that resends its history,
 /// 3 takes 6 % more space, and 6 to 9 take no less.
 const BLOCK_LEVEL: i32 = 5;
@@ -37,6 +41,10 @@ impl Compressor {
                 none.insert(zstd::bulk::Compressor::with_prepared_dictionary(dictionary::encoder())?)
             }
         };
+        if !taught {
+            let level = if raw.len() < LARGE { LEVEL } else { LARGE_LEVEL };
+            context.set_parameter(CParameter::CompressionLevel(level))?;
+        }
         let stored = context.compress(raw)?;
         let mut out = Vec::with_capacity(room + stored.len());
         out.resize(room, 0);

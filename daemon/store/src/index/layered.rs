@@ -33,6 +33,9 @@ use crate::types::{Mutation, Options};
 
 /// So many changes are written to the head at once, and so many a crash may leave to the journal.
 const BEHIND: usize = 256;
+/// Batches of more changes than this are history that is taken in: they are not written to the head, which would cost
+/// more than all the rest of it, but left to the journal until they are a run, which is before long.
+const LARGE_BATCH: usize = 256;
 /// A head whose rows take so much memory is folded, however few they are.
 const MEMORY: usize = 5 << 20;
 /// A head whose log has grown to this is folded: sled writes a page anew for each few changes in it.
@@ -243,7 +246,8 @@ impl Index for LayeredIndex {
 
     fn apply(&self, batch: Vec<Mutation>) -> Result<()> {
         let mut writer = lock(&self.writer);
-        let is_full = writer.behind.len() >= BEHIND.min(self.options.head_mutations);
+        let limit = if batch.len() > LARGE_BATCH { usize::MAX } else { BEHIND };
+        let is_full = writer.behind.len() >= limit.min(self.options.head_mutations);
         if is_full {
             // Before the batch counts: one that is refused must not be seen.
             self.catch_up(&mut writer)?;
