@@ -81,7 +81,7 @@ impl<'a> Contents<'a> {
         let Read::Lines(bytes) = &*read else { return None };
         let rest = bytes.get(usize::try_from(line).ok()?..)?;
         let line = rest.split(|b| *b == b'\n').next()?;
-        serde_json::from_slice(transcript::json::member(line, "message")?).ok()
+        transcript::json::value(transcript::json::member(line, "message")?)
     }
 
     /// A message's content blocks, over all its lines.
