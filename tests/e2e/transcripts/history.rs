@@ -154,9 +154,9 @@ fn what_was_pruned_stays_counted_and_is_not_taken_again() {
 fn another_daemon_goes_on_where_an_import_was() {
     let home = home();
     let mut total = 0;
-    for n in 0..12 {
+    for n in 0..8 {
         let session = format!("s{n:02}");
-        let text = lines(&session, 0..6_000);
+        let text = lines(&session, 0..4_000);
         total += text.len() as u64;
         write(&transcript(&home, "-w", &session), &text);
     }
@@ -167,10 +167,10 @@ fn another_daemon_goes_on_where_an_import_was() {
         let _ = home.ccctl(&["restart"]).ok();
         assert_eventually!(supervised.worker() != before, "another one has the home");
     }
-    assert_eventually!(has(&home, 12, total), "everything is taken");
-    let counted = 12 * (0..6_000).map(|n| 10 + n).sum::<u64>();
+    assert_eventually!(has(&home, 8, total), "everything is taken");
+    let counted = 8 * (0..4_000).map(|n| 10 + n).sum::<u64>();
     assert_eventually!(output_tokens(&home) == counted, "and counted once");
     // More than a stretch each, and no stretch twice.
-    assert!(records(&home) <= 12 * (total / 12).div_ceil(1 << 19), "{} records", records(&home));
+    assert!(records(&home) <= 8 * (total / 8).div_ceil(1 << 19), "{} records", records(&home));
     supervised.stop();
 }

@@ -156,6 +156,10 @@ fn what_only_pisama_saw_is_shown_and_counted_until_another_source_tells_of_it() 
         .map(|turn| turn.tokens.input)
         .sum();
     assert_eq!(of_turns, 43, "the tree has what is counted");
+    let explained: ccd_proto::api::Explain = home.query(&["usage", "--explain", "s"]);
+    let of: Vec<_> =
+        explained.charges.iter().map(|charge| (charge.tokens.input, &charge.sources[..])).collect();
+    assert_eq!(of, [(43, &["pisama".to_owned()][..])], "and the sum says whose word it is");
 
     // The index is worked out of the journal, and says the same.
     daemon.stop(&home);

@@ -4,7 +4,7 @@
 //! those tell nothing. What its lines say was billed repeats with each call of a message: the same figures of the same
 //! model are one message. They go to the books as a closing total, which counts only where nothing else was billed.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use ccd_proto::api::Tokens;
@@ -20,8 +20,23 @@ use crate::project::text::text_hash;
 
 const HOUR_NS: u64 = 3_600_000_000_000;
 
-/// Lines by the id of their call.
-pub(in crate::project) type Traces = BTreeMap<String, (Trace, Locator)>;
+/// What `pisama`'s lines tell of a session.
+#[derive(Clone, Debug, Default)]
+pub(in crate::project) struct Traces {
+    /// Lines by the id of their call.
+    calls: BTreeMap<String, (Trace, Locator)>,
+    /// Messages that are in the totals.
+    counted: BTreeSet<String>,
+    /// What was billed, by model.
+    totals: BTreeMap<String, Tokens>,
+}
+
+impl Traces {
+    /// Lines.
+    pub(in crate::project) fn len(&self) -> usize {
+        self.calls.len()
+    }
+}
 
 /// The beginning that stands for `pisama`'s totals of a session: later than any client's.
 #[must_use]
@@ -65,17 +80,17 @@ impl SessionState {
             keep_min(&mut self.cwd, (ns, cwd.clone()));
         }
         if let Some(call) = call_of(&trace.hook) {
-            self.traces.insert(call.to_owned(), (trace.clone(), record));
+            self.traces.calls.insert(call.to_owned(), (trace.clone(), record));
         }
-        let mut models: BTreeMap<String, Tokens> = BTreeMap::new();
-        for (model, tokens) in self.traced_messages().values() {
-            *models.entry(model.clone()).or_default() += *tokens;
+        let Some(billed) = &trace.billed else { return Changes::default() };
+        if self.traces.counted.insert(message_of(billed)) {
+            *self.traces.totals.entry(billed.0.clone()).or_default() += billed.1;
         }
-        if trace.billed.is_none() || models.is_empty() {
-            return Changes::default();
-        }
-        let models =
-            models.into_iter().map(|(model, tokens)| ModelTotal { model, tokens, ..ModelTotal::default() });
+        let models = self.traces.totals.iter().map(|(model, tokens)| ModelTotal {
+            model: model.clone(),
+            tokens: *tokens,
+            ..ModelTotal::default()
+        });
         let total = CostState {
             session_id: self.session_id.clone(),
             // As the lines say it, to the hour: each total stands in a row of its own.
@@ -86,11 +101,6 @@ impl SessionState {
         Changes { cost_states: vec![total], ..Changes::default() }
     }
 
-    fn traced_messages(&self) -> BTreeMap<String, &(String, Tokens)> {
-        let billed = self.traces.values().filter_map(|(trace, _)| trace.billed.as_ref());
-        billed.map(|billed| (message_of(billed), billed)).collect()
-    }
-
     /// The session as `pisama`'s lines tell it, where nothing else does.
     pub(in crate::project) fn shadow(&self) -> Option<SessionState> {
         let told = self.lines.any
@@ -98,12 +108,12 @@ impl SessionState {
             || !self.prompts.is_empty()
             || !self.tools.is_empty()
             || !self.agents.is_empty();
-        if told || self.traces.is_empty() {
+        if told || self.traces.calls.is_empty() {
             return None;
         }
         let mut shadow = SessionState::new(&self.session_id);
         let mut last: BTreeMap<&str, (u64, Locator)> = BTreeMap::new();
-        for (trace, record) in self.traces.values() {
+        for (trace, record) in self.traces.calls.values() {
             shadow.apply(&Fact::Hook(Box::new(trace.hook.clone())), *record);
             let Some(turn) = trace.hook.prompt_id.as_deref() else { continue };
             if let Some(preview) = &trace.prompt {
@@ -118,7 +128,7 @@ impl SessionState {
             }
         }
         // Of how a turn ended it has no word: it is over with its last call.
-        for (trace, record) in self.traces.values() {
+        for (trace, record) in self.traces.calls.values() {
             let at = (trace.hook.at_ns, *record);
             if trace.hook.prompt_id.as_deref().and_then(|turn| last.get(turn)) == Some(&at) {
                 shadow.apply(&of_turn(&trace.hook, "Stop", HookKind::Stop { last: None }), *record);

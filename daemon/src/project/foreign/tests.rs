@@ -103,6 +103,19 @@ fn a_session_that_nothing_else_tells_of_is_shown_by_its_traces() {
 }
 
 #[test]
+fn older_lines_have_their_figures_beside_the_call() {
+    let line = json!({"timestamp":"2025-01-05T10:00:00Z","tool_name":"search_files","hook_type":"post","session_id":"s",
+        "model":"claude-opus-4-5","input_tokens":150,"output_tokens":50,"cost_usd":0.005,"tool_input":{"pattern":"*.py"},
+        "tool_output":"Found 3 files"});
+    let Some((_, Fact::Foreign(told))) = read(PISAMA_TRACES, 5, line.to_string().as_bytes()) else {
+        panic!()
+    };
+    let Told::Trace(trace) = *told else { panic!() };
+    let (model, tokens) = trace.billed.unwrap();
+    assert_eq!((model.as_str(), tokens.input, tokens.output), ("claude-opus-4-5", 150, 50));
+}
+
+#[test]
 fn the_librarys_lines_are_read_as_the_hooks() {
     let Some((session, Fact::Foreign(told))) = read(PISAMA_TRACES, 5, SPAN.as_bytes()) else { panic!() };
     let Told::Trace(trace) = *told else { panic!() };
