@@ -6,6 +6,7 @@
 The rules, in full:
 - a message is (message.id, requestId); lines that lack a request id count only if no line of that id has one
 - lines of one message repeat its usage, or grow it: the largest figure of each kind holds
+- what was written to the cache and is not said to be for an hour is for five minutes
 - `<synthetic>` is the client talking to itself
 - a message in several files (forks copy lines) is of the file that was made first
 - what a session's closing totals (`cost-state`) have beyond its messages are requests that no line tells of.
@@ -81,10 +82,11 @@ def read(root):
             if line["type"] != "assistant" or message["model"] == "<synthetic>":
                 continue
             u = message["usage"]
-            written = u.get("cache_creation") or {"ephemeral_5m_input_tokens": u["cache_creation_input_tokens"]}
+            split = u.get("cache_creation") or {}
+            hour = split.get("ephemeral_1h_input_tokens", 0)
+            five = max(split.get("ephemeral_5m_input_tokens", 0), u["cache_creation_input_tokens"] - hour)
             new = {
-                "tokens": (u["input_tokens"], u["output_tokens"], u["cache_read_input_tokens"],
-                           written.get("ephemeral_5m_input_tokens", 0), written.get("ephemeral_1h_input_tokens", 0)),
+                "tokens": (u["input_tokens"], u["output_tokens"], u["cache_read_input_tokens"], five, hour),
                 "searches": (u.get("server_tool_use") or {}).get("web_search_requests", 0),
                 "owner": (made[str(path)], session, agent), "at": at, "model": message["model"],
                 "branch": line.get("gitBranch", ""), "tier": u.get("service_tier"),

@@ -8,6 +8,9 @@ use serde::{Deserialize, Serialize};
 
 use super::exchange::{ExchangeFacts, ExchangeRow};
 
+/// A count beyond this is no count, whoever tells it: sums must not overflow.
+pub const MAX_COUNT: u64 = 1 << 40;
+
 /// Who says so.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub enum Source {

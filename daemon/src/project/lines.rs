@@ -290,6 +290,8 @@ impl SessionState {
 
     fn apply_answer(&mut self, answer: &Answer, one: &OneLine<'_>, reading: &mut Reading<'_>) {
         let (facts, record) = (reading.facts, reading.record);
+        // What tells no time, and stands behind nothing that does, is not older than its file.
+        let at_ns = if one.ns == 0 { facts.born_ns } else { one.ns };
         let id = MessageId {
             message: answer.message_id.clone(),
             request: answer.request_id.clone().unwrap_or_default(),
@@ -316,12 +318,12 @@ impl SessionState {
         let (key, since, before) = known.unwrap_or_else(|| (Arc::new(id), Since::default(), 0));
 
         let message = self.lines.messages.entry(Arc::clone(&key)).or_insert_with(|| Message {
-            first_ns: one.ns,
+            first_ns: at_ns,
             born_ns: facts.born_ns,
             ..Message::default()
         });
-        message.first_ns = message.first_ns.min(one.ns);
-        message.last_ns = message.last_ns.max(one.ns);
+        message.first_ns = message.first_ns.min(at_ns);
+        message.last_ns = message.last_ns.max(at_ns);
         message.born_ns = message.born_ns.min(facts.born_ns);
         fill(&mut message.agent_id, one.agent);
         if let Some(prompt) = one.prompt {

@@ -7,6 +7,7 @@
 use ccd_proto::api::{Reasoning, Tokens};
 use serde_json::{Map, Value, json};
 
+use super::charge::MAX_COUNT;
 use super::sse;
 
 /// A response, put together.
@@ -37,27 +38,21 @@ impl Assembled {
     #[must_use]
     pub fn usage(&self) -> Option<(Tokens, u64)> {
         let usage = self.message.get("usage")?.as_object()?;
-        let n = |key: &str| usage.get(key).and_then(Value::as_u64);
+        let count = |value: Option<&Value>| value.and_then(Value::as_u64).unwrap_or(0).min(MAX_COUNT);
+        let n = |key: &str| count(usage.get(key));
         let split = usage.get("cache_creation").and_then(Value::as_object);
-        let part = |key: &str| split.and_then(|s| s.get(key)).and_then(Value::as_u64);
-        let written = n("cache_creation_input_tokens");
-        let (w5, w1) = match (part("ephemeral_5m_input_tokens"), part("ephemeral_1h_input_tokens")) {
-            // Without the split, the default lifetime is the 5-minute one.
-            (None, None) => (written.unwrap_or(0), 0),
-            (w5, w1) => (w5.unwrap_or(0), w1.unwrap_or(0)),
-        };
+        let part = |key: &str| count(split.and_then(|s| s.get(key)));
+        let hour = part("ephemeral_1h_input_tokens");
+        // What nobody says was written for an hour was written for the default lifetime of 5 minutes.
+        let five = n("cache_creation_input_tokens").saturating_sub(hour);
         let tokens = Tokens {
-            input: n("input_tokens").unwrap_or(0),
-            output: n("output_tokens").unwrap_or(0),
-            cache_read: n("cache_read_input_tokens").unwrap_or(0),
-            cache_write_5m: w5,
-            cache_write_1h: w1,
+            input: n("input_tokens"),
+            output: n("output_tokens"),
+            cache_read: n("cache_read_input_tokens"),
+            cache_write_5m: part("ephemeral_5m_input_tokens").max(five),
+            cache_write_1h: hour,
         };
-        let searches = usage
-            .get("server_tool_use")
-            .and_then(|s| s.get("web_search_requests"))
-            .and_then(Value::as_u64)
-            .unwrap_or(0);
+        let searches = count(usage.get("server_tool_use").and_then(|s| s.get("web_search_requests")));
         Some((tokens, searches))
     }
 

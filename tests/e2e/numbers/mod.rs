@@ -3,6 +3,7 @@
 
 mod ccusage;
 mod commands;
+mod hostile;
 mod orders;
 mod real;
 

@@ -101,11 +101,10 @@ pub(super) fn read_usage(usage: &[u8], answer: &mut Answer) {
             _ => {}
         }
     }
-    (tokens.cache_write_5m, tokens.cache_write_1h) = match split {
-        // Without the split, the default lifetime is the 5-minute one.
-        (None, None) => (written.unwrap_or(0), 0),
-        (five, hour) => (five.unwrap_or(0), hour.unwrap_or(0)),
-    };
+    let (five, hour) = (split.0.unwrap_or(0), split.1.unwrap_or(0));
+    // What nobody says was written for an hour was written for the default lifetime of 5 minutes.
+    tokens.cache_write_5m = five.max(written.unwrap_or(0).saturating_sub(hour));
+    tokens.cache_write_1h = hour;
     answer.tokens = any.then_some(tokens);
 }
 

@@ -290,6 +290,31 @@ pub fn is_true(value: &[u8]) -> bool {
     value == b"true"
 }
 
+/// A value, built. What no string can hold, halves of surrogate pairs and bytes that are no UTF-8, is replaced, as
+/// [`text`] replaces it.
+#[must_use]
+pub fn value(bytes: &[u8]) -> Option<serde_json::Value> {
+    serde_json::from_slice(bytes).ok().or_else(|| serde_json::from_str(&mended(bytes)).ok())
+}
+
+/// The same JSON without halves of surrogate pairs and bytes that are no UTF-8.
+fn mended(bytes: &[u8]) -> String {
+    let lossy = String::from_utf8_lossy(bytes);
+    let mut out = String::with_capacity(lossy.len());
+    let mut rest = &*lossy;
+    while let Some(at) = rest.find('\\') {
+        out.push_str(&rest[..at]);
+        rest = &rest[at..];
+        let (decoded, used) = escape(rest.as_bytes());
+        let is_half =
+            decoded == char::REPLACEMENT_CHARACTER && rest.as_bytes().get(1) == Some(&b'u') && used > 2;
+        out.push_str(if is_half { "\\ufffd" } else { &rest[..used] });
+        rest = &rest[used..];
+    }
+    out.push_str(rest);
+    out
+}
+
 /// Whether the bytes are one JSON document, to the last byte.
 #[must_use]
 pub fn is_json(bytes: &[u8]) -> bool {
@@ -352,6 +377,17 @@ mod tests {
         assert_eq!(text(br#""\q\u12""#, 9).unwrap(), "q\u{fffd}12");
         assert_eq!(text("\"ééé\"".as_bytes(), 2).unwrap(), "éé");
         assert_eq!(text(b"\"\xff\\", 9), None);
+    }
+
+    #[test]
+    fn values_of_cut_texts_are_built_all_the_same() {
+        assert_eq!(value(br#"{"a":"x\\ud83d"}"#), Some(json!({"a": "x\\ud83d"})));
+        assert_eq!(
+            value(br#"["cut \ud83d", "\ud83d\ude00", "\n\\"]"#),
+            Some(json!(["cut \u{fffd}", "😀", "\n\\"]))
+        );
+        assert_eq!(value(b"[\"\xff\\ude00\"]"), Some(json!(["\u{fffd}\u{fffd}"])));
+        assert_eq!((value(b"[1"), value(br#"["\u12"]"#), value(br#"["\"#)), (None, None, None));
     }
 
     #[test]

@@ -8,6 +8,7 @@ use super::block::{Block, Message, add_block, content_head, read_usage};
 use super::json::{self, Elements, Members};
 use super::{AgentMeta, Answer, Costs, LineFact, LineKind, Prompt, PromptKind, ToolResult, TranscriptFacts};
 use crate::clock::parse_rfc3339;
+use crate::project::charge::MAX_COUNT;
 use crate::project::request::is_denial;
 use crate::project::text::preview;
 
@@ -17,8 +18,6 @@ const MAX_NAME: usize = 200;
 const MAX_PATH: usize = 4096;
 /// So much of a text is decoded for its first words.
 pub(super) const HEAD: usize = 512;
-/// A count beyond this is no count: sums must not overflow.
-const MAX_COUNT: u64 = 1 << 40;
 
 /// Types of lines that tell the projection nothing, and are known not to.
 const SILENT: [&[u8]; 23] = [
@@ -55,8 +54,8 @@ pub(super) fn read_all(body: &[u8], facts: &mut TranscriptFacts) {
     let mut start = 0;
     while start < body.len() {
         let end = memchr::memchr(b'\n', &body[start..]).map_or(body.len(), |i| start + i);
-        let bytes = &body[start..end];
-        let at = start as u64;
+        let (bytes, before) = bare(&body[start..end]);
+        let at = (start + before) as u64;
         start = end + 1;
         if bytes.iter().all(u8::is_ascii_whitespace) {
             continue;
@@ -98,6 +97,16 @@ pub(super) fn read_all(body: &[u8], facts: &mut TranscriptFacts) {
         }
     }
     facts.lines.extend(fresh);
+}
+
+/// A line without what is no part of it, and how many bytes that was at its beginning: the mark that some editors put
+/// before a text, and the zeros that a file system puts where it lost the end of a write.
+fn bare(line: &[u8]) -> (&[u8], usize) {
+    let zeros = line.iter().take_while(|b| **b == 0).count();
+    let rest = &line[zeros..];
+    let rest = rest.strip_prefix(b"\xef\xbb\xbf").unwrap_or(rest);
+    let end = rest.iter().rposition(|b| *b != 0).map_or(0, |last| last + 1);
+    (&rest[..end], line.len() - rest.len())
 }
 
 /// The members of a line that something is read from.

@@ -9,6 +9,8 @@ pub mod json;
 mod line;
 mod name;
 #[cfg(test)]
+mod samples;
+#[cfg(test)]
 mod tests;
 
 use ccd_proto::api::Tokens;
