@@ -25,15 +25,22 @@ pub fn run(env: &Env, out: &mut Printer, args: &ImportArgs) -> Result<()> {
     } else {
         show(out, imported)?;
     }
-    if imported.files > 0 && imported.skipped_files >= imported.files {
+    if is_nothing(imported) {
         return Err(CommandError::failed("there was nothing to take")
             .hint("name a transcript, a directory with transcripts, or the store of pisama or cc-tracer"));
     }
     Ok(())
 }
 
+/// Whether none of what was named is anything that can be taken.
+fn is_nothing(imported: &Imported) -> bool {
+    imported.files > 0 && imported.skipped_files >= imported.files
+}
+
 fn show(out: &mut Printer, imported: &Imported) -> Result<()> {
-    out.line(line(imported))?;
+    if !is_nothing(imported) {
+        out.line(line(imported))?;
+    }
     for file in &imported.skipped {
         let reason =
             if file.reason.is_empty() { String::new() } else { format!(": {}", visible(&file.reason)) };

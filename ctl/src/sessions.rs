@@ -6,7 +6,7 @@ use crate::args::QueryArgs;
 use crate::client::{Client, decode};
 use crate::env::Env;
 use crate::error::Result;
-use crate::human::{count, short_id};
+use crate::human::{count, places, short_id, usd};
 use crate::printer::{Printer, Tone};
 use crate::query::Target;
 use crate::table::{Column, Table, captured};
@@ -46,7 +46,10 @@ pub fn table(env: &Env, sessions: &[Session]) -> Table {
         Column::Number("COST"),
     ])
     .spare(["FAILED", "MODEL", "TOOLS", "CONTEXT", "TURNS"]);
+    let places = places(sessions.iter().filter_map(|s| s.cost_usd_micros));
     for s in sessions {
+        // Amounts below each other are alike, so that they can be compared at a glance.
+        let spent = s.cost_usd_micros.map_or_else(|| s.cost.clone(), |micros| usd(micros, places));
         let running = if s.ended { Tone::Plain } else { Tone::Strong };
         let failed = if s.tool_errors == 0 { Tone::Faint } else { Tone::Bad };
         let full = match s.context.percent {
@@ -64,7 +67,7 @@ pub fn table(env: &Env, sessions: &[Session]) -> Table {
             (count(s.tool_errors), failed),
             (count(s.tokens.total()), Tone::Plain),
             (s.context.percent.map_or_else(|| count(s.context.used), |p| format!("{p}%")), full),
-            (cost(&s.cost, &s.unpriced_models), Tone::Plain),
+            (cost(&spent, &s.unpriced_models), Tone::Plain),
         ]);
     }
     table

@@ -19,7 +19,7 @@ use table::Look;
 
 /// Runs the command.
 pub fn run(env: &Env, out: &mut Printer, args: &UsageArgs) -> Result<()> {
-    let (tz, name) = zone(env, args.timezone.as_deref())?;
+    let (tz, name) = zone(env, out, args.timezone.as_deref())?;
     if let Some(session) = &args.explain {
         return explain::run(env, out, session, &tz, args.query.json);
     }
@@ -30,7 +30,7 @@ pub fn run(env: &Env, out: &mut Printer, args: &UsageArgs) -> Result<()> {
         .query(env, &query, &tz)?
         .with("period", Some(name_of(&args.period)))
         .with("by", (!by.is_empty()).then(|| by.join(",")))
-        .with("tz", name);
+        .with("tz", Some(name));
     let body = Client::new(env)?.get(out, target.as_ref())?;
     if args.query.json {
         return out.object(&body);
@@ -60,18 +60,24 @@ fn show(env: &Env, out: &mut Printer, args: &UsageArgs, tz: &TimeZone, mut usage
     lines::below(env, out, &usage)
 }
 
-/// The zone that days begin in, and its name for the daemon (none: the daemon's own).
-fn zone(env: &Env, name: Option<&str>) -> Result<(TimeZone, Option<String>)> {
-    match name {
-        Some(name) => {
-            let tz = TimeZone::get(name).map_err(|_| {
-                CommandError::usage(format!("`{name}` is no time zone"))
-                    .hint("names look like Europe/Berlin, America/New_York or UTC")
-            })?;
-            Ok((tz, Some(name.to_owned())))
-        }
-        None => Ok((env.tz.clone(), env.tz.iana_name().map(ToOwned::to_owned))),
+/// The zone that days begin in, and its name for the daemon. A zone without a name (a rule in `TZ`, a copied
+/// `/etc/localtime`) cannot be told of: then everything is in UTC, rather than the range in one zone and its days in
+/// another.
+fn zone(env: &Env, out: &mut Printer, name: Option<&str>) -> Result<(TimeZone, String)> {
+    if let Some(name) = name {
+        let tz = TimeZone::get(name).map_err(|_| {
+            CommandError::usage(format!("`{name}` is no time zone"))
+                .hint("names look like Europe/Berlin, America/New_York or UTC")
+        })?;
+        return Ok((tz, name.to_owned()));
     }
+    if let Some(name) = env.tz.iana_name() {
+        return Ok((env.tz.clone(), name.to_owned()));
+    }
+    if !env.tz.is_unknown() {
+        out.warn("the machine's time zone has no name: days are those of UTC, unless --timezone names one");
+    }
+    Ok((TimeZone::UTC, "UTC".to_owned()))
 }
 
 #[cfg(test)]

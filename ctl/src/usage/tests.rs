@@ -258,3 +258,20 @@ fn the_daemon_is_asked_in_the_zone_given() {
     args.timezone = Some("Mars/Olympus".into());
     assert_eq!(run(&home.env(), &mut out, &args).unwrap_err().exit_code(), 2);
 }
+
+#[test]
+fn a_zone_without_a_name_is_utc_for_the_range_and_for_its_days() {
+    let home = Home::new();
+    let daemon = home.daemon(|_| Reply::json(r#"{"schema_version":1}"#));
+    let query = QueryArgs { since: Some("today".into()), ..QueryArgs::default() };
+    let args = UsageArgs { query, ..args(Period::Daily) };
+    for (tz, warning) in
+        [(TimeZone::posix("CET-1CEST,M3.5.0,M10.5.0/3").unwrap(), true), (TimeZone::unknown(), false)]
+    {
+        let (mut out, _, err) = Printer::captured(100);
+        run(&Env { tz, ..home.env() }, &mut out, &args).unwrap();
+        assert_eq!(err.text().contains("no name"), warning, "{}", err.text());
+    }
+    let want = "GET /v0/usage?since=2026-11-20T00%3A00%3A00Z&period=daily&tz=UTC";
+    assert_eq!(daemon.requests(), [want, want]);
+}

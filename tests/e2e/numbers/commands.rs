@@ -125,6 +125,17 @@ fn sessions_turns_and_spans_tell_what_usage_tells() {
     let listed = |key: &[String]| sessions.iter().any(|session| session.session_id == key[0]);
     assert!(by_session.keys().all(|key| listed(key)), "every session that was billed is listed");
 
+    let usage: Usage = world.home.query(&["usage", "session"]);
+    let named: Vec<_> = usage.rows.iter().map(|row| row.session.clone().unwrap()).collect();
+    assert!(
+        named.is_sorted_by_key(|session| session.last_at.clone()),
+        "by when they were last used: {named:?}"
+    );
+    for (row, named) in usage.rows.iter().zip(named) {
+        let same = sessions.iter().find(|session| session.session_id == row.key["session_id"]).unwrap();
+        assert_eq!((named.last_at, named.project), (same.last_at.clone(), same.project.clone()));
+    }
+
     for session in &sessions {
         let id = session.session_id.as_str();
         let usage: Usage = world.home.query(&["usage", "total", "--session", id]);

@@ -58,7 +58,7 @@ pub struct BudgetScope {
 pub struct StatusLine {
     /// What the session has cost so far, in micro-dollars; null where we know nothing of it.
     pub session_usd_micros: Option<i64>,
-    /// What today has cost so far, in micro-dollars.
+    /// What today has cost so far, in micro-dollars; the day is that of the budgets (`[budget] timezone`).
     pub today_usd_micros: i64,
     /// What is known of the account's limits; null where nothing is.
     pub rate_limits: Option<RateLimits>,
