@@ -3,7 +3,8 @@
 # those with the real Claude Code client included. Installs what it needs under the target directory.
 #
 #   tests/run.sh            everything
-#   tests/run.sh --fast     without the real client, without ccusage and without the release build of the installer's test
+#   tests/run.sh --fast     without the real client, without ccusage, and without the release build that the installer's
+#                           test and those of the packages need
 #   tests/run.sh --bench    the benches as well, before the tests
 #   tests/run.sh --soak     the long forms of the fault tests: hundreds of kills, faults at every one of 200 writes,
 #                           1,500 damaged files, a minute's burst, the model file system's long form; a quarter of an
@@ -12,8 +13,8 @@
 # A step that cannot run fails the run and says so. The one exception is the advisory database: where it cannot
 # be reached, that is said plainly and the run goes on.
 #
-# Needs: the Rust toolchain, python3, strace on Linux (installed here where apt-get and root are), and npm, openssl and
-# tar unless --fast. Nothing here writes outside the work tree but what
+# Needs: the Rust toolchain, python3, strace on Linux (installed here where apt-get and root are), and unless --fast npm,
+# openssl, tar, git, pip, and on Linux dpkg and rpm (installed here as strace is). Nothing here writes outside the work tree but what
 # those tools keep in their own caches.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
@@ -117,13 +118,26 @@ if ! command -v cargo-deny >/dev/null; then
   deny_pid=$!
 fi
 
-# The store's tests inject failing writes with strace.
-if [ "$(uname -s)" = Linux ] && ! command -v strace >/dev/null; then
+# system_tool PROGRAM PACKAGE: a program of the system, installed where that can be done.
+system_tool() {
+  if command -v "$1" >/dev/null; then return; fi
   if [ "$(id -u)" = 0 ] && command -v apt-get >/dev/null; then
-    { apt-get install -y -q strace || { apt-get update -q && apt-get install -y -q strace; }; } >"$target/strace.log" 2>&1 ||
-      { tail -5 "$target/strace.log" >&2; fail "strace could not be installed"; }
+    { apt-get install -y -q "$2" || { apt-get update -q && apt-get install -y -q "$2"; }; } >"$target/$2.log" 2>&1 ||
+      { tail -5 "$target/$2.log" >&2; fail "$2 could not be installed"; }
   else
-    fail "strace is not installed: install it with your system's package manager"
+    fail "$1 is not installed: install it with your system's package manager"
+  fi
+}
+
+# The store's tests inject failing writes with strace.
+if [ "$(uname -s)" = Linux ]; then system_tool strace strace; fi
+# The packages are built and installed.
+if ! $fast; then
+  need python3 "the packages' scripts are written in it (--fast goes without them)"
+  need git "Homebrew's archive comes from it (--fast goes without it)"
+  if [ "$(uname -s)" = Linux ]; then
+    system_tool dpkg-deb dpkg
+    system_tool rpmbuild rpm
   fi
 fi
 
@@ -191,13 +205,13 @@ cargo test --locked --workspace --doc --quiet
 run_tests() {
   if cargo nextest --version >/dev/null 2>&1; then
     local arguments=(-E 'all()')
-    $fast && arguments=(-E 'not test(/^real_client::/) and not test(/^numbers::(real|ccusage)::/) and not test(/^readme::the_installer/)')
+    $fast && arguments=(-E 'not test(/^real_client::/) and not test(/^numbers::(real|ccusage)::/) and not test(/^mcp::the_real_client/) and not test(/^readme::the_installer/) and not test(/^packages::/)')
     $soak && arguments+=(--profile soak --success-output final)
     cargo nextest run --locked --workspace --config-file tests/nextest.toml "${arguments[@]}"
   else
     local arguments=(--)
     $soak && arguments+=(--show-output)
-    $fast && arguments+=(--skip real_client:: --skip numbers::real:: --skip numbers::ccusage:: --skip readme::the_installer)
+    $fast && arguments+=(--skip real_client:: --skip numbers::real:: --skip numbers::ccusage:: --skip mcp::the_real_client --skip readme::the_installer --skip packages::)
     cargo test --locked --workspace --no-fail-fast "${arguments[@]}"
   fi
 }

@@ -3,6 +3,7 @@
 //! Only shapes: what an argument means is decided by the file of its command.
 
 mod budget;
+mod pages;
 mod proxy;
 mod store;
 
@@ -13,6 +14,7 @@ use clap::builder::styling::{AnsiColor, Styles};
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
 pub use self::budget::{BudgetArgs, BudgetCommand, BudgetName, BudgetSetArgs, StatusLineArgs, Switch};
+pub use self::pages::{CompletionsArgs, ManArgs, PackageFilesArgs};
 pub use self::proxy::{ProxyArgs, ProxyCommand, ProxyInstallArgs, ProxyUninstallArgs, ServeArgs, ShellName};
 pub use self::store::{BackupArgs, PruneArgs, RestoreArgs, StoreArgs, StoreCommand};
 
@@ -78,10 +80,17 @@ pub enum Command {
     Proxy(ProxyArgs),
     /// What is recorded on disk: its size and health, backups, clearing up
     Store(StoreArgs),
+    /// Answer Claude's questions about its own history: an MCP server on stdin and stdout, started by its client
+    Mcp,
     /// Take in transcripts from elsewhere, and what pisama or cc-tracer recorded
     Import(ImportArgs),
     /// A completion script for your shell
     Completions(CompletionsArgs),
+    /// A manual page, as roff: `ccctl man usage | man -l -`
+    Man(ManArgs),
+    /// What a package carries beside the programs
+    #[command(hide = true)]
+    PackageFiles(PackageFilesArgs),
 }
 
 /// `import`.
@@ -354,6 +363,12 @@ pub struct InstallArgs {
     /// Do not register a service: start the daemon directly
     #[arg(long)]
     pub no_service: bool,
+    /// Leave the MCP server out, which lets Claude ask about its own history
+    #[arg(long)]
+    pub no_mcp: bool,
+    /// Leave the skill out, with which Claude finds out why a run went wrong
+    #[arg(long)]
+    pub no_skill: bool,
     /// Where the hooks go; `settings` for clients too old for plugin directories
     #[arg(long, value_name = "WHERE", default_value = "plugin")]
     pub hooks: HooksIn,
@@ -401,13 +416,6 @@ pub struct UninstallArgs {
     /// Print one JSON object
     #[arg(long)]
     pub json: bool,
-}
-
-/// `completions`
-#[derive(Clone, Debug, Args)]
-pub struct CompletionsArgs {
-    /// The shell
-    pub shell: clap_complete::Shell,
 }
 
 /// The name of a value as it is typed, which is also what the daemon is asked with.

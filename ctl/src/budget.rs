@@ -1,6 +1,7 @@
 //! `ccctl budget`: what was spent beside what may be, with an exit code that scripts can go by; and `budget set`.
 
 use std::path::PathBuf;
+use std::time::{Duration, Instant};
 
 use ccd_proto::api::{Budget, BudgetScope, display_usd};
 
@@ -21,6 +22,8 @@ const NEAR: u8 = 10;
 const HIT: u8 = 11;
 /// No limit is set, or nothing was recorded.
 const NO_DATA: u8 = 30;
+/// So long the daemon may take to notice that its configuration was changed.
+const TAKEN_UP: Duration = Duration::from_secs(3);
 /// Width of a bar.
 const CELLS: usize = 12;
 
@@ -126,23 +129,56 @@ fn set(env: &Env, out: &mut Printer, args: &BudgetSetArgs) -> Result<()> {
     let path = files::resolve(&env.layout.config_file, &roots)?;
     let current = files::read(&path)?;
     let change = config::BudgetChange {
-        scope: name_of(&args.scope),
+        scope: args.scope.as_ref().map(name_of).unwrap_or_default(),
         soft: args.soft.as_deref().map(amount).transpose()?,
         hard: args.hard.as_deref().map(amount).transpose()?,
         enforce: args.enforce.map(|switch| switch == Switch::On),
     };
     let target = config::with_budget(current.as_deref().unwrap_or_default(), &change)?;
     if current.as_deref() == Some(&target) {
-        return out.line(format!("{} says so already", visible(&path.display().to_string())));
+        out.line(format!("{} says so already", visible(&path.display().to_string())))?;
+        return taken_up(env, out, &current.unwrap_or_default());
     }
     if let Some(dir) = path.parent() {
         files::make_dirs(dir)?;
     }
     files::replace(&path, current.as_deref(), &target)?;
-    out.line(format!(
-        "{} is changed; a running daemon takes it up by itself",
-        visible(&path.display().to_string())
-    ))
+    out.line(format!("{} is changed", visible(&path.display().to_string())))?;
+    taken_up(env, out, &target)
+}
+
+/// Waits until the daemon goes by what the file says, and shows how the budgets stand then. No daemon: it reads the file
+/// when it starts.
+fn taken_up(env: &Env, out: &mut Printer, file: &[u8]) -> Result<()> {
+    let wanted = config::budget(file)?;
+    let deadline = Instant::now() + TAKEN_UP;
+    let client = match Client::new(env) {
+        Ok(client) => client,
+        Err(error) => return not_running(error, out),
+    };
+    loop {
+        let body = match client.get(out, "/v0/budget") {
+            Ok(body) => body,
+            Err(error) => return not_running(error, out),
+        };
+        let budget: Budget = decode(&body)?;
+        if wanted.holds_in(&budget) {
+            out.line("")?;
+            return show(env, out, &budget);
+        }
+        if Instant::now() >= deadline {
+            return Err(CommandError::failed("the daemon goes on by the old limits")
+                .hint("`ccctl logs` says why: it refuses a configuration in which anything is wrong"));
+        }
+        std::thread::sleep(Duration::from_millis(20));
+    }
+}
+
+fn not_running(error: CommandError, out: &mut Printer) -> Result<()> {
+    match error.exit_code() {
+        3 => out.line("the daemon is not running: it goes by this from its next start on"),
+        _ => Err(error),
+    }
 }
 
 /// An amount as it is written into the file: none for `none`.
@@ -243,7 +279,8 @@ mod tests {
         let set = |soft: Option<&str>, hard: Option<&str>, enforce| {
             let (mut out, ..) = Printer::captured(80);
             let own = |text: Option<&str>| text.map(str::to_owned);
-            let args = BudgetSetArgs { scope: BudgetName::Day, soft: own(soft), hard: own(hard), enforce };
+            let args =
+                BudgetSetArgs { scope: Some(BudgetName::Day), soft: own(soft), hard: own(hard), enforce };
             super::set(&env, &mut out, &args).map(|()| std::fs::read_to_string(&file).unwrap())
         };
         let after = set(Some("5"), Some("$15.50"), Some(Switch::On)).unwrap();

@@ -3,6 +3,7 @@
 //!
 //! Text in, text out; the user's own configuration and comments stay. Credentials in a URL are never shown.
 
+use ccd_proto::api::{Budget, display_usd};
 use toml_edit::{DocumentMut, InlineTable, Item, Table, TableLike, Value, value};
 
 use crate::client::without_token;
@@ -81,7 +82,61 @@ pub fn with_budget(bytes: &[u8], change: &BudgetChange) -> Result<Vec<u8>> {
             }
         }
     }
-    Ok(document.to_string().into_bytes())
+    let file = document.to_string().into_bytes();
+    // Limits that make no sense would make the daemon refuse the whole of it.
+    for (scope, soft, hard) in self::budget(&file)?.limits {
+        if let (Some(soft), Some(hard)) = (soft, hard)
+            && soft > hard
+        {
+            let (soft, hard) = (display_usd(soft), display_usd(hard));
+            return Err(CommandError::usage(format!(
+                "{scope}: the soft limit {soft} lies above the hard one {hard}"
+            ))
+            .hint("a soft limit tells of what the hard one ends: give a lower --soft, or a higher --hard"));
+        }
+    }
+    Ok(file)
+}
+
+/// What a configuration says of budgets, as far as it can be read here.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct BudgetFile {
+    /// Each scope with its soft and its hard limit, in micro-dollars.
+    limits: Vec<(&'static str, Option<i64>, Option<i64>)>,
+    enforce: bool,
+}
+
+impl BudgetFile {
+    /// Whether the daemon goes by it. Of a session it tells only if there is one.
+    #[must_use]
+    pub fn holds_in(&self, budget: &Budget) -> bool {
+        let told = |name: &str| budget.scopes.iter().find(|scope| scope.scope == name);
+        budget.enforce == self.enforce
+            && self.limits.iter().all(|(name, soft, hard)| {
+                told(name)
+                    .is_none_or(|scope| (scope.soft_usd_micros, scope.hard_usd_micros) == (*soft, *hard))
+            })
+    }
+}
+
+/// What a configuration says of budgets.
+pub fn budget(bytes: &[u8]) -> Result<BudgetFile> {
+    let document = parse(text(bytes)?)?;
+    let budget = document.get("budget");
+    let limit = |scope: &str, key: &str| micros(budget?.get(scope)?.get(key)?);
+    let enforce = budget.and_then(|b| b.get("enforce")).and_then(Item::as_bool).unwrap_or(false);
+    let limits = ["session", "day", "month"].map(|scope| (scope, limit(scope, "soft"), limit(scope, "hard")));
+    Ok(BudgetFile { limits: limits.into(), enforce })
+}
+
+/// An amount of dollars as it is written, in micro-dollars; none where it is no amount.
+fn micros(item: &Item) -> Option<i64> {
+    let written = item.as_str().map_or_else(|| item.to_string(), ToOwned::to_owned).replace('_', "");
+    let written = written.trim().trim_start_matches('$');
+    let (whole, part) = written.split_once('.').unwrap_or((written, ""));
+    let part = format!("{part:0<6}");
+    let is_plain = part.len() == 6 && [whole, &part].iter().all(|d| d.bytes().all(|b| b.is_ascii_digit()));
+    is_plain.then(|| whole.parse::<i64>().ok()?.checked_mul(1_000_000)?.checked_add(part.parse().ok()?))?
 }
 
 fn put(table: &mut dyn TableLike, key: &str, item: Option<Item>) {
@@ -138,6 +193,8 @@ pub fn shown(url: &str) -> String {
 
 #[cfg(test)]
 mod tests {
+    use ccd_proto::api::BudgetScope;
+
     use super::*;
 
     #[test]
@@ -150,6 +207,41 @@ mod tests {
         assert_eq!(with_upstream(&after, None).unwrap(), before);
         assert_eq!(upstream(b"").unwrap(), None);
         assert!(with_upstream(b"= 1", None).is_err());
+    }
+
+    #[test]
+    fn budgets_are_read_as_the_daemon_reads_them() {
+        let file =
+            b"[budget]\nenforce = true\nday = { soft = 2.5, hard = \"15\" }\n[budget.month]\nhard = 1_00\n";
+        let read = budget(file).unwrap();
+        assert_eq!(
+            read.limits,
+            [
+                ("session", None, None),
+                ("day", Some(2_500_000), Some(15_000_000)),
+                ("month", None, Some(100_000_000))
+            ]
+        );
+        let scope = |soft, hard| BudgetScope {
+            scope: "day".into(),
+            soft_usd_micros: soft,
+            hard_usd_micros: hard,
+            ..BudgetScope::default()
+        };
+        let told = |scopes, enforce| Budget { enforce, scopes, ..Budget::default() };
+        assert!(read.holds_in(&told(vec![scope(Some(2_500_000), Some(15_000_000))], true)));
+        assert!(!read.holds_in(&told(vec![scope(Some(2_500_000), Some(15_000_000))], false)));
+        assert!(!read.holds_in(&told(vec![scope(None, Some(15_000_000))], true)));
+        let change =
+            BudgetChange { scope: "day".into(), soft: Some(Some("16".into())), ..BudgetChange::default() };
+        assert_eq!(with_budget(file, &change).unwrap_err().exit_code(), 2, "above the hard limit");
+        assert!(
+            budget(b"budget = 3")
+                .unwrap()
+                .limits
+                .iter()
+                .all(|(_, soft, hard)| soft.is_none() && hard.is_none())
+        );
     }
 
     #[test]

@@ -25,6 +25,8 @@ pub struct Env {
     pub layout: Layout,
     /// The moment the command was given.
     pub now: Timestamp,
+    /// The moment it is, for a command that goes on: what it is asked later is not asked at `now`.
+    pub clock: fn() -> Timestamp,
     /// The zone that times are read and shown in.
     pub tz: TimeZone,
     /// This program's own path; `ccd` and `cc-hook` are looked for beside it first.
@@ -94,7 +96,7 @@ impl Env {
     /// One of our programs: beside this one, else on `PATH`.
     pub fn program(&self, name: &str) -> Result<PathBuf> {
         let beside = self.exe.parent().map(|dir| dir.join(name)).filter(|p| is_executable(p));
-        beside.or_else(|| self.on_path(OsStr::new(name))).ok_or_else(|| {
+        beside.map(lasting).or_else(|| self.on_path(OsStr::new(name))).ok_or_else(|| {
             CommandError::failed(format!("the program `{name}` is missing"))
                 .hint(format!("put it beside {} or on PATH; packaging/install.sh does", self.exe.display()))
         })
@@ -115,4 +117,49 @@ impl Env {
 fn is_executable(path: &Path) -> bool {
     use std::os::unix::fs::PermissionsExt;
     path.metadata().is_ok_and(|m| m.is_file() && m.permissions().mode() & 0o111 != 0)
+}
+
+/// The path of a program that will still lead to it after an upgrade: what is written down names it for years.
+/// Homebrew keeps it at `PREFIX/Cellar/NAME/VERSION/bin/`, which goes with the version; `PREFIX/opt/NAME` stays.
+fn lasting(program: PathBuf) -> PathBuf {
+    let mut above = program.ancestors().skip(1);
+    let (Some(bin), Some(_), Some(formula), Some(cellar), Some(prefix)) =
+        (above.next(), above.next(), above.next(), above.next(), above.next())
+    else {
+        return program;
+    };
+    let (Some(name), Some(bin), Some(file)) = (formula.file_name(), bin.file_name(), program.file_name())
+    else {
+        return program;
+    };
+    let stays = prefix.join("opt").join(name).join(bin).join(file);
+    let is_brew = cellar.file_name() == Some(OsStr::new("Cellar"));
+    if is_brew && is_executable(&stays) { stays } else { program }
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::testing::Home;
+    use std::os::unix::fs::PermissionsExt;
+
+    #[test]
+    fn a_program_of_homebrews_goes_by_the_path_that_survives_an_upgrade() {
+        let home = Home::new();
+        let in_cellar = home.write("brew/Cellar/ccd/0.1.0/bin/ccd", "");
+        std::fs::set_permissions(&in_cellar, std::fs::Permissions::from_mode(0o755)).unwrap();
+        let mut env = home.env();
+        env.exe = in_cellar.with_file_name("ccctl");
+        assert_eq!(env.program("ccd").unwrap(), in_cellar, "nothing leads to it from outside");
+        std::fs::create_dir(home.path().join("brew/opt")).unwrap();
+        std::os::unix::fs::symlink("../Cellar/ccd/0.1.0", home.path().join("brew/opt/ccd")).unwrap();
+        assert_eq!(env.program("ccd").unwrap(), home.path().join("brew/opt/ccd/bin/ccd"));
+    }
+
+    #[test]
+    fn a_program_elsewhere_goes_by_its_own_path() {
+        let home = Home::new();
+        home.programs();
+        assert_eq!(home.env().program("ccd").unwrap(), home.path().join("bin/ccd"));
+        assert!(Home::new().env().program("ccd").is_err());
+    }
 }

@@ -26,12 +26,28 @@ pub fn run(env: &Env, out: &mut Printer, args: &QueryArgs) -> Result<()> {
             "no exchanges yet: they are seen once Claude Code talks to the API through ccd (`ccctl verify`)",
         );
     }
-    table(env, &exchanges).print(out)
+    table(env, &exchanges, out.width()).print(out)
 }
 
-/// Exchanges as a table. Ids are shown whole: they sort by time, so that their heads are alike.
+/// Exchanges as a table that fits. Ids are shown whole where there is room: they sort by time, so that their heads are
+/// alike; else as much of them as tells those of one table apart, which is enough wherever an id is asked for.
 #[must_use]
-pub fn table(env: &Env, exchanges: &[Exchange]) -> Table {
+pub fn table(env: &Env, exchanges: &[Exchange], width: usize) -> Table {
+    let whole = with_ids(env, exchanges, usize::MAX);
+    if whole.need() <= width { whole } else { with_ids(env, exchanges, telling(exchanges)) }
+}
+
+/// Characters of ids that tell these apart; not less than their time takes up.
+fn telling(exchanges: &[Exchange]) -> usize {
+    const TIME: usize = 18;
+    let mut ids: Vec<&str> = exchanges.iter().map(|e| e.exchange_id.as_str()).collect();
+    ids.sort_unstable();
+    ids.dedup();
+    let alike = |pair: &[&str]| pair[0].chars().zip(pair[1].chars()).take_while(|(a, b)| a == b).count();
+    ids.windows(2).map(|pair| alike(pair) + 1).max().unwrap_or(0).max(TIME)
+}
+
+fn with_ids(env: &Env, exchanges: &[Exchange], characters: usize) -> Table {
     let mut table = Table::new([
         Column::Whole("EXCHANGE"),
         Column::Whole("SESSION"),
@@ -48,7 +64,7 @@ pub fn table(env: &Env, exchanges: &[Exchange]) -> Table {
         let (status, tone) = outcome(e);
         let what = what(e);
         table.toned([
-            (captured(&e.exchange_id), Tone::Plain),
+            (captured(&e.exchange_id.chars().take(characters).collect::<String>()), Tone::Plain),
             (captured(e.session_id.as_deref().map_or("–", short_id)), Tone::Faint),
             (time::short(&e.started_at, env.now, &env.tz), Tone::Plain),
             (captured(&what), Tone::Plain),
@@ -107,7 +123,8 @@ mod tests {
             ..Exchange::default()
         };
         let cut = Exchange { complete: false, error: Some("reset by peer".into()), ..ok.clone() };
-        let again = Exchange { attempt: 2, ..ok.clone() };
+        let again =
+            Exchange { exchange_id: "019a0000-0000-7000-8010-000000000001".into(), attempt: 2, ..ok.clone() };
         let other = Exchange {
             model: None,
             method: "GET".into(),
@@ -117,20 +134,21 @@ mod tests {
             cost: String::new(),
             ..ok.clone()
         };
-        let table = table(&Home::new().env(), &[again, cut, other, ok]);
-        insta::assert_snapshot!(table.render(130, false), @r"
+        let (env, all) = (Home::new().env(), [again, cut, other, ok]);
+        let shown = |width| table(&env, &all, width).render(width, false);
+        insta::assert_snapshot!(shown(130), @r"
         EXCHANGE                              SESSION   STARTED   WHAT                             HTTP  TOOK      SENT  TOKENS     COST
-        019a0000-0000-7000-8000-000000000001  5f0c6c2e  20:15:09  ↻2 main opus-4-6                  200  2.1s  75.2 KiB   12.3k  $0.0123
+        019a0000-0000-7000-8010-000000000001  5f0c6c2e  20:15:09  ↻2 main opus-4-6                  200  2.1s  75.2 KiB   12.3k  $0.0123
         019a0000-0000-7000-8000-000000000001  5f0c6c2e  20:15:09  main opus-4-6: reset by peer  200 cut  2.1s  75.2 KiB   12.3k  $0.0123
         019a0000-0000-7000-8000-000000000001  5f0c6c2e  20:15:09  GET /v1/models                    404  2.1s  75.2 KiB       –
         019a0000-0000-7000-8000-000000000001  5f0c6c2e  20:15:09  main opus-4-6                     200  2.1s  75.2 KiB   12.3k  $0.0123
         ");
-        insta::assert_snapshot!(table.render(80, false), @r"
-        EXCHANGE                              STARTED   WHAT                      HTTP
-        019a0000-0000-7000-8000-000000000001  20:15:09  ↻2 main opus-4-6           200
-        019a0000-0000-7000-8000-000000000001  20:15:09  main opus-4-6: reset…  200 cut
-        019a0000-0000-7000-8000-000000000001  20:15:09  GET /v1/models             404
-        019a0000-0000-7000-8000-000000000001  20:15:09  main opus-4-6              200
+        insta::assert_snapshot!(shown(80), @r"
+        EXCHANGE                STARTED   WHAT                   HTTP  TOKENS     COST
+        019a0000-0000-7000-801  20:15:09  ↻2 main opus-4-6        200   12.3k  $0.0123
+        019a0000-0000-7000-800  20:15:09  main opus-4-6:…     200 cut   12.3k  $0.0123
+        019a0000-0000-7000-800  20:15:09  GET /v1/models          404       –
+        019a0000-0000-7000-800  20:15:09  main opus-4-6           200   12.3k  $0.0123
         ");
     }
 }

@@ -53,6 +53,49 @@ pub fn duration_ms(ms: u64) -> String {
     }
 }
 
+/// So many decimals an amount of a column has: as many as tell its largest apart from nothing, two at least.
+#[must_use]
+pub fn places(micros: impl IntoIterator<Item = i64>) -> usize {
+    match micros.into_iter().map(i64::unsigned_abs).max().unwrap_or(0) {
+        0 | 1_000_000.. => 2,
+        1_000.. => 4,
+        _ => 6,
+    }
+}
+
+/// An amount with so many decimals, `$12.35`; what is more than nothing never reads as nothing: `<$0.01`.
+#[must_use]
+pub fn usd(micros: i64, places: usize) -> String {
+    let places = places.min(6);
+    let unit = 10u64.pow(u32::try_from(6 - places).unwrap_or(0));
+    let whole = 10u64.pow(u32::try_from(places).unwrap_or(0));
+    let (sign, abs) = (if micros < 0 { "-" } else { "" }, micros.unsigned_abs());
+    let amount = |n: u64| format!("${}.{:0places$}", n / whole, n % whole);
+    match abs.saturating_add(unit / 2) / unit {
+        0 if micros > 0 => format!("<{}", amount(1)),
+        n => format!("{sign}{}", amount(n)),
+    }
+}
+
+/// A text in lines of at most `width` characters, all but the first set off by two spaces. A longer word stays whole.
+#[must_use]
+pub fn wrapped(text: &str, width: usize) -> String {
+    let (mut out, mut used) = (String::new(), 0);
+    for word in text.split(' ') {
+        let long = word.chars().count();
+        if used > 0 && used + 1 + long > width {
+            out.push_str("\n  ");
+            used = 2;
+        } else if used > 0 {
+            out.push(' ');
+            used += 1;
+        }
+        out.push_str(word);
+        used += long;
+    }
+    out
+}
+
 /// The head of an id, long enough to be typed again: prefixes are accepted wherever ids are.
 #[must_use]
 pub fn short_id(id: &str) -> &str {
@@ -116,6 +159,28 @@ mod tests {
         ] {
             assert_eq!(duration_ms(ms), want);
         }
+    }
+
+    #[test]
+    fn amounts_of_a_column_have_as_many_decimals() {
+        for (amounts, want) in [
+            (&[12_345_678, 420_000, 1_234, 0][..], "$12.35 $0.42 <$0.01 $0.00"),
+            (&[420_000, 1_234, 3], "$0.4200 $0.0012 <$0.0001"),
+            (&[999, 3], "$0.000999 $0.000003"),
+            (&[-2_500_000, -3], "-$2.50 -$0.00"),
+            (&[], ""),
+        ] {
+            let places = places(amounts.iter().copied());
+            let shown: Vec<_> = amounts.iter().map(|micros| usd(*micros, places)).collect();
+            assert_eq!(shown.join(" "), want);
+        }
+    }
+
+    #[test]
+    fn long_lines_go_on_in_the_next() {
+        assert_eq!(wrapped("one two three four", 9), "one two\n  three\n  four");
+        assert_eq!(wrapped("a verylongword b", 6), "a\n  verylongword\n  b");
+        assert_eq!(wrapped("short", 80), "short");
     }
 
     #[test]

@@ -25,7 +25,10 @@ pub mod import;
 pub mod install;
 pub mod limits;
 pub mod logs;
+pub mod man;
 pub mod manifest;
+pub mod mcp;
+pub mod package;
 pub mod plugin;
 pub mod ports;
 pub mod printer;
@@ -39,6 +42,7 @@ pub mod service;
 pub mod sessions;
 pub mod settings;
 pub mod show;
+pub mod skill;
 pub mod start;
 pub mod status;
 pub mod statusline;
@@ -90,7 +94,10 @@ pub fn dispatch(env: &Env, out: &mut Printer, cli: &Cli) -> Result<()> {
         Command::Budget(args) => budget::run(env, out, args),
         Command::Proxy(args) => proxy::run(env, out, args),
         Command::Store(args) => store::run(env, out, args),
+        Command::Mcp => mcp::run(env, out),
         Command::Import(args) => import::run(env, out, args),
         Command::Completions(args) => completions::run(out, args),
+        Command::Man(args) => man::run(out, args),
+        Command::PackageFiles(args) => package::run(args),
     }
 }

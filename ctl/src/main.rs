@@ -31,6 +31,7 @@ fn main() -> ExitCode {
         vars: Box::new(|name| std::env::var_os(name)),
         layout,
         now: jiff::Timestamp::now(),
+        clock: jiff::Timestamp::now,
         tz: jiff::tz::TimeZone::system(),
         exe: std::env::current_exe().unwrap_or_default(),
         cwd: std::env::current_dir().unwrap_or_else(|_| "/".into()),

@@ -48,6 +48,10 @@ pub struct Options {
     pub settings: Option<PathBuf>,
     /// Nothing but the base URL: `ccctl proxy install`.
     pub only_proxy: bool,
+    /// `--no-mcp`.
+    pub no_mcp: bool,
+    /// `--no-skill`.
+    pub no_skill: bool,
     /// Whether our status line is set.
     pub statusline: bool,
     /// Whether it is, even in another one's place.

@@ -1,9 +1,11 @@
 //! The hooks that Claude Code is given: which events, which command, and the plugin directory that carries
-//! them (`<config dir>/skills/ccd/`).
+//! them (`<config dir>/skills/ccd/`), the MCP server and the skill.
 //!
 //! Must never subscribe to `WorktreeCreate` (a hook there has to create the worktree, or the session ends),
 //! nor to `MessageDisplay` and `FileChanged` (one call per chunk of text, or per file written). Must never
 //! name an event that the client does not know: in a plugin, older clients then drop the whole file.
+
+pub mod server;
 
 use std::path::{Path, PathBuf};
 
@@ -14,6 +16,7 @@ use crate::claude::Version;
 use crate::env::Env;
 use crate::error::{CommandError, Result};
 use crate::settings::{Document, hooks};
+use crate::skill;
 
 /// What Claude Code 2.1.197 knows, without the three that are never asked for.
 const EVENTS: [&str; 27] = [
@@ -169,6 +172,12 @@ pub fn hooks_path(plugin: &Path) -> PathBuf {
 #[must_use]
 pub fn manifest_path(plugin: &Path) -> PathBuf {
     plugin.join(".claude-plugin").join("plugin.json")
+}
+
+/// The skill below our plugin directory.
+#[must_use]
+pub fn skill_path(plugin: &Path) -> PathBuf {
+    plugin.join("skills").join(skill::IN_PLUGIN).join("SKILL.md")
 }
 
 /// The hooks of ours that Claude Code finds in this configuration directory: in the plugin, else in the

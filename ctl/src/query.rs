@@ -2,6 +2,7 @@
 
 use std::fmt::Write as _;
 
+use jiff::Timestamp;
 use jiff::tz::TimeZone;
 
 use crate::args::QueryArgs;
@@ -50,14 +51,20 @@ impl Target {
 
     /// Adds what every query takes; days begin in `tz`.
     pub fn query(self, env: &Env, args: &QueryArgs, tz: &TimeZone) -> Result<Self> {
-        let at = |text: &Option<String>, edge| -> Result<Option<String>> {
+        let at = |text: &Option<String>, edge| -> Result<Option<Timestamp>> {
             let Some(text) = text else { return Ok(None) };
-            let at = time::parse(text, edge, env.now, tz).map_err(|e| CommandError::usage(e.to_string()))?;
-            Ok(Some(at.to_string()))
+            time::parse(text, edge, env.now, tz).map(Some).map_err(|e| CommandError::usage(e.to_string()))
         };
+        let (since, until) = (at(&args.since, Edge::Since)?, at(&args.until, Edge::Until)?);
+        if let (Some(since), Some(until)) = (since, until)
+            && since >= until
+        {
+            return Err(CommandError::usage("--since lies after --until")
+                .hint(format!("that is from {since} until {until}, which nothing is in")));
+        }
         Ok(self
-            .with("since", at(&args.since, Edge::Since)?)
-            .with("until", at(&args.until, Edge::Until)?)
+            .with("since", since.map(|at| at.to_string()))
+            .with("until", until.map(|at| at.to_string()))
             .with("limit", args.limit.map(|n| n.to_string()))
             .with("session", args.session.as_ref())
             .with("project", args.project.as_ref()))
@@ -108,5 +115,16 @@ mod tests {
         let args = QueryArgs { until: Some("soon".into()), ..QueryArgs::default() };
         let error = Target::new("/").query(&Home::new().env(), &args, &TimeZone::UTC).unwrap_err();
         assert_eq!(error.exit_code(), 2);
+    }
+
+    #[test]
+    fn a_range_that_ends_before_it_begins_is_wrong_usage() {
+        let of = |since: &str, until: &str| {
+            let args =
+                QueryArgs { since: Some(since.into()), until: Some(until.into()), ..QueryArgs::default() };
+            Target::new("/").query(&Home::new().env(), &args, &TimeZone::UTC)
+        };
+        assert_eq!(of("2026-05-01", "2026-04-01").unwrap_err().exit_code(), 2);
+        assert!(of("2026-05-01", "2026-05-01").is_ok(), "a day includes all of it");
     }
 }

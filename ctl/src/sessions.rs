@@ -80,6 +80,8 @@ pub fn model(name: Option<&str>) -> String {
 /// A cost, marked where it leaves models out.
 #[must_use]
 pub fn cost(cost: &str, unpriced: &[String]) -> String {
+    // The daemon's own words for it are too long for a table.
+    let cost = cost.strip_suffix(" + unpriced").unwrap_or(cost);
     let mark = if unpriced.is_empty() || cost == "unpriced" { "" } else { "+?" };
     captured(&format!("{cost}{mark}"))
 }

@@ -104,7 +104,7 @@ fn within<T: Send + 'static>(limit: Duration, work: impl FnOnce() -> T + Send + 
 /// Asks the daemon, and waits no longer than it may take.
 fn ask(env: &Env, snapshot: Vec<u8>) -> Said {
     let socket = env.layout.control_socket();
-    let target = Target::new("/v0/statusline").with("tz", env.tz.iana_name());
+    let target = Target::new("/v0/statusline");
     let deadline = Instant::now() + DAEMON;
     within(DAEMON, move || exchange(&socket, target.as_ref(), &snapshot, deadline)).unwrap_or(Said::Nothing)
 }
@@ -242,9 +242,15 @@ impl Line<'_> {
         if budget.state == "hit" {
             return self.paint(Tone::Bad, &format!("{scope} budget used up: {spent} of {limit}"));
         }
+        // Why it is told of: it may be far from the hard limit and beyond the soft one.
+        let over = budget
+            .soft_usd_micros
+            .filter(|soft| budget.hard_usd_micros.is_some() && budget.spent_usd_micros >= *soft)
+            .map(|soft| format!(", over {}", usd(soft)))
+            .unwrap_or_default();
         self.paint(
             Tone::Warn,
-            &format!("{scope} budget {}%: {spent} of {limit}", budget.percent.unwrap_or(0)),
+            &format!("{scope} budget {}%: {spent} of {limit}{over}", budget.percent.unwrap_or(0)),
         )
     }
 

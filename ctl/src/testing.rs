@@ -59,6 +59,7 @@ impl Home {
             layout: Layout::resolve(&lookup).unwrap(),
             vars: Box::new(lookup),
             now: "2026-11-20T21:30:00Z".parse().unwrap(),
+            clock: || "2026-11-21T08:00:00Z".parse().unwrap(),
             tz: TimeZone::UTC,
             exe: self.path().join("bin/ccctl"),
             cwd: self.path().to_owned(),

@@ -21,6 +21,7 @@ use crate::plugin;
 use crate::printer::{Printer, visible};
 use crate::service;
 use crate::settings::{Document, Written, hooks};
+use crate::skill;
 
 /// What was taken back.
 #[derive(Clone, Debug, Default, Serialize)]
@@ -148,9 +149,9 @@ fn close(mut journal: Journal<'_>, report: &mut Report) -> Result<()> {
         undo(&mut journal, &path, report)?;
     }
     // Claude Code's own directories are full of its own things by now; ours should be gone.
-    let ours = Path::new("skills/ccd");
+    let ours = [Path::new("skills/ccd"), &Path::new("skills").join(skill::ALONE)];
     report.kept = journal.remove_directories()?;
-    report.kept.retain(|dir| dir.ancestors().any(|dir| dir.ends_with(ours)));
+    report.kept.retain(|dir| dir.ancestors().any(|dir| ours.iter().any(|ours| dir.ends_with(ours))));
     journal.close()
 }
 
@@ -175,7 +176,7 @@ fn adopt(env: &Env, journal: &mut Journal<'_>) -> Result<()> {
 }
 
 fn unknown(env: &Env, journal: &Journal<'_>) -> Result<Vec<Planned>> {
-    let mut found = Vec::new();
+    let mut places = Vec::new();
     let roots: Vec<_> = env.home().into_iter().chain(env.claude_dirs().unwrap_or_default()).collect();
     for dir in env.claude_dirs().unwrap_or_default() {
         let plugin = plugin::directory(&dir);
@@ -183,27 +184,35 @@ fn unknown(env: &Env, journal: &Journal<'_>) -> Result<Vec<Planned>> {
             (FileKind::Settings, dir.join("settings.json")),
             (FileKind::Own, plugin::hooks_path(&plugin)),
             (FileKind::Own, plugin::manifest_path(&plugin)),
+            (FileKind::Own, plugin::server::path(&plugin)),
+            (FileKind::Own, plugin::skill_path(&plugin)),
         ];
-        for (kind, path) in candidates {
-            // A file that cannot be read has nothing of ours that Claude Code would see.
-            let Ok(path) = files::resolve(&path, &roots) else { continue };
-            let Some(bytes) = files::read(&path)? else { continue };
-            let Ok(document) = Document::read(&bytes) else { continue };
-            if journal.manifest.file(&path).is_some() || !is_ours(env, kind, &path, &document) {
-                continue;
-            }
-            let original = match kind {
-                FileKind::Own => None,
-                _ => journal.base(kind, &path, Some(&bytes))?,
-            };
-            let (current, target) = (Some(bytes.clone()), Some(bytes));
-            found.push(Planned { kind, path, original, current, target, written: Written::default() });
+        places.extend(candidates);
+    }
+    places.extend(skill::codex_path(env).map(|path| (FileKind::Own, path)));
+    let mut found = Vec::new();
+    for (kind, path) in places {
+        // A file that cannot be read has nothing of ours that Claude Code would see.
+        let Ok(path) = files::resolve(&path, &roots) else { continue };
+        let Some(bytes) = files::read(&path)? else { continue };
+        if journal.manifest.file(&path).is_some() || !is_ours(env, kind, &path, &bytes) {
+            continue;
         }
+        let original = match kind {
+            FileKind::Own => None,
+            _ => journal.base(kind, &path, Some(&bytes))?,
+        };
+        let (current, target) = (Some(bytes.clone()), Some(bytes));
+        found.push(Planned { kind, path, original, current, target, written: Written::default() });
     }
     Ok(found)
 }
 
-fn is_ours(env: &Env, kind: FileKind, path: &Path, document: &Document) -> bool {
+fn is_ours(env: &Env, kind: FileKind, path: &Path, bytes: &[u8]) -> bool {
+    if path.ends_with("SKILL.md") {
+        return skill::is_ours(env, bytes);
+    }
+    let Ok(document) = Document::read(bytes) else { return false };
     let our_hooks = || {
         let socket = env.layout.hook_socket();
         hooks::ours(document.value()).any(|(_, h)| {
@@ -218,9 +227,10 @@ fn is_ours(env: &Env, kind: FileKind, path: &Path, document: &Document) -> bool 
             let hooks = path.parent().and_then(Path::parent).map(plugin::hooks_path);
             document.value().get("name").is_some_and(|name| name == "ccd")
                 && hooks
-                    .and_then(|path| Document::read(&std::fs::read(path).ok()?).ok())
+                    .and_then(|path| std::fs::read(path).ok())
                     .is_some_and(|hooks| is_ours(env, kind, Path::new("hooks.json"), &hooks))
         }
+        _ if path.ends_with(".mcp.json") => plugin::server::is_ours(env, document.value()),
         _ => our_hooks(),
     }
 }

@@ -181,6 +181,13 @@ fn programs(env: &Env) -> Result<String> {
     .hint("install all three programs of one version"))
 }
 
+/// Whether the file that a process was started from is another one by now: after an upgrade, say, which need not have
+/// changed the version. Only Linux tells.
+fn is_replaced(pid: u32) -> bool {
+    let program = std::fs::read_link(format!("/proc/{pid}/exe"));
+    program.is_ok_and(|path| path.as_os_str().as_encoded_bytes().ends_with(b" (deleted)"))
+}
+
 fn daemon_checks(env: &Env, status: Result<Option<&Status>, &CommandError>) -> Vec<Check> {
     let status = match status {
         Ok(Some(status)) => status,
@@ -198,6 +205,11 @@ fn daemon_checks(env: &Env, status: Result<Option<&Status>, &CommandError>) -> V
             "daemon",
             format!("version {} is running, {} is installed", d.version, ccd_proto::VERSION),
             "`ccctl restart`",
+        ),
+        _ if is_replaced(d.pid) && env.program("ccd").is_ok() => Check::bad(
+            "daemon",
+            "it goes on with a program that was replaced on disk since it started",
+            "`ccctl restart` changes over; no stream is cut",
         ),
         _ if d.supervisor_gone => Check::bad("daemon", status::SUPERVISOR_GONE, "`ccctl restart`"),
         _ => Check::good(

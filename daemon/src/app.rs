@@ -14,6 +14,7 @@ use std::time::Duration;
 
 use ccd_proto::api::SupervisorStatus;
 use ccd_proto::paths::Layout;
+use jiff::tz::TimeZone;
 use tokio::sync::{Notify, Semaphore};
 
 use crate::budget::Guard;
@@ -30,6 +31,7 @@ use crate::source::transcript::Transcripts;
 use crate::startup::Prepared;
 use crate::supervise::channel::Word;
 use crate::telemetry::LogHandle;
+use crate::watch::{self, Watches};
 
 /// Loads the configuration anew.
 pub type Reload = Arc<dyn Fn() -> Result<Config, ConfigError> + Send + Sync>;
@@ -54,6 +56,10 @@ pub struct Parts {
     pub bypass: Option<String>,
     /// The time.
     pub clock: Arc<dyn Clock>,
+    /// Where the daemon is: times that name no zone were written there.
+    pub zone: TimeZone,
+    /// Makes the watcher of directories.
+    pub watcher: watch::Make,
 }
 
 /// Why something configured is not in force.
@@ -104,6 +110,10 @@ pub struct Running {
     pub proxy_listen: SocketAddr,
     /// The client's own files.
     pub transcripts: Arc<Transcripts>,
+    /// What watches directories.
+    pub watches: Arc<Watches>,
+    /// Where the daemon is.
+    pub zone: TimeZone,
     /// The spool.
     pub spool: Arc<spool::Counts>,
     state: AtomicU8,

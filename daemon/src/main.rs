@@ -445,6 +445,8 @@ fn serve(
         holder: holder.name(),
         bypass,
         clock: Arc::new(SystemClock),
+        zone: jiff::tz::TimeZone::system(),
+        watcher: ccd::watch::of_system(),
     };
     let done = runtime.block_on(app::run(parts, |app| {
         tokio::spawn(signals(Arc::clone(app)));

@@ -36,7 +36,7 @@ fn assert_time(value: &Value) {
 }
 
 /// One session with one tool call and one model call, told by hooks and proxy.
-fn recorded() -> (TestHome, Daemon, Mock, HookSession) {
+pub(crate) fn recorded() -> (TestHome, Daemon, Mock, HookSession) {
     let mock = Mock::start(Script::new().on("hello", [reply().thinking_omitted().text("hi")]));
     let home = TestHome::new(&mock.url());
     let daemon = Daemon::start(&home);

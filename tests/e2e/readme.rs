@@ -1,14 +1,15 @@
 //! The README's way in, in a throw-away home: build and install with one command, look, and take it back.
 
 use std::collections::BTreeSet;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
+use std::process::Command;
 use std::time::Duration;
 
 use ccd_tests::harness::{TestHome, repo_root, run, run_within};
 use ccd_tests::mock::{Mock, Script};
 
 /// A release build from nothing, on two cores that others use as well.
-const BUILD: Duration = Duration::from_secs(20 * 60);
+pub(crate) const BUILD: Duration = Duration::from_secs(20 * 60);
 
 #[test]
 fn the_installer_builds_installs_and_proves_it_and_uninstall_takes_it_back() {
@@ -24,35 +25,43 @@ fn the_installer_builds_installs_and_proves_it_and_uninstall_takes_it_back() {
         // launchd is the one service manager that a clean environment does not hide.
         install.arg("--no-service");
     }
-    // The build needs what builds: this toolchain and the sources that it has already fetched.
+    can_build(&mut install);
+    let _ = run_within(BUILD, &mut install, b"").ok();
+    for name in ["ccd", "ccctl", "cc-hook"] {
+        assert!(prefix.join("bin").join(name).is_file(), "{name} is installed");
+    }
+    works_and_goes(&home, &prefix.join("bin/ccctl"), &prefix.join("bin/cc-hook"), settings);
+}
+
+/// Gives a command what builds: this toolchain, and the sources that it has already fetched.
+pub(crate) fn can_build(command: &mut Command) {
     for name in ["PATH", "CARGO_HOME", "RUSTUP_HOME", "RUSTUP_TOOLCHAIN", "CARGO_TARGET_DIR"] {
         if let Some(value) = std::env::var_os(name) {
-            install.env(name, value);
+            command.env(name, value);
         }
     }
     if let Some(user) = std::env::home_dir() {
         for (name, dir) in [("CARGO_HOME", ".cargo"), ("RUSTUP_HOME", ".rustup")] {
             if std::env::var_os(name).is_none() && user.join(dir).is_dir() {
-                install.env(name, user.join(dir));
+                command.env(name, user.join(dir));
             }
         }
     }
-    let _ = run_within(BUILD, &mut install, b"").ok();
+}
 
-    let ccctl = |args: &[&str]| run(home.command(&prefix.join("bin/ccctl")).args(args), b"");
-    for name in ["ccd", "ccctl", "cc-hook"] {
-        assert!(prefix.join("bin").join(name).is_file(), "{name} is installed");
-    }
+/// What is installed serves, its hooks call `cc_hook`, and `uninstall` leaves the settings as they were.
+pub(crate) fn works_and_goes(home: &TestHome, ccctl: &Path, cc_hook: &Path, settings: &str) {
+    let ccctl = |args: &[&str]| run(home.command(ccctl).args(args), b"");
     let status = ccctl(&["status", "--json"]).ok().json();
     assert_eq!(status["daemon"]["running"], true, "{status}");
     assert_eq!(status["hooks"]["installed"], true, "{status}");
     let _ = ccctl(&["verify"]).ok();
-    let hooks = std::fs::read_to_string(plugin(&home).join("hooks/hooks.json")).unwrap();
-    assert!(hooks.contains(prefix.join("bin/cc-hook").to_str().unwrap()), "{hooks}");
+    let hooks = std::fs::read_to_string(plugin(home).join("hooks/hooks.json")).unwrap();
+    assert!(hooks.contains(cc_hook.to_str().unwrap()), "{hooks}");
 
     let _ = ccctl(&["uninstall", "--now"]).ok();
     assert_eq!(std::fs::read_to_string(home.settings()).unwrap(), settings);
-    assert!(!plugin(&home).exists());
+    assert!(!plugin(home).exists());
     let after = ccctl(&["status", "--json"]);
     assert_eq!(after.code, Some(3), "{after}");
 }

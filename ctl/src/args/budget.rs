@@ -1,6 +1,6 @@
 //! `budget` and `statusline`.
 
-use clap::{Args, Subcommand, ValueEnum};
+use clap::{ArgGroup, Args, Subcommand, ValueEnum};
 
 /// `statusline`
 #[derive(Clone, Debug, Default, Args)]
@@ -38,15 +38,15 @@ pub enum BudgetCommand {
 
 /// `budget set`
 #[derive(Clone, Debug, Args)]
-#[group(id = "change", required = true, multiple = true, args = ["soft", "hard", "enforce"])]
+#[command(group = ArgGroup::new("change").required(true).multiple(true).args(["soft", "hard", "enforce"]))]
 pub struct BudgetSetArgs {
     /// What is limited
-    pub scope: BudgetName,
+    pub scope: Option<BudgetName>,
     /// Dollars from which on it is told of; `none` for no such limit
-    #[arg(long, value_name = "USD")]
+    #[arg(long, value_name = "USD", requires = "scope")]
     pub soft: Option<String>,
     /// Dollars that are the end; `none` for no such limit
-    #[arg(long, value_name = "USD")]
+    #[arg(long, value_name = "USD", requires = "scope")]
     pub hard: Option<String>,
     /// Whether hard limits stop tool calls, or are only told of; for all budgets
     #[arg(long, value_name = "on|off")]

@@ -16,7 +16,7 @@ use std::time::{Duration, Instant};
 use ccd_proto::api::Status;
 use ccd_proto::paths::base_url;
 
-use crate::args::{HooksIn, InstallArgs};
+use crate::args::InstallArgs;
 use crate::changes::{Journal, Planned, Undone};
 use crate::client::Client;
 use crate::config::same_upstream;
@@ -105,6 +105,8 @@ impl Installer<'_> {
             hooks: self.args.hooks,
             settings: self.args.settings.as_ref().map(|path| env.cwd.join(path)),
             only_proxy: self.args.only_proxy,
+            no_mcp: self.args.no_mcp,
+            no_skill: self.args.no_skill,
             statusline: self.args.statusline,
             force: self.args.force,
         };
@@ -132,16 +134,13 @@ impl Installer<'_> {
         if let Some(url) = &url {
             Client::new(env)?.ping(url)?;
         }
-        for dir in plan.dirs.iter().filter(|_| !self.args.only_proxy) {
-            for (path, content) in plan.plugin_files(dir)? {
-                match self.args.hooks {
-                    HooksIn::Plugin => {
-                        self.change(journal, |journal| plan::own(journal, &path, content.as_bytes()))?;
-                    }
-                    // Recorded twice otherwise.
-                    HooksIn::Settings => {
-                        journal.undo(&path)?;
-                    }
+        for (path, content) in plan.own_files()? {
+            match content {
+                Some(content) => {
+                    self.change(journal, |journal| plan::own(journal, &path, content.as_bytes()))?;
+                }
+                None => {
+                    journal.undo(&path)?;
                 }
             }
         }
@@ -316,16 +315,11 @@ fn dry_run(env: &Env, out: &mut Printer, args: &InstallArgs, plan: &Plan) -> Res
             }
         }
     }
-    for dir in plan.dirs.iter().filter(|_| !args.only_proxy) {
-        for (path, content) in plan.plugin_files(dir)? {
-            match args.hooks {
-                HooksIn::Plugin => planned.extend(plan::own(&journal, &path, content.as_bytes())?),
-                HooksIn::Settings => {
-                    if let Some(change) = journal.manifest.file(&path) {
-                        planned.push(journal.plan_undo(change)?.0);
-                    }
-                }
-            }
+    for (path, content) in plan.own_files()? {
+        match (content, journal.manifest.file(&path)) {
+            (Some(content), _) => planned.extend(plan::own(&journal, &path, content.as_bytes())?),
+            (None, Some(change)) => planned.push(journal.plan_undo(change)?.0),
+            (None, None) => {}
         }
     }
     for path in &plan.settings {

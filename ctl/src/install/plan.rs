@@ -18,8 +18,10 @@ use crate::files;
 use crate::manifest::{FileKind, hash};
 use crate::plugin::{self, ABOUT_PLUGIN, Hooks};
 use crate::settings::{self, BASE_URL, Document, THINKING, Wanted, Written, hooks, status_line};
+use crate::skill;
 
 /// What is to be done.
+#[allow(clippy::struct_excessive_bools)] // switches of a command line
 pub(crate) struct Plan {
     /// The daemon's program.
     pub(crate) ccd: PathBuf,
@@ -38,6 +40,13 @@ pub(crate) struct Plan {
     /// What the user should know.
     pub(crate) warnings: Vec<String>,
     hooks_in: HooksIn,
+    only_proxy: bool,
+    /// `.mcp.json`, where it is wanted.
+    server: Option<String>,
+    /// The skill in the plugin, where it is wanted.
+    skill: Option<String>,
+    /// Where the skill goes for Codex, and what stands there, where it is wanted.
+    codex: Option<(PathBuf, Option<String>)>,
     thinking: bool,
     statusline: bool,
     force: bool,
@@ -83,6 +92,8 @@ impl Plan {
                 settings.push(real);
             }
         }
+        let wants_skill = !args.no_skill && !args.only_proxy;
+        let skill = |name| wants_skill.then(|| skill::file(env, name)).transpose();
         let mut plan = Plan {
             ccd,
             hooks,
@@ -93,6 +104,13 @@ impl Plan {
             upstream: None,
             warnings,
             hooks_in: args.hooks,
+            only_proxy: args.only_proxy,
+            server: (!args.no_mcp && !args.only_proxy).then(|| plugin::server::file(env)).transpose()?,
+            skill: skill(skill::IN_PLUGIN)?,
+            codex: match skill::codex_path(env) {
+                Some(path) => Some((files::resolve(&path, &roots)?, skill(skill::ALONE)?)),
+                None => None,
+            },
             thinking: args.thinking,
             statusline: args.statusline,
             force: args.force,
@@ -122,11 +140,9 @@ impl Plan {
             }
             plan.settings(env, &mut journal, &path, (!args.no_proxy).then_some("http://127.0.0.1:1/x"))?;
         }
-        if args.hooks == HooksIn::Plugin && !args.only_proxy {
-            for dir in &plan.dirs {
-                for (path, content) in plan.plugin_files(dir)? {
-                    own(&journal, &path, content.as_bytes())?;
-                }
+        for (path, content) in plan.own_files()? {
+            if let Some(content) = content {
+                own(&journal, &path, content.as_bytes())?;
             }
         }
         Ok(plan)
@@ -280,13 +296,32 @@ impl Plan {
         self.settings.iter().filter(is_set).cloned().collect()
     }
 
-    /// The files of the plugin directory below `dir`.
-    pub(crate) fn plugin_files(&self, dir: &Path) -> Result<[(PathBuf, String); 2]> {
-        let plugin = files::resolve(&plugin::directory(dir), &self.roots)?;
-        Ok([
-            (plugin::manifest_path(&plugin), plugin::manifest_file()),
-            (plugin::hooks_path(&plugin), self.hooks.file()?),
-        ])
+    /// Where the skill goes for Codex, where it does.
+    pub(crate) fn codex_skill(&self) -> Option<&Path> {
+        self.codex.as_ref().filter(|(_, content)| content.is_some()).map(|(path, _)| path.as_path())
+    }
+
+    /// The files of our own: those of the plugin directories, and the skill for Codex. None: no such file, which for
+    /// hooks in the settings means that they are not called twice.
+    pub(crate) fn own_files(&self) -> Result<Vec<(PathBuf, Option<String>)>> {
+        let mut found = Vec::new();
+        if self.only_proxy {
+            return Ok(found);
+        }
+        let hooks = self.hooks.file()?;
+        for dir in &self.dirs {
+            let plugin = files::resolve(&plugin::directory(dir), &self.roots)?;
+            let files = [
+                (plugin::manifest_path(&plugin), Some(plugin::manifest_file())),
+                (plugin::hooks_path(&plugin), Some(hooks.clone())),
+                (plugin::server::path(&plugin), self.server.clone()),
+                (plugin::skill_path(&plugin), self.skill.clone()),
+            ];
+            let wanted = self.hooks_in == HooksIn::Plugin;
+            found.extend(files.into_iter().map(|(path, content)| (path, content.filter(|_| wanted))));
+        }
+        found.extend(self.codex.clone());
+        Ok(found)
     }
 }
 
@@ -304,8 +339,13 @@ pub(crate) fn own(journal: &Journal<'_>, path: &Path, content: &[u8]) -> Result<
         && hash(bytes) != hash(content)
         && !is_recognised(path, bytes)
     {
+        let leave_out = match path.file_name().and_then(OsStr::to_str) {
+            Some("SKILL.md") => "--no-skill",
+            Some(".mcp.json") => "--no-mcp",
+            _ => "--hooks settings",
+        };
         return Err(CommandError::failed(format!("{} is there already, and not of ours", path.display()))
-            .hint("move it away, or install with --hooks settings"));
+            .hint(format!("move it away, or install with {leave_out}")));
     }
     Ok(Some(Planned {
         kind: FileKind::Own,
@@ -317,11 +357,15 @@ pub(crate) fn own(journal: &Journal<'_>, path: &Path, content: &[u8]) -> Result<
     }))
 }
 
-/// Whether a file in our plugin directory is one that an earlier installation left there.
+/// Whether a file in our place is one that an earlier installation left there.
 fn is_recognised(path: &Path, bytes: &[u8]) -> bool {
+    if path.ends_with("SKILL.md") {
+        return skill::is_one(bytes);
+    }
     let Ok(document) = Document::read(bytes) else { return false };
     match path.file_name().and_then(OsStr::to_str) {
         Some("plugin.json") => document.value().get("description").is_some_and(|text| text == ABOUT_PLUGIN),
+        Some(".mcp.json") => plugin::server::is_one(document.value()),
         Some("hooks.json") => hooks::ours(document.value()).next().is_some(),
         _ => false,
     }

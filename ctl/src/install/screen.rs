@@ -11,6 +11,7 @@ use crate::config::shown;
 use crate::env::Env;
 use crate::error::Result;
 use crate::human::plural;
+use crate::mcp::tools::TOOLS;
 use crate::plugin;
 use crate::printer::{Printer, Tone, visible};
 use crate::settings::{BASE_URL, THINKING};
@@ -24,11 +25,14 @@ const SWITCHED_OFF: [&str; 3] = [
 ];
 
 #[derive(Serialize)]
+#[allow(clippy::struct_excessive_bools)] // one per part
 struct Outcome<'a> {
     installed: bool,
     changed: &'a [std::path::PathBuf],
     daemon: Daemon<'a>,
     hooks: Option<Hooks<'a>>,
+    mcp: bool,
+    skill: bool,
     proxy: bool,
     upstream: &'a str,
     proof: Proof,
@@ -75,6 +79,8 @@ pub(super) fn print(
             },
             hooks: (!args.only_proxy)
                 .then(|| Hooks { events: &plan.hooks.events, client: plan.client.map(|v| v.to_string()) }),
+            mcp: !args.only_proxy && !args.no_mcp && args.hooks == HooksIn::Plugin,
+            skill: !args.only_proxy && !args.no_skill && args.hooks == HooksIn::Plugin,
             proxy: !args.no_proxy,
             upstream: &report.status.proxy.upstream,
             // A proof that fails is a failed installation, and does not come here.
@@ -128,6 +134,16 @@ fn lines(
             HooksIn::Settings => plan.settings.iter().map(|p| path(p)).collect::<Vec<_>>().join(", "),
         };
         fact("hooks", format!("{events}{client}: {place}"));
+    }
+    let plugin = !args.only_proxy && args.hooks == HooksIn::Plugin;
+    if plugin && !args.no_mcp {
+        fact("mcp", format!("{} read-only tools: Claude can ask about its own history", TOOLS.len()));
+    }
+    if plugin && !args.no_skill {
+        fact("skill", "/ccd:diagnose: Claude finds out why a run went wrong".into());
+    }
+    if let Some(dir) = plan.codex_skill().and_then(Path::parent).filter(|_| !args.only_proxy) {
+        fact(if plugin { "" } else { "skill" }, format!("for Codex: {}", path(dir)));
     }
     for file in &report.settings {
         fact("settings", format!("env.{BASE_URL} in {}", path(file)));

@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicU16, Ordering};
 use std::sync::{Arc, Mutex};
 
 use super::*;
-use crate::args::UninstallArgs;
+use crate::args::{HooksIn, UninstallArgs};
 use crate::exec::{Invocation, Outcome};
 use crate::testing::{Daemon, Home, Reply, TOKEN, said};
 use crate::{uninstall, verify};
@@ -115,6 +115,9 @@ fn install_and_uninstall_leave_no_trace() {
         if let Some(text) = before {
             home.write(".claude/settings.json", text);
         }
+        if before.is_some() {
+            home.write(".codex/config.toml", "model = \"x\"\n");
+        }
         let was = home.foreign_files();
         let (daemon, _) = daemon(&home, "https://api.anthropic.com");
         let env = home.env_with(programs);
@@ -133,6 +136,8 @@ fn install_and_uninstall_leave_no_trace() {
         let hooks: Value =
             serde_json::from_str(&home.read(".claude/skills/ccd/hooks/hooks.json").unwrap()).unwrap();
         assert_eq!(hooks["hooks"].as_object().unwrap().len(), 30);
+        assert_eq!([MCP, SKILL].map(|file| home.read(file).is_some()), [true; 2]);
+        assert_eq!(home.read(CODEX).is_some(), before.is_some(), "where Codex is used");
         assert!(!daemon.requests().contains(&"POST /v0/retire".to_owned()));
 
         let installed = home.foreign_files();
@@ -148,6 +153,70 @@ fn install_and_uninstall_leave_no_trace() {
         assert_eq!(home.foreign_files(), was, "before: {before:?}");
         assert!(daemon.requests().contains(&"POST /v0/retire".to_owned()));
         assert!(uninstall(&env).contains("nothing was installed"));
+        assert_eq!(home.foreign_files(), was);
+    }
+}
+
+/// The MCP server and the skill in the plugin, and the skill for Codex.
+const MCP: &str = ".claude/skills/ccd/.mcp.json";
+const SKILL: &str = ".claude/skills/ccd/skills/diagnose/SKILL.md";
+const CODEX: &str = ".codex/skills/ccd-diagnose/SKILL.md";
+
+#[test]
+fn the_mcp_server_and_the_skill_may_be_left_out_and_come_back() {
+    let home = home();
+    home.write(".codex/config.toml", "");
+    let was = home.foreign_files();
+    let (_daemon, _) = daemon(&home, "https://api.anthropic.com");
+    let env = home.env_with(programs);
+    let there = || [MCP, SKILL, CODEX].map(|file| home.read(file).is_some());
+    let no_mcp = InstallArgs { no_mcp: true, ..InstallArgs::default() };
+    let no_skill = InstallArgs { no_skill: true, ..InstallArgs::default() };
+    let in_settings = InstallArgs { hooks: HooksIn::Settings, ..InstallArgs::default() };
+    for (args, wanted) in [
+        (&no_mcp, [false, true, true]),
+        (&no_skill, [true, false, false]),
+        (&InstallArgs::default(), [true; 3]),
+        (&in_settings, [false, false, true]),
+        (&no_mcp, [false, true, true]),
+    ] {
+        let dry = install(&env, &InstallArgs { dry_run: true, ..args.clone() }).unwrap();
+        let before = home.foreign_files();
+        let said = install(&env, args).unwrap();
+        assert_eq!(there(), wanted, "{args:?}");
+        assert_eq!(said.contains("/ccd:diagnose"), wanted[1], "{said}");
+        assert_eq!(said.contains("read-only tools"), wanted[0], "{said}");
+        assert_eq!(said.contains("for Codex: ~/.codex/skills/ccd-diagnose"), wanted[2], "{said}");
+        for (path, _) in home
+            .foreign_files()
+            .iter()
+            .filter(|(path, now)| path.is_file() && before.get(*path) != Some(*now))
+        {
+            assert!(dry.contains(path.to_str().unwrap()), "{} changed: {dry}", path.display());
+        }
+    }
+    let again = crate::repair::run(&env, &mut Printer::captured(80).0).unwrap();
+    assert_eq!((again.failed, there()), (None, [false, true, true]), "it is mended as it was asked for");
+    uninstall(&env);
+    assert_eq!(home.foreign_files(), was);
+}
+
+#[test]
+fn a_skill_of_the_users_in_our_place_is_left_alone() {
+    for (file, hint) in [(CODEX, "--no-skill"), (SKILL, "--no-skill"), (MCP, "--no-mcp")] {
+        let home = home();
+        home.write(file, "mine");
+        home.write(".codex/config.toml", "");
+        let was = home.foreign_files();
+        let (_daemon, _) = daemon(&home, "https://api.anthropic.com");
+        let env = home.env_with(programs);
+        let error = install(&env, &InstallArgs::default()).unwrap_err();
+        assert!(error.message.contains("not of ours") && error.hints[0].contains(hint), "{error:?}");
+        assert_eq!(home.foreign_files(), was);
+        let without = InstallArgs { no_skill: true, no_mcp: true, ..InstallArgs::default() };
+        install(&env, &without).unwrap();
+        assert_eq!(home.read(file).unwrap(), "mine");
+        uninstall(&env);
         assert_eq!(home.foreign_files(), was);
     }
 }
@@ -331,12 +400,17 @@ fn a_foreign_plugin_in_our_place_is_left_alone() {
 fn a_lost_manifest_still_leaves_claude_code_clean() {
     let home = home();
     home.write(".claude/settings.json", "{\n  \"model\": \"opus\"\n}\n");
+    home.write(".codex/config.toml", "");
     let was = home.foreign_files();
     let (_daemon, _) = daemon(&home, "https://api.anthropic.com");
     let env = home.env_with(programs);
     install(&env, &InstallArgs::default()).unwrap();
     std::fs::remove_file(env.layout.install_manifest()).unwrap();
+    // What an earlier installation left is taken over, and taken away like the rest.
+    install(&env, &InstallArgs::default()).unwrap();
+    std::fs::remove_file(env.layout.install_manifest()).unwrap();
     uninstall(&env);
+    assert_eq!([MCP, SKILL, CODEX].map(|file| home.read(file)), [None, None, None]);
     let now = home.foreign_files();
     assert_eq!(
         now.get(&home.path().join(".claude/settings.json")),

@@ -98,7 +98,7 @@ impl Systemd {
 ///   the store to those of the next one, and finish their streams.
 /// - `OOMPolicy=continue`: a worker that ran out of memory is the supervisor's business.
 /// - What confines it needs no privileges, so that a user's manager can do it.
-pub(super) fn unit(ccd: &Path, environment: &[(&str, String)], socket: bool) -> Result<Vec<u8>> {
+pub(crate) fn unit(ccd: &Path, environment: &[(&str, String)], socket: bool) -> Result<Vec<u8>> {
     let ccd = ccd.to_str().ok_or_else(|| CommandError::failed(format!("{} is not UTF-8", ccd.display())))?;
     let mut variables = String::new();
     for (name, value) in environment {

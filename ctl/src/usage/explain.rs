@@ -6,7 +6,7 @@ use jiff::tz::TimeZone;
 use crate::client::{Client, decode};
 use crate::env::Env;
 use crate::error::Result;
-use crate::human::plural;
+use crate::human::{exact, plural};
 use crate::printer::{Printer, Tone};
 use crate::query::Target;
 use crate::sessions::model;
@@ -39,17 +39,22 @@ enum Line {
 
 fn lines(explain: &Explain, tz: &TimeZone) -> Vec<Line> {
     let mut out = Vec::new();
+    let mut known = None;
     for charge in &explain.charges {
         out.push(Line::Charge(head(charge, tz)));
+        out.extend(ids(charge).map(|ids| Line::Term(format!("    {ids}"))));
         out.extend(charge.terms.iter().map(|term| Line::Term(format!("    {}", product(term)))));
-        if let Some(from) = &charge.effective_from {
+        // Told where they begin to hold: they are those of the charge before otherwise.
+        let prices = charge.effective_from.as_deref().map(|from| (charge.model.as_str(), from));
+        if let Some((_, from)) = prices.filter(|_| prices != known) {
             out.push(Line::Term(format!("    prices since {}", captured(from))));
+            known = prices;
         }
     }
     let total = format!(
         "total  {}: {} tokens, {}",
         plural(explain.charges.len() as u64, "charge"),
-        explain.tokens.total(),
+        exact(explain.tokens.total()),
         captured(&explain.cost)
     );
     out.push(Line::Total(total));
@@ -65,17 +70,22 @@ fn head(charge: &ExplainCharge, tz: &TimeZone) -> String {
     let mut parts = vec![at, model(Some(&charge.model)), captured(&charge.agent)];
     parts.extend(Some(&charge.purpose).filter(|p| !p.is_empty() && **p != charge.agent).map(|p| captured(p)));
     parts.push(captured(&charge.sources.join("+")));
-    parts.extend(charge.message_id.as_deref().map(captured));
-    parts.extend(charge.request_id.as_deref().map(captured));
     if !charge.notes.is_empty() {
         parts.push(format!("({})", captured(&charge.notes.join(", "))));
     }
-    parts.push(format!("= {}", exact(charge)));
+    parts.push(format!("= {}", cost(charge)));
     parts.join("  ")
 }
 
+/// The API's own names of a charge, on a line of their own: they are long.
+fn ids(charge: &ExplainCharge) -> Option<String> {
+    let ids: Vec<_> =
+        [&charge.message_id, &charge.request_id].into_iter().flatten().map(|id| captured(id)).collect();
+    (!ids.is_empty()).then(|| ids.join("  "))
+}
+
 /// A charge's cost to the micro-dollar.
-fn exact(charge: &ExplainCharge) -> String {
+fn cost(charge: &ExplainCharge) -> String {
     charge
         .cost_usd_micros
         .map_or_else(|| captured(&charge.cost), |micros| dollars(i128::from(micros) * 1000, 6))
@@ -86,7 +96,7 @@ fn product(term: &ExplainTerm) -> String {
     format!(
         "{:<14} {:>12} × {}{of} = {}",
         captured(&term.kind),
-        term.count,
+        exact(term.count),
         dollars(i128::from(term.price_usd_micros) * 1000, 2),
         dollars(i128::from(term.nano_usd), 9)
     )
@@ -141,7 +151,7 @@ mod tests {
         };
         let explain = Explain {
             tokens: charge.tokens,
-            charges: vec![charge],
+            charges: vec![charge.clone(), charge],
             cost: "$0.0030".into(),
             ..Explain::default()
         };
@@ -151,13 +161,12 @@ mod tests {
                 Line::Charge(text) | Line::Term(text) | Line::Total(text) => text,
             })
             .collect();
-        assert_eq!(
-            text[0],
-            "2026-11-20 12:00:00  opus-5-5  main  proxy+transcript  msg_1  req_1  (copied)  = $0.003048"
-        );
-        assert!(text[1].ends_with(" 12 × $4.00 per million = $0.000048000"), "{}", text[1]);
-        assert!(text[2].ends_with(" 15000 × $0.20 per million = $0.003000000"), "{}", text[2]);
-        assert_eq!(text[3], "    prices since 2026-01-01");
-        assert_eq!(text[4], "total  1 charge: 15012 tokens, $0.0030");
+        assert_eq!(text[0], "2026-11-20 12:00:00  opus-5-5  main  proxy+transcript  (copied)  = $0.003048");
+        assert_eq!(text[1], "    msg_1  req_1");
+        assert!(text[2].ends_with(" 12 × $4.00 per million = $0.000048000"), "{}", text[2]);
+        assert!(text[3].ends_with(" 15,000 × $0.20 per million = $0.003000000"), "{}", text[3]);
+        assert_eq!(text[4], "    prices since 2026-01-01");
+        assert_eq!(text[5..].iter().filter(|line| line.contains("prices since")).count(), 0, "told once");
+        assert_eq!(text[text.len() - 1], "total  2 charges: 15,012 tokens, $0.0030");
     }
 }

@@ -9,7 +9,7 @@ use jiff::civil::Date;
 use super::bars;
 use crate::env::Env;
 use crate::error::Result;
-use crate::human::{count, plural};
+use crate::human::{count, plural, wrapped};
 use crate::limits;
 use crate::printer::{Printer, Tone};
 use crate::table::captured;
@@ -53,12 +53,13 @@ pub(super) fn below(env: &Env, out: &mut Printer, usage: &Usage) -> Result<()> {
     lines.extend(again("cut off before their end", "response", &usage.cut).map(|line| (Tone::Plain, line)));
     lines.extend(side(usage).map(|line| (Tone::Plain, line)));
     if usage.rows.iter().any(|row| row.attributed) {
-        let rule = "~ is shared out by a rule: what calling the tool cost, and what its result added to later prompts";
+        let rule = "~ is shared out by a rule: what calling the tool cost, and what its result added to later \
+                    prompts; (none) is all that no tool's call or result brought about";
         lines.push((Tone::Faint, rule.to_owned()));
     }
     if !usage.unpriced_models.is_empty() {
         let models = usage.unpriced_models.iter().map(|m| captured(m)).collect::<Vec<_>>().join(", ");
-        lines.push((Tone::Warn, format!("in no cost, for want of a price: {models}")));
+        lines.push((Tone::Warn, format!("+? in no cost, for want of a price: {models}")));
     }
     if let Some((tone, line)) = usage.rate_limits.as_ref().and_then(|told| limits::line(env, told)) {
         lines.push((tone, format!("rate limits: {line}")));
@@ -67,7 +68,11 @@ pub(super) fn below(env: &Env, out: &mut Printer, usage: &Usage) -> Result<()> {
         if at == 0 {
             out.line("")?;
         }
-        out.line(out.paint(tone, &line))?;
+        // Only who watches needs lines that fit; who searches in them, whole ones.
+        let line = if out.is_drawn() { wrapped(&line, out.width()) } else { line };
+        for part in line.lines() {
+            out.line(out.paint(tone, part))?;
+        }
     }
     Ok(())
 }

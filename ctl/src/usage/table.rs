@@ -7,10 +7,11 @@ use jiff::tz::TimeZone;
 
 use super::bars::bar;
 use crate::args::Order;
-use crate::human::{count, duration_ms, exact, short_id};
+use crate::human::{count, duration_ms, exact, places, short_id, usd};
 use crate::printer::Tone;
 use crate::sessions::model;
 use crate::table::{Column, Table, captured};
+use crate::time;
 
 /// Width of a bar in cells.
 const CELLS: usize = 16;
@@ -64,10 +65,12 @@ pub(super) fn table(usage: &Usage, look: &Look<'_>) -> Table {
 
 fn made(usage: &Usage, look: &Look<'_>, number: fn(u64) -> String) -> Table {
     let keys = keys(usage);
-    let is_blocks = usage.period == "blocks";
-    let counted = if usage.by.iter().any(|by| by == "tool") { "CALLS" } else { "EXCHANGES" };
+    let kind = Kind::of(usage);
     let mut columns: Vec<_> = keys.iter().map(|key| key.column).collect();
-    if is_blocks {
+    if kind.sessions {
+        columns.extend([Column::Whole("LAST"), Column::Text("PROJECT")]);
+    }
+    if kind.active {
         columns.push(Column::Whole("STATE"));
     }
     if look.bars.is_some() {
@@ -75,13 +78,14 @@ fn made(usage: &Usage, look: &Look<'_>, number: fn(u64) -> String) -> Table {
     }
     if look.compact {
         columns.push(Column::Number("TOKENS"));
-    } else if is_blocks {
+    } else if kind.blocks {
         columns.extend(["TOKENS", "TOK/MIN", "$/H"].map(Column::Number));
     } else {
+        let counted = if kind.tools { "CALLS" } else { "EXCHANGES" };
         columns.extend([counted, "INPUT", "CACHE WRITE", "CACHE READ", "OUTPUT"].map(Column::Number));
     }
     columns.push(Column::Number("COST"));
-    if is_blocks {
+    if kind.active {
         columns.push(Column::Number("PROJECTED"));
     }
     let mut table = Table::new(columns);
@@ -92,10 +96,16 @@ fn made(usage: &Usage, look: &Look<'_>, number: fn(u64) -> String) -> Table {
         cost => u64::try_from(cost.unwrap_or(0)).unwrap_or(0),
     };
     let most = usage.rows.iter().map(weight).max().unwrap_or(0);
+    let money = Money::of(usage);
     let figures = |row: &UsageRow, bar: String| {
         let mut cells = Vec::new();
         let block = row.block.as_ref();
-        if is_blocks {
+        if kind.sessions {
+            let of = row.session.as_ref();
+            cells.push(of.map(|s| time::short(&s.last_at, look.now, look.tz)).unwrap_or_default());
+            cells.push(of.and_then(|s| s.project.as_deref()).map(captured).unwrap_or_default());
+        }
+        if kind.active {
             cells.push(block.map(|block| state(block, look)).unwrap_or_default());
         }
         if look.bars.is_some() {
@@ -104,19 +114,29 @@ fn made(usage: &Usage, look: &Look<'_>, number: fn(u64) -> String) -> Table {
         let t = row.tokens;
         if look.compact {
             cells.push(number(t.total()));
-        } else if is_blocks {
+        } else if kind.blocks {
             cells.push(number(t.total()));
             cells.push(block.map_or_else(String::new, |b| number(b.tokens_per_minute)));
-            cells
-                .push(block.map_or_else(String::new, |b| ccd_proto::api::display_usd(b.usd_micros_per_hour)));
+            let rate = |b: &Block| match row.cost_usd_micros {
+                Some(_) => usd(b.usd_micros_per_hour, money.places),
+                None => "–".to_owned(),
+            };
+            cells.push(block.map(rate).unwrap_or_default());
         } else {
+            let times = match row.key.get("tool") {
+                // What no tool's call brought about has no calls; their sum is that of the tools.
+                Some(tool) if tool == NO_TOOL => "–".to_owned(),
+                None if kind.tools => number(kind.calls),
+                _ => number(row.exchanges),
+            };
+            cells.push(times);
             let write = t.cache_write_5m + t.cache_write_1h;
-            cells.extend([row.exchanges, t.input, write, t.cache_read, t.output].map(number));
+            cells.extend([t.input, write, t.cache_read, t.output].map(number));
         }
-        let mark = if row.attributed { "~" } else { "" };
-        cells.push(format!("{mark}{}", captured(&row.cost)));
-        if is_blocks {
-            cells.push(block.and_then(|b| b.projected.as_deref()).map(captured).unwrap_or_default());
+        cells.push(money.show(row));
+        if kind.active {
+            let projected = block.and_then(|b| b.projected_usd_micros);
+            cells.push(projected.map(|micros| usd(micros, money.places)).unwrap_or_default());
         }
         cells
     };
@@ -132,6 +152,68 @@ fn made(usage: &Usage, look: &Look<'_>, number: fn(u64) -> String) -> Table {
         table.toned(head.chain(figures(&usage.totals, String::new())).map(|text| (text, Tone::Strong)));
     }
     table
+}
+
+/// What stands for a tool where there is none.
+const NO_TOOL: &str = "(none)";
+
+/// What the rows are about, as far as it decides which columns there are.
+#[allow(clippy::struct_excessive_bools)] // each is a question of its own
+struct Kind {
+    sessions: bool,
+    blocks: bool,
+    /// A block is under way.
+    active: bool,
+    tools: bool,
+    /// Calls of all tools.
+    calls: u64,
+}
+
+impl Kind {
+    fn of(usage: &Usage) -> Self {
+        let is_tool = |row: &&UsageRow| row.key.get("tool").is_some_and(|tool| tool != NO_TOOL);
+        Kind {
+            sessions: usage.rows.iter().any(|row| row.session.is_some()),
+            blocks: usage.period == "blocks",
+            active: usage.rows.iter().any(|row| row.block.as_ref().is_some_and(|block| block.active)),
+            tools: usage.by.iter().any(|by| by == "tool"),
+            calls: usage.rows.iter().filter(is_tool).map(|row| row.exchanges).sum(),
+        }
+    }
+}
+
+/// How amounts are shown: all of a column alike, so that they can be compared at a glance.
+struct Money {
+    places: usize,
+    /// Something somewhere has no price.
+    is_partial: bool,
+}
+
+impl Money {
+    fn of(usage: &Usage) -> Self {
+        let rows = || usage.rows.iter().chain([&usage.totals]);
+        Money {
+            places: places(rows().filter_map(|row| row.cost_usd_micros)),
+            is_partial: rows().any(|row| row.cost_usd_micros.is_some() && lacks_a_price(row)),
+        }
+    }
+
+    fn show(&self, row: &UsageRow) -> String {
+        let attributed = if row.attributed { "~" } else { "" };
+        let Some(micros) = row.cost_usd_micros else { return "unpriced".to_owned() };
+        let mark = match self.is_partial {
+            true if lacks_a_price(row) => "+?",
+            // The digits stay below each other.
+            true => "\u{a0}\u{a0}",
+            false => "",
+        };
+        format!("{attributed}{}{mark}", usd(micros, self.places))
+    }
+}
+
+/// Whether something of a row has no price: its cost says so.
+fn lacks_a_price(row: &UsageRow) -> bool {
+    row.cost.ends_with("unpriced")
 }
 
 /// What a block is doing.

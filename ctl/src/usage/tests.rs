@@ -1,6 +1,6 @@
 //! Usage as people see it, at every width, watched and not.
 
-use ccd_proto::api::{Block, Cache, Retries, Side, Tokens, UsageRow};
+use ccd_proto::api::{Block, Cache, Retries, Side, Tokens, UsageRow, UsageSession};
 
 use super::*;
 use crate::args::{Order, Period, UsageKey};
@@ -104,8 +104,42 @@ fn tools() -> Usage {
     Usage {
         period: "total".into(),
         by: vec!["tool".into()],
-        rows: vec![of("Bash", 5), of("Read\u{202e}", 1)],
-        totals: row(&[], 6),
+        rows: vec![row(&[("tool", "(none)")], 7), of("Bash", 5), of("Read\u{202e}", 1)],
+        totals: row(&[], 13),
+        ..Usage::default()
+    }
+}
+
+/// Weeks or months, one of them with a model that has no price.
+fn calendar(period: &str, key: &str, starts: [&str; 2]) -> Usage {
+    let partial = |row: UsageRow| UsageRow { cost: format!("{} + unpriced", row.cost), ..row };
+    let unpriced = |row| UsageRow { cost_usd_micros: None, cost: "unpriced".into(), ..row };
+    Usage {
+        period: period.into(),
+        rows: vec![
+            row(&[(key, starts[0])], 31),
+            partial(row(&[(key, starts[1])], 4)),
+            unpriced(row(&[(key, "later")], 1)),
+        ],
+        totals: partial(row(&[], 36)),
+        unpriced_models: vec!["glm-9".into()],
+        ..Usage::default()
+    }
+}
+
+fn sessions() -> Usage {
+    let of = |id: &str, last: &str, project: &str, scale| UsageRow {
+        session: Some(UsageSession { last_at: last.into(), project: Some(project.into()) }),
+        ..row(&[("session_id", id)], scale)
+    };
+    let small = of("77aa0000-0000-4000-8000-000000000002", "2026-11-18T08:00:00Z", "a\u{1b}[31mb", 1);
+    Usage {
+        period: "session".into(),
+        rows: vec![
+            UsageRow { cost_usd_micros: Some(12), cost: "$0.000012".into(), ..small },
+            of("5f0c6c2e-8d1f-4a93-a1f2-000000000001", "2026-11-20T20:15:09Z", "webshop", 40),
+        ],
+        totals: row(&[], 41),
         ..Usage::default()
     }
 }
@@ -137,6 +171,18 @@ fn blocks_at_every_width() {
 }
 
 #[test]
+fn weeks_and_months_and_sessions_at_every_width() {
+    let weeks = calendar("weekly", "week", ["2026-11-09", "2026-11-16"]);
+    let months = calendar("monthly", "month", ["2026-10", "2026-11"]);
+    for width in [60, 80, 120] {
+        let shown = |usage, period| printed(usage, &args(period), width, true);
+        insta::assert_snapshot!(format!("weekly_{width}"), shown(&weeks, Period::Weekly));
+        insta::assert_snapshot!(format!("monthly_{width}"), shown(&months, Period::Monthly));
+        insta::assert_snapshot!(format!("sessions_{width}"), shown(&sessions(), Period::Session));
+    }
+}
+
+#[test]
 fn what_is_shared_out_is_marked() {
     insta::assert_snapshot!("tools_80", printed(&tools(), &args(Period::Total), 80, false));
 }
@@ -163,12 +209,13 @@ fn colours_and_ascii() {
 
 #[test]
 fn no_line_is_wider_than_the_terminal_and_no_captured_character_acts() {
-    for usage in [daily(), blocks(), tools()] {
+    for usage in [daily(), blocks(), tools(), sessions()] {
         for width in [60, 72, 80, 100, 120, 200] {
             for watched in [true, false] {
                 let text = printed(&usage, &args(Period::Daily), width, watched);
+                // Below the table, lines are cut to the width only for who watches.
                 let table = text.split("\n\n").next().unwrap();
-                for line in table.lines() {
+                for line in if watched { text.as_str() } else { table }.lines() {
                     assert!(line.chars().count() <= width, "{width}: {line}");
                 }
                 assert!(!text.contains(['\u{1b}', '\u{202e}']), "{text}");

@@ -136,7 +136,7 @@ pub(super) async fn route(
             let settings = app.budget.settings();
             ask(&app, query, move |a, f| budget::budget(a, &settings, f.session.as_deref())).await
         }
-        Route::StatusLine => statusline::answer(&app, query, body).await,
+        Route::StatusLine => statusline::answer(&app, body).await,
         Route::Exchange(id) => {
             let id = unescape(id)?;
             ask(&app, query, move |a, f| exchanges::exchange(a, &id, f)).await

@@ -41,7 +41,8 @@ use crate::source::transcript::take::Taker;
 use crate::source::transcript::{self, Transcripts};
 use crate::source::{hook, spool};
 use crate::startup::{self, Home, StartError};
-use crate::{api, resources, watch};
+use crate::watch::{self, Watches};
+use crate::{api, resources};
 
 /// How long the writer may take to write what waits, once the sources are closed.
 pub(super) const WRITER_PATIENCE: Duration = Duration::from_secs(20);
@@ -363,7 +364,8 @@ type Wired = (Arc<Running>, TcpListener, Option<Home>, mpsc::Receiver<Submission
 
 /// Builds everything that needs no home.
 fn wire(parts: Parts) -> Result<Wired, StartError> {
-    let Parts { layout, config, reload, prepared, log, manager, holder, bypass, clock } = parts;
+    let Parts { layout, config, reload, prepared, log, manager, holder, bypass, clock, zone, watcher } =
+        parts;
     let listener = TcpListener::from_std(prepared.proxy).map_err(|e| failed("proxy listener", &e))?;
     let proxy_listen: SocketAddr = listener.local_addr().map_err(|e| failed("proxy listener", &e))?;
     let target = Target::new(&config.upstream)
@@ -383,9 +385,10 @@ fn wire(parts: Parts) -> Result<Wired, StartError> {
     let bypass = Bypass::new(capturing, Budget::read(Path::new("/")).within(resources::address_space()));
     let limits = Limits::of_this_process();
     let proxy = Proxy::new(prepared.token, proxy_listen, limits, settings, bypass, Arc::clone(&clock));
+    let watches = Watches::new(watcher);
     let taker =
         Taker::new(door.clone(), Arc::clone(&shared), Arc::clone(&clock), config.capture.max_body_bytes);
-    let transcripts = Transcripts::new(config.transcripts.clone(), taker);
+    let transcripts = Transcripts::new(config.transcripts.clone(), taker, Arc::clone(&watches));
     let app = Arc::new(Running {
         started_ns: clock.now_ns(),
         layout,
@@ -400,6 +403,8 @@ fn wire(parts: Parts) -> Result<Wired, StartError> {
         proxy,
         proxy_listen,
         transcripts,
+        watches,
+        zone,
         spool: Arc::default(),
         state: AtomicU8::new(SERVING),
         log_filter: Mutex::new(config.log.clone()),
@@ -423,6 +428,7 @@ fn wire(parts: Parts) -> Result<Wired, StartError> {
 async fn until_stopped(app: &Running, spool_changed: &Arc<Notify>) {
     let config_changed = Arc::new(Notify::new());
     let watcher = watch::start(
+        &app.watches,
         &app.layout.config_file,
         &app.layout.spool_dir,
         Arc::clone(&config_changed),

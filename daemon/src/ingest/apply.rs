@@ -2,12 +2,14 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use ccd_proto::api::Session;
 use ccd_store::{Mutation, Reader, Record};
 
 use super::ledger::Ledger;
 use super::lookups::look_ups;
 use super::record::Payload;
 use super::shared::RowOf;
+use crate::clock::parse_rfc3339;
 use crate::live::{Live, LiveError, read_fact};
 use crate::project::charge;
 use crate::project::ids;
@@ -197,6 +199,7 @@ impl<'a> Batch<'a> {
             };
             if let Some(mut summary) = summary {
                 account.fill(&mut summary);
+                self.mutations.extend(recent(self.reader, &summary)?);
                 self.mutations.push(Mutation::Put(key, rows::encode(&summary)?));
             }
         }
@@ -212,4 +215,18 @@ impl<'a> Batch<'a> {
             exchanges: self.exchanges,
         })
     }
+}
+
+/// Moves a session to when it was last used.
+fn recent(reader: &Reader, session: &Session) -> Result<Vec<Mutation>, LiveError> {
+    let key = ids::session_key(&session.session_id);
+    let row = |session: &Session| rows::recent(parse_rfc3339(&session.last_at).unwrap_or(0), key);
+    let old: Option<Session> =
+        reader.get(&rows::session(key))?.map(|bytes| rows::decode(&bytes)).transpose()?;
+    let (old, new) = (old.as_ref().map(row), row(session));
+    if old.as_ref() == Some(&new) {
+        return Ok(Vec::new());
+    }
+    let gone = old.map(Mutation::Delete);
+    Ok(gone.into_iter().chain([Mutation::Put(new, Vec::new())]).collect())
 }

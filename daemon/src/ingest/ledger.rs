@@ -16,6 +16,7 @@ use crate::live::LiveError;
 use crate::project::account::{Account, Closing, Totals, raise, remainder, totals};
 use crate::project::billed::{Bill, Charge, ChargeKey};
 use crate::project::charge::{CostState, Observation};
+use crate::project::foreign::is_foreign_start;
 use crate::project::price::Prices;
 use crate::project::session::SessionState;
 use crate::project::tally::{self, Dims, Family, Tally};
@@ -296,9 +297,13 @@ impl<'a> Ledger<'a> {
         let sessions: Vec<SessionKey> = self.accounts.keys().copied().collect();
         for session in sessions {
             let Some(booked) = self.accounts.get(&session) else { continue };
-            let (starts, charged) = (booked.new.starts.clone(), booked.new.charged());
+            let (mut starts, charged) = (booked.new.starts.clone(), booked.new.charged());
             if starts.is_empty() {
                 continue;
+            }
+            // What another recorder totals counts only where nothing else was billed.
+            if !charged.is_empty() || starts.iter().any(|start| !is_foreign_start(*start)) {
+                starts.retain(|start| !is_foreign_start(*start));
             }
             let first_ns = self.first_charge(session)?;
             let mut own = Vec::with_capacity(starts.len());

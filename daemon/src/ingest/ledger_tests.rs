@@ -175,10 +175,10 @@ impl Books {
     fn family(&self, family: Family) -> Tally {
         let mut sum = Tally::default();
         for row in self.reader.scan(&tally::from(family, 0), &tally::end(family)) {
-            let (_, value) = row.unwrap();
+            let (key, value) = row.unwrap();
             let row = tally::Row::decode(&value).unwrap();
             assert!(!row.is_empty(), "a row of nothing");
-            for tally in row.quarters.iter().flatten() {
+            for (_, tally) in row.quarters(&key) {
                 let counted = row.tool.is_empty();
                 let whole = Tally { calls: 0, priced: 0, unpriced: 0, ..*tally };
                 sum.add(if counted { tally } else { &whole }, 1);
@@ -214,10 +214,10 @@ impl Books {
         }
         let side = self.reader.scan(&tally::from(Family::Model, 0), &tally::end(Family::Model));
         for row in side {
-            let (_, value) = row.unwrap();
+            let (key, value) = row.unwrap();
             let row = tally::Row::decode(&value).unwrap();
             if row.kind() == Kind::Side {
-                row.quarters.iter().flatten().for_each(|tally| sum.add(tally, 1));
+                row.quarters(&key).for_each(|(_, tally)| sum.add(tally, 1));
             }
         }
         sum

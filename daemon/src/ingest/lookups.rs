@@ -1,5 +1,6 @@
 //! Which ids lead to a session: those of its turns, spans, agents and tool calls.
 
+use crate::project::foreign::{Told, Trace, message_of};
 use crate::project::hook::HookKind as K;
 use crate::project::ids;
 use crate::project::pairs::span_of;
@@ -45,6 +46,14 @@ pub(super) fn look_ups(session: &str, fact: &Fact) -> Vec<String> {
             }
         }
         Fact::Transcript(facts) => of_lines(session, facts, &mut found),
+        Fact::Foreign(told) => match &**told {
+            Told::Same(_, fact) => return look_ups(session, fact),
+            Told::Trace(trace) => {
+                let Trace { hook, billed, .. } = &**trace;
+                found = look_ups(session, &Fact::Hook(Box::new(hook.clone())));
+                found.extend(billed.as_ref().map(|billed| span_of(session, &message_of(billed), "")));
+            }
+        },
     }
     found
 }

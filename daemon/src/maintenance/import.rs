@@ -8,13 +8,12 @@ use std::time::Duration;
 
 use ccd_proto::api::{Imported, NotImported};
 use http::StatusCode;
-use jiff::tz::TimeZone;
 use tokio::task::JoinSet;
 
 use super::{Context, failed, unavailable};
 use crate::ingest::Ack;
 use crate::query::QueryError;
-use crate::source::transcript::discover::{Found, Search, Stat, search};
+use crate::source::transcript::discover::{Found, Search, Stat, part_of, search};
 use crate::source::transcript::foreign::{Content, Lines, content_of};
 use crate::source::transcript::read;
 use crate::source::transcript::take::Taken;
@@ -52,6 +51,9 @@ pub(super) fn run(context: &mut Context, what: &Import) -> Result<Imported, Quer
     let mut transcripts = Vec::new();
     for Found { path, stat } in found.files {
         match content_of(&path) {
+            Ok(Content::Transcript) if part_of(&path).is_none() => {
+                done.skip(path.display().to_string(), "a transcript's name is its session's: *.jsonl".into());
+            }
             Ok(Content::Transcript) => transcripts.push((path, stat)),
             Ok(Content::Foreign(format)) => {
                 if !take_lines(context, &path, format, &mut done, total)? {
@@ -85,12 +87,15 @@ fn find(context: &Context, paths: &[PathBuf]) -> Result<Search, QueryError> {
     }
     let (mut dirs, mut files) = (Vec::new(), Vec::new());
     for path in paths {
-        let meta = fs_err::metadata(path).map_err(|error| {
+        let unread = |error: std::io::Error| {
             let what =
                 if error.kind() == std::io::ErrorKind::NotFound { "is not there" } else { "cannot be read" };
             QueryError::bad(format!("{} {what}", path.display()))
                 .hint("name a transcript, a directory with transcripts, or the store of pisama or cc-tracer")
-        })?;
+        };
+        // A link that is named is the user's word; those found below a directory are not followed.
+        let path = &fs_err::canonicalize(path).map_err(unread)?;
+        let meta = fs_err::metadata(path).map_err(unread)?;
         if meta.is_dir() {
             dirs.push(path.clone());
         } else if meta.is_file() {
@@ -200,7 +205,7 @@ fn take_lines(
             return Ok(true);
         }
     };
-    let (reader, zone, runtime) = (context.reader()?, TimeZone::system(), context.runtime.clone());
+    let (reader, zone, runtime) = (context.reader()?, context.app.zone.clone(), context.runtime.clone());
     let lines = Lines { path, format, zone: &zone, written_ns: stat.written_ns };
     let (mut offset, mut fresh) = (0, 0);
     while let Some((ready, end)) = lines.next(&file, offset).map_err(|e| failed(e.to_string()))? {

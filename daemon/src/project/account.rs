@@ -299,3 +299,7 @@ pub fn remainder(
     }
     rows
 }
+
+#[cfg(test)]
+#[path = "account_tests.rs"]
+mod tests;

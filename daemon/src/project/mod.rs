@@ -22,6 +22,7 @@ mod links;
 pub mod members;
 pub mod message;
 mod messages;
+mod origin;
 pub mod pairs;
 pub mod price;
 pub mod request;
@@ -43,4 +44,4 @@ pub mod view;
 mod view_tests;
 
 /// Raised when the same records would give other views: the index is then rebuilt from the journal.
-pub const VERSION: u16 = 5;
+pub const VERSION: u16 = 6;

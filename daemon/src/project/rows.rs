@@ -21,6 +21,7 @@ const CHARGE: u8 = 0x40;
 const SESSION_CHARGE: u8 = 0x41;
 const ACCOUNT: u8 = 0x42;
 const CLOSING: u8 = 0x43;
+const RECENT: u8 = 0x28;
 const NOTICE: u8 = 0x3f;
 
 /// Length of a roll-up's time bucket: a quarter of an hour, so that days can be cut in any time zone.
@@ -155,6 +156,29 @@ pub fn session(key: [u8; 16]) -> Vec<u8> {
 #[must_use]
 pub fn sessions() -> (Vec<u8>, Vec<u8>) {
     (vec![SESSION], vec![SESSION + 1])
+}
+
+/// That a session was last used then. No value. The one that was used last comes first; of those that were used at the
+/// same time, the one whose row comes first.
+#[must_use]
+pub fn recent(last_ns: u64, session: [u8; 16]) -> Vec<u8> {
+    let mut out = prefixed(RECENT, &(u64::MAX - last_ns).to_be_bytes());
+    out.extend_from_slice(&session);
+    out
+}
+
+/// The range of the sessions that were used between these times, the later one included.
+#[must_use]
+pub fn recents(from_ns: u64, to_ns: u64) -> (Vec<u8>, Vec<u8>) {
+    let mut to = recent(from_ns, [0xff; 16]);
+    to.push(0);
+    (recent(to_ns, [0; 16]), to)
+}
+
+/// The session that a row of [`recents`] is of.
+#[must_use]
+pub fn session_of_recent(key: &[u8]) -> Option<[u8; 16]> {
+    key.get(9..25)?.try_into().ok()
 }
 
 /// A record of a session; the value is its locator.
@@ -363,6 +387,11 @@ mod tests {
         assert!(session_charge([1; 16], u64::MAX, key) < session_charges_end([1; 16]));
         assert_eq!(closing_of_key(&closing(3, [2; 16], 4)), Some((3, [2; 16], 4)));
         assert!(closing(3, [0xff; 16], u64::MAX) < closings(3).1);
+        assert!(recent(5, [9; 16]) < recent(4, [0; 16]) && recent(5, [0; 16]) < recent(5, [1; 16]));
+        assert_eq!(session_of_recent(&recent(5, [9; 16])), Some([9; 16]));
+        let (from, to) = recents(4, 5);
+        assert!(recent(6, [9; 16]) < from && from <= recent(5, [0; 16]));
+        assert!(recent(4, [255; 16]) < to && to <= recent(3, [0; 16]));
         let (from, to) = session_records([3; 16]);
         assert!(session_record([3; 16], u64::MAX) < to && session_record([3; 16], 0) >= from);
     }

@@ -13,6 +13,7 @@ use ccd_store::Locator;
 
 use super::charge::{self, CostState, Observation};
 use super::exchange::ExchangeFacts;
+use super::foreign::{Told, Traces};
 use super::hook::{HookFacts, HookKind, ToolCall};
 use super::lines::{Answered, Asked, Lines, TurnLine};
 use super::request::Purpose;
@@ -28,6 +29,8 @@ pub enum Fact {
     Exchange(Box<ExchangeFacts>),
     /// A stretch of a transcript.
     Transcript(Box<TranscriptFacts>),
+    /// A line of another recorder.
+    Foreign(Box<Told>),
 }
 
 /// What a fact changed beyond the session's own state.
@@ -149,6 +152,10 @@ pub struct SessionState {
     pub(super) agents: BTreeMap<String, Agent>,
     pub(super) calls: BTreeMap<[u8; 16], Call>,
     pub(super) lines: Lines,
+    /// What tells of no ids; see [`super::foreign`].
+    pub(super) traces: Traces,
+    /// Records of other recorders, by their names.
+    pub(super) recorders: BTreeMap<Locator, &'static str>,
     attempts: Attempts,
 }
 
@@ -178,7 +185,12 @@ impl SessionState {
     /// Facts held, as a measure of its size.
     #[must_use]
     pub fn weight(&self) -> usize {
-        1 + self.prompts.len() + self.tools.len() + self.agents.len() + self.calls.len() + self.lines.weight()
+        1 + self.prompts.len()
+            + self.tools.len()
+            + self.agents.len()
+            + self.calls.len()
+            + self.lines.weight()
+            + self.traces.len()
     }
 
     /// The session's project: the last component of its first working directory.
@@ -207,6 +219,13 @@ impl SessionState {
                 Changes { relinked: self.relink(exchange), observed, ..Changes::default() }
             }
             Fact::Transcript(lines) => self.apply_transcript(lines, record),
+            Fact::Foreign(told) => match &**told {
+                Told::Same(recorder, fact) => {
+                    self.recorders.insert(record, recorder);
+                    self.apply(fact, record)
+                }
+                Told::Trace(trace) => self.apply_trace(trace, record),
+            },
         }
     }
 

@@ -19,6 +19,9 @@ impl SessionState {
     /// The session's row in lists.
     #[must_use]
     pub fn summary(&self, prices: &Prices) -> api::Session {
+        if let Some(shadow) = self.shadow() {
+            return shadow.summary(prices);
+        }
         let mut sum = Sum::default();
         let mut models: Vec<String> = Vec::new();
         let mut last_main: Option<&ModelCall<'_>> = None;

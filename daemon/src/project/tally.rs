@@ -2,9 +2,11 @@
 //! becomes known, moves from where it was to where it belongs.
 //!
 //! Three families of rows, each a sum of all charges, from coarse to fine, so that a question reads the fewest rows that
-//! tell its answer. A row is of one hour and has up to four quarters: days of every time zone begin on a quarter.
+//! tell its answer. A row is of a third of a day and has the quarters of an hour in which there was anything: days of
+//! every time zone begin on a quarter.
 //!
-//! Invariants: the families' sums are the same; a row whose quarters are all nothing does not exist.
+//! Invariants: the families' sums are the same; quarters are in order, and none is nothing; a row without any does not
+//! exist.
 
 use std::collections::BTreeSet;
 
@@ -39,9 +41,22 @@ pub struct Tally {
 
 impl Tally {
     /// Nothing at all.
+    pub const NONE: Tally = Tally {
+        calls: 0,
+        tokens: [0; 5],
+        web_searches: 0,
+        micros: 0,
+        priced: 0,
+        unpriced: 0,
+        saved: 0,
+        rewritten: 0,
+        wasted: 0,
+    };
+
+    /// Whether it is nothing at all.
     #[must_use]
     pub fn is_zero(&self) -> bool {
-        *self == Tally::default()
+        *self == Tally::NONE
     }
 
     /// Adds another one so many times: once, or minus once.
@@ -163,8 +178,9 @@ impl Family {
 
 /// Prefix of all families' rows.
 pub const ROLLUP: u8 = 0x24;
-/// Quarters of an hour in an hour.
-const QUARTERS: u32 = 4;
+/// Quarters of an hour in a row: few enough that a row which is changed is quickly written again, enough that there are
+/// few rows to read.
+const QUARTERS: u32 = 32;
 
 /// The quarter of an hour that a time is in.
 #[must_use]
@@ -172,7 +188,7 @@ pub fn bucket(ns: u64) -> u32 {
     u32::try_from(ns / BUCKET_NS).unwrap_or(u32::MAX)
 }
 
-/// Keys of a family's rows from the hour of this quarter on.
+/// Keys of a family's rows from that of this quarter on.
 #[must_use]
 pub fn from(family: Family, bucket: u32) -> Vec<u8> {
     let mut key = vec![ROLLUP, family.number()];
@@ -186,9 +202,13 @@ pub fn end(family: Family) -> Vec<u8> {
     vec![ROLLUP, family.number() + 1]
 }
 
-/// The hour of a row, as its first quarter.
+/// The key before which all of a family's rows are that have any quarter before this one.
 #[must_use]
-pub fn first_bucket(key: &[u8]) -> u32 {
+pub fn until(family: Family, bucket: u32) -> Vec<u8> {
+    from(family, bucket.saturating_add(QUARTERS - 1))
+}
+
+fn first_bucket(key: &[u8]) -> u32 {
     key.get(2..6).and_then(|b| b.try_into().ok()).map_or(0, u32::from_be_bytes).saturating_mul(QUARTERS)
 }
 
@@ -220,8 +240,8 @@ pub struct Row<'a> {
     /// See [`Dims`].
     pub tool: &'a str,
     kind: u8,
-    /// The sums of the hour's quarters.
-    pub quarters: [Option<Tally>; QUARTERS as usize],
+    /// The sums of the quarters, each by its place in the row.
+    quarters: Vec<(u8, Tally)>,
 }
 
 impl<'a> Row<'a> {
@@ -235,7 +255,7 @@ impl<'a> Row<'a> {
             branch: &dims.branch,
             tool: &dims.tool,
             kind: dims.kind as u8,
-            quarters: [None; QUARTERS as usize],
+            quarters: Vec::new(),
         }
     }
 
@@ -258,19 +278,32 @@ impl<'a> Row<'a> {
 
     /// Adds to the quarter.
     pub fn add(&mut self, bucket: u32, tally: &Tally) {
-        if let Some(slot) = self.quarters.get_mut((bucket % QUARTERS) as usize) {
-            let sum = slot.get_or_insert_default();
+        let Ok(place) = u8::try_from(bucket % QUARTERS) else { return };
+        let at = match self.quarters.binary_search_by_key(&place, |(place, _)| *place) {
+            Ok(at) => at,
+            Err(at) => {
+                self.quarters.insert(at, (place, Tally::default()));
+                at
+            }
+        };
+        if let Some((_, sum)) = self.quarters.get_mut(at) {
             sum.add(tally, 1);
             if sum.is_zero() {
-                *slot = None;
+                self.quarters.remove(at);
             }
         }
+    }
+
+    /// The quarters that have anything, in order, of the row of this key.
+    pub fn quarters(&self, key: &[u8]) -> impl Iterator<Item = (u32, &Tally)> {
+        let first = first_bucket(key);
+        self.quarters.iter().map(move |(place, tally)| (first + u32::from(*place), tally))
     }
 
     /// No quarter has anything.
     #[must_use]
     pub fn is_empty(&self) -> bool {
-        self.quarters.iter().all(Option::is_none)
+        self.quarters.is_empty()
     }
 }
 
@@ -293,13 +326,18 @@ mod tests {
         let dims = dims();
         let mut row = Row::new(&dims);
         let tally = Tally { calls: 1, tokens: [1, 2, 3, 4, 5], micros: 7, saved: -3, ..Tally::default() };
-        row.add(7, &tally);
+        row.add(39, &tally);
+        row.add(33, &Tally { saved: 1, ..tally });
         let bytes = super::super::rows::encode(&row).unwrap();
         let mut back = Row::decode(&bytes).unwrap();
-        assert_eq!((&back, back.quarters[3]), (&row, Some(tally)));
+        let key = key(Family::Tool, 39, &dims);
+        let quarters: Vec<(u32, i64)> = back.quarters(&key).map(|(at, tally)| (at, tally.saved)).collect();
+        assert_eq!((&back, quarters), (&row, vec![(33, 1), (39, -3)]));
         let mut minus = Tally::default();
         minus.add(&tally, -1);
-        back.add(7, &minus);
+        back.add(39, &minus);
+        assert_eq!(back.quarters(&key).count(), 1);
+        back.add(33, &Tally { saved: -1, ..minus });
         assert!(back.is_empty());
         assert!(Row::decode(&bytes[..5]).is_err());
     }
@@ -309,8 +347,12 @@ mod tests {
         let key = |family, bucket| key(family, bucket, &dims());
         assert!(key(Family::Model, 1023) < key(Family::Model, 1024));
         assert!(key(Family::Model, u32::MAX) < end(Family::Model));
+        // Quarter 1023 is in the row that 1024 is not in.
+        assert!(key(Family::Model, 1023) < until(Family::Model, 1024));
+        assert!(key(Family::Model, 1024) < until(Family::Model, 1025));
+        assert!(key(Family::Model, 1024) >= until(Family::Model, 1024));
         assert!(end(Family::Model) <= from(Family::Place, 0));
-        assert_eq!(first_bucket(&key(Family::Tool, 4099)), 4096);
+        assert_eq!(first_bucket(&key(Family::Tool, 4127)), 4096);
         assert_ne!(
             key(Family::Place, 4),
             super::key(Family::Place, 4, &Dims { branch: "p".into(), ..dims() })

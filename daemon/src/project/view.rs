@@ -18,12 +18,14 @@ use std::collections::{HashMap, HashSet};
 use ccd_proto::api;
 use ccd_store::Locator;
 
+use super::foreign::PISAMA;
 use super::ids;
 use super::links::link_agents;
 use super::messages::MessageId;
+use super::origin::{sources, tool_input, tool_output};
 use super::pairs::ModelCall;
 use super::price::Prices;
-use super::session::{Agent, At, SessionState, Tool, ToolEnd};
+use super::session::{Agent, SessionState, Tool};
 use super::turns::TurnFrame;
 use crate::clock::rfc3339;
 
@@ -91,7 +93,12 @@ impl SessionState {
     /// The whole tree.
     #[must_use]
     pub fn view(&self, prices: &Prices) -> SessionView {
-        Builder::new(self, prices).build()
+        let Some(shadow) = self.shadow() else { return Builder::new(self, prices).build() };
+        let mut view = Builder::new(&shadow, prices).build();
+        for view in &mut view.spans {
+            view.span.sources = vec![PISAMA.to_owned()];
+        }
+        view
     }
 }
 
@@ -254,7 +261,19 @@ impl<'a> Builder<'a> {
         let prompt = self.state.prompts.get(&t.id);
         let told = prompt
             .is_some_and(|p| p.told.is_some() || p.answered || p.error.is_some() || p.interrupted.is_some());
-        span.sources = sources(prompt.is_some_and(|p| p.hooked), proxy, told);
+        let hooks = prompt.into_iter().flat_map(|p| {
+            let stop = p.stop.as_ref().map(|(at, _)| *at);
+            [p.submitted, stop, p.failure.as_ref().map(|(at, _)| *at)]
+        });
+        let hooks =
+            self.state.told_by("hook", prompt.is_some_and(|p| p.hooked), hooks.flatten().map(|(_, at)| at));
+        // A turn whose beginning is lost is told of by its messages.
+        let lost = if prompt.is_none() && self.state.lines.any { self.calls.as_slice() } else { &[] };
+        let lost = lost.iter().filter_map(|call| call.message);
+        let lines = lost.flat_map(|(_, message)| message.lines.iter().map(|line| line.at.0));
+        let asked = prompt.and_then(|p| Some(p.told.as_ref()?.at.1));
+        let told = self.state.told_by("transcript", told, lines.chain(asked));
+        span.sources = sources(hooks, proxy, told);
         SpanView {
             span,
             start_ns: t.start,
@@ -320,7 +339,11 @@ impl<'a> Builder<'a> {
             (None, None) => ("running".into(), None),
         };
         let seen = calls.iter().any(|c| c.call.is_some());
-        span.sources = sources(agent.start.is_some() || agent.stop.is_some(), seen, agent.lines.is_some());
+        let hooks = [agent.start, agent.stop.as_ref().map(|(at, _)| *at)];
+        let hooks = self.state.told_by("hook", false, hooks.into_iter().flatten().map(|(_, at)| at));
+        let told =
+            self.state.told_by("transcript", agent.lines.is_some(), agent.asked.map(|((_, at), _)| at));
+        span.sources = sources(hooks, seen, told);
         let asked = agent.asked.map(|((_, record), line)| ContentRef { record, part: Part::Line(line) });
         let input = tool.and_then(|t| tool_input(starter.unwrap_or(""), t)).or(asked);
         let hook_output = agent.stop.as_ref().map(|((_, record), _)| *record);
@@ -368,7 +391,9 @@ impl<'a> Builder<'a> {
         span.tokens = call.tokens();
         span.cost_usd_micros = call.cost(self.prices).map(|c| i64::try_from(c).unwrap_or(i64::MAX));
         span.reasoning = Some(call.reasoning()).filter(|r| r.blocks > 0);
-        span.sources = sources(false, call.call.is_some(), call.message.is_some());
+        let lines = call.message.map(|(_, m)| m.lines.iter()).into_iter().flatten().map(|line| line.at.0);
+        let told = self.state.told_by("transcript", call.message.is_some(), lines);
+        span.sources = sources(Vec::new(), call.call.is_some(), told);
         let billed = call.billed().filter(|_| span.tokens.is_some());
         SpanView { span, start_ns, input: call.input(), output: call.output(), billed }
     }
@@ -414,9 +439,12 @@ impl<'a> Builder<'a> {
             span.status = "error".into();
             span.error = Some("interrupted: nothing tells of its end".into());
         }
-        let hooked = tool.start.is_some() || tool.end.is_some() || tool.batch.is_some();
-        let told = tool.asked.is_some() || tool.answered.is_some();
-        span.sources = sources(hooked, tool.requested.is_some() || tool.result.is_some(), told);
+        let end = tool.end.as_ref().map(|(at, _)| *at);
+        let hooks = [tool.start, end, tool.batch.as_ref().map(|(at, ..)| *at)];
+        let hooks = self.state.told_by("hook", false, hooks.into_iter().flatten().map(|(_, at)| at));
+        let lines = [tool.asked.as_ref().map(|a| a.at.1), tool.answered.as_ref().map(|a| a.at.1)];
+        let told = self.state.told_by("transcript", false, lines.into_iter().flatten());
+        span.sources = sources(hooks, tool.requested.is_some() || tool.result.is_some(), told);
         let output = tool_output(id, tool);
         SpanView { span, start_ns, input: tool_input(id, tool), output, ..SpanView::default() }
     }
@@ -440,41 +468,6 @@ impl<'a> Builder<'a> {
             })
             .collect()
     }
-}
-
-fn tool_input(id: &str, tool: &Tool) -> Option<ContentRef> {
-    let hook: Option<At> = tool.start.or(tool.end.as_ref().map(|(at, _)| *at));
-    match (hook, tool.requested, &tool.asked) {
-        (Some((_, record)), ..) => Some(ContentRef { record, part: Part::Hook("tool_input") }),
-        (None, Some(((_, record), _)), _) => Some(ContentRef { record, part: Part::UseInput(id.to_owned()) }),
-        (None, None, Some(asked)) => {
-            Some(ContentRef { record: asked.at.1, part: Part::LineInput(asked.line, id.to_owned()) })
-        }
-        (None, None, None) => None,
-    }
-}
-
-fn tool_output(id: &str, tool: &Tool) -> Option<ContentRef> {
-    let (record, part) = match (&tool.end, &tool.batch, &tool.result, &tool.answered) {
-        (Some(((_, record), end)), ..) => {
-            let member = match end {
-                ToolEnd::Ok => "tool_response",
-                ToolEnd::Failed(_) => "error",
-                ToolEnd::Denied(_) => "reason",
-            };
-            (*record, Part::Hook(member))
-        }
-        (None, Some(((_, record), ..)), ..) => (*record, Part::Batch(id.to_owned())),
-        (None, None, Some(((_, record), ..)), _) => (*record, Part::ResultContent(id.to_owned())),
-        (None, None, None, Some(line)) => (line.at.1, Part::LineResult(line.line, id.to_owned())),
-        (None, None, None, None) => return None,
-    };
-    Some(ContentRef { record, part })
-}
-
-fn sources(hook: bool, proxy: bool, transcript: bool) -> Vec<String> {
-    let all = [(hook, "hook"), (proxy, "proxy"), (transcript, "transcript")];
-    all.into_iter().filter(|(told, _)| *told).map(|(_, name)| name.to_owned()).collect()
 }
 
 fn millis(from_ns: u64, to_ns: u64) -> u64 {

@@ -1,5 +1,7 @@
 //! Five-hour blocks: where they begin, how fast they burn, where the active one is heading.
 
+use std::collections::BTreeSet;
+
 use ccd_proto::api::{Block, display_usd};
 
 use super::{Ask, QueryError};
@@ -23,8 +25,13 @@ impl Blocks {
     /// about, so that every question sees the same blocks.
     pub(super) fn read(ask: &Ask) -> Result<Self, QueryError> {
         let mut starts: Vec<u32> = Vec::new();
+        let mut used: BTreeSet<u32> = BTreeSet::new();
         for row in ask.reader.scan(&tally::from(Family::Model, 0), &tally::end(Family::Model)) {
-            let hour = tally::first_bucket(&row?.0);
+            let (key, value) = row?;
+            let row = tally::Row::decode(&value)?;
+            used.extend(row.quarters(&key).map(|(bucket, _)| bucket - bucket % HOUR));
+        }
+        for hour in used {
             if starts.last().is_none_or(|start| hour >= start + BLOCK) {
                 starts.push(hour);
             }

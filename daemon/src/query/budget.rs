@@ -72,10 +72,8 @@ fn recent(ask: &Ask, of: &Of) -> Result<Vec<String>, QueryError> {
             }
         }
         Of::Recent => {
-            let (from, to) = rows::sessions();
-            for row in ask.reader.scan(&from, &to) {
-                let row: Session = rows::decode(&row?.1)?;
-                found.extend(Some(row).filter(is_recent).map(|s| s.session_id));
+            for session in sessions::recent(ask, from_ns) {
+                found.push(session?.session_id);
             }
         }
     }
@@ -188,15 +186,7 @@ pub fn budget(ask: &Ask, settings: &config::Budget, session: Option<&str>) -> Re
 }
 
 fn last_used(ask: &Ask) -> Result<Option<String>, QueryError> {
-    let (from, to) = rows::sessions();
-    let mut last: Option<(String, String)> = None;
-    for row in ask.reader.scan(&from, &to) {
-        let row: Session = rows::decode(&row?.1)?;
-        if last.as_ref().is_none_or(|(at, _)| *at < row.last_at) {
-            last = Some((row.last_at, row.session_id));
-        }
-    }
-    Ok(last.map(|(_, id)| id))
+    Ok(sessions::recent(ask, 0).next().transpose()?.map(|session| session.session_id))
 }
 
 #[cfg(test)]

@@ -109,55 +109,120 @@ impl Question {
     }
 }
 
-/// Hands over every sum that the question is about.
-pub(super) fn each(ask: &Ask, q: &Question, f: &mut dyn FnMut(&Cell<'_>)) -> Result<(), QueryError> {
+/// Hands over every sum that the question is about. `until` tells of a quarter before which one those that follow it
+/// may be summed up with it; a cell stands at the first of its quarters.
+pub(super) fn each(
+    ask: &Ask,
+    q: &Question,
+    until: &mut dyn FnMut(u32) -> u32,
+    f: &mut dyn FnMut(&Cell<'_>),
+) -> Result<(), QueryError> {
     if q.by_session {
         return of_sessions(ask, q, f);
     }
-    let to =
-        if q.to == u32::MAX { tally::end(q.family) } else { tally::from(q.family, q.to.saturating_add(3)) };
+    let to = if q.to == u32::MAX { tally::end(q.family) } else { tally::until(q.family, q.to) };
     for row in ask.reader.scan(&tally::from(q.family, q.from), &to) {
         let (key, value) = row?;
         let row = tally::Row::decode(&value)?;
         if !q.lets(row.project, row.tool) {
             continue;
         }
-        for (bucket, tally) in (tally::first_bucket(&key)..).zip(&row.quarters) {
-            if let Some(tally) = tally
-                && q.holds(bucket)
-            {
-                f(&Cell {
-                    bucket,
-                    session: "",
-                    project: row.project,
-                    model: row.model,
-                    agent: row.agent,
-                    branch: row.branch,
-                    tool: row.tool,
-                    kind: row.kind(),
-                    tally,
-                });
+        let mut hand_over = |bucket: u32, tally: &Tally| {
+            f(&Cell {
+                bucket,
+                session: "",
+                project: row.project,
+                model: row.model,
+                agent: row.agent,
+                branch: row.branch,
+                tool: row.tool,
+                kind: row.kind(),
+                tally,
+            });
+        };
+        let mut sum: Option<(u32, u32, Tally)> = None;
+        for (bucket, tally) in row.quarters(&key).filter(|(bucket, _)| q.holds(*bucket)) {
+            match &mut sum {
+                Some((_, end, sum)) if bucket < *end => sum.add(tally, 1),
+                _ => {
+                    if let Some((bucket, _, sum)) = sum.replace((bucket, until(bucket), *tally)) {
+                        hand_over(bucket, &sum);
+                    }
+                }
             }
+        }
+        if let Some((bucket, _, sum)) = sum {
+            hand_over(bucket, &sum);
         }
     }
     Ok(())
 }
 
+/// How many sessions have usage that only the closing totals tell of.
+pub(super) fn side_sessions(ask: &Ask, q: &Question) -> Result<u64, QueryError> {
+    let mut count = 0;
+    accounts(ask, q, &mut |account| {
+        let mut any = false;
+        of_side(q, account, &mut |_| any = true);
+        count += u64::from(any);
+        Ok(())
+    })?;
+    Ok(count)
+}
+
 /// The same, session by session.
-pub(super) fn of_sessions(ask: &Ask, q: &Question, f: &mut dyn FnMut(&Cell<'_>)) -> Result<(), QueryError> {
+fn of_sessions(ask: &Ask, q: &Question, f: &mut dyn FnMut(&Cell<'_>)) -> Result<(), QueryError> {
+    accounts(ask, q, &mut |account| of_account(ask, q, account, f))
+}
+
+/// Hands over the accounts of the sessions and of the project that the question is about.
+fn accounts(
+    ask: &Ask,
+    q: &Question,
+    f: &mut dyn FnMut(&Account) -> Result<(), QueryError>,
+) -> Result<(), QueryError> {
+    let mut hand_over = |bytes: &[u8]| {
+        let account: Account = rows::decode(bytes)?;
+        if q.project.as_deref().is_none_or(|asked| asked == account.project()) { f(&account) } else { Ok(()) }
+    };
     if let Some(sessions) = &q.sessions {
         for id in sessions {
             if let Some(bytes) = ask.reader.get(&rows::account(ids::session_key(id)))? {
-                of_account(ask, q, &rows::decode(&bytes)?, f)?;
+                hand_over(&bytes)?;
             }
         }
         return Ok(());
     }
     let (from, to) = rows::accounts();
     for row in ask.reader.scan(&from, &to) {
-        of_account(ask, q, &rows::decode(&row?.1)?, f)?;
+        hand_over(&row?.1)?;
     }
     Ok(())
+}
+
+fn blank(account: &Account) -> Cell<'_> {
+    const NOTHING: &Tally = &Tally::NONE;
+    Cell {
+        bucket: 0,
+        session: &account.session_id,
+        project: account.project(),
+        model: "",
+        agent: "main",
+        branch: "",
+        tool: "",
+        kind: Kind::Whole,
+        tally: NOTHING,
+    }
+}
+
+/// What only the closing totals tell of.
+fn of_side(q: &Question, account: &Account, f: &mut dyn FnMut(&Cell<'_>)) {
+    for row in &account.side {
+        let bucket = tally::bucket(row.at_ns);
+        if q.holds(bucket) && q.lets(account.project(), "") {
+            f(&Cell { bucket, model: &row.model, kind: Kind::Side, tally: &row.tally, ..blank(account) });
+        }
+    }
 }
 
 fn of_account(
@@ -166,31 +231,11 @@ fn of_account(
     account: &Account,
     f: &mut dyn FnMut(&Cell<'_>),
 ) -> Result<(), QueryError> {
-    let project = account.project();
-    if q.project.as_deref().is_some_and(|asked| asked != project) {
-        return Ok(());
-    }
-    let blank = Cell {
-        bucket: 0,
-        session: &account.session_id,
-        project,
-        model: "",
-        agent: "main",
-        branch: "",
-        tool: "",
-        kind: Kind::Whole,
-        tally: &Tally::default(),
-    };
-    for row in &account.side {
-        let bucket = tally::bucket(row.at_ns);
-        if q.holds(bucket) && q.lets(project, "") {
-            f(&Cell { bucket, model: &row.model, kind: Kind::Side, tally: &row.tally, ..blank });
-        }
-    }
+    of_side(q, account, f);
     if !q.ranged && !q.in_detail {
         for (sums, kind) in [(&account.models, Kind::Whole), (&account.cut, Kind::Cut)] {
             for (model, tally) in sums {
-                f(&Cell { model, kind, tally, ..blank });
+                f(&Cell { model, kind, tally, ..blank(account) });
             }
         }
         return Ok(());

@@ -13,8 +13,8 @@ use crate::ingest::record::{self, Payload};
 use crate::live::body;
 use crate::project::exchange::{assemble, decoded_request};
 use crate::project::message::Assembled;
-use crate::project::transcript;
 use crate::project::view::{ContentRef, Part, SpanView};
+use crate::project::{foreign, transcript};
 
 /// A record's content, read once per question.
 enum Read {
@@ -172,6 +172,14 @@ fn read(ask: &Ask, at: Locator) -> Result<Read, QueryError> {
             }
         }
         Ok(Payload::Transcript(lines)) => Read::Lines(body(&ask.reader, &lines.body)?),
+        Ok(Payload::Foreign(lines)) => {
+            let bytes = body(&ask.reader, &lines.body)?;
+            match foreign::content(&lines.format, stored.at_ns, &bytes) {
+                Some(foreign::Content::Hook(payload)) => Read::Hook(payload),
+                Some(foreign::Content::Line(line)) => Read::Lines(line),
+                None => Read::Nothing,
+            }
+        }
         Ok(_) => Read::Nothing,
         Err(e) => return Err(QueryError::not_found(e.to_string())),
     })

@@ -12,6 +12,7 @@ use crate::clock::rfc3339;
 use crate::project::account::{Account, SideRow};
 use crate::project::billed::{Bill, Charge, ChargeKey};
 use crate::project::cost::Sum;
+use crate::project::foreign::{PISAMA, is_foreign_start};
 use crate::project::price::{Prices, Rates};
 use crate::project::tally::Tally;
 use crate::project::{ids, rows, share};
@@ -36,9 +37,12 @@ pub fn explain(ask: &Ask, filter: &Filter) -> Result<Explain, QueryError> {
         sum.merge(&share::whole(&bill, &prices).to_sum(&bill.model));
         charges.push(of_charge(&account, of, &charge, &bill, &prices));
     }
+    let foreign = account.models.is_empty()
+        && account.cut.is_empty()
+        && account.starts.iter().all(|start| is_foreign_start(*start));
     for row in &account.side {
         sum.merge(&row.tally.to_sum(&row.model));
-        charges.push(of_side(row, &prices));
+        charges.push(of_side(row, foreign, &prices));
     }
     Ok(Explain {
         session_id,
@@ -80,15 +84,20 @@ fn of_charge(
     }
 }
 
-fn of_side(row: &SideRow, prices: &Prices) -> ExplainCharge {
+fn of_side(row: &SideRow, foreign: bool, prices: &Prices) -> ExplainCharge {
+    let note = if foreign {
+        "what another recorder says was billed; no other source tells of it"
+    } else {
+        "what the client's closing totals have beyond the charges"
+    };
     let searches = u64::try_from(row.tally.web_searches).unwrap_or(0);
     let rates = prices.rates(&row.model, row.at_ns, 0, "", "");
     ExplainCharge {
         at: rfc3339(row.at_ns),
         agent: "main".into(),
         purpose: "side".into(),
-        sources: vec!["cost-state".into()],
-        notes: vec!["what the client's closing totals have beyond the charges".into()],
+        sources: vec![if foreign { PISAMA } else { "cost-state" }.into()],
+        notes: vec![note.into()],
         ..priced(&row.model, &row.tally.tokens(), searches, rates, &row.tally)
     }
 }

@@ -6,46 +6,69 @@ use http::StatusCode;
 use super::filter::Filter;
 use super::{Ask, QueryError};
 use crate::clock::parse_rfc3339;
-use crate::project::rows;
+use crate::project::{ids, rows};
 
 /// Sessions, newest first.
 pub fn sessions(ask: &Ask, filter: &Filter) -> Result<Sessions, QueryError> {
-    let mut sessions = matching(ask, filter)?;
-    if filter.limit != 0 {
-        sessions.truncate(filter.limit);
-    }
-    Ok(Sessions { sessions })
+    Ok(Sessions { sessions: found(ask, filter, filter.limit)? })
 }
 
 /// All sessions that the filter lets through, newest first, without its limit.
 pub(super) fn matching(ask: &Ask, filter: &Filter) -> Result<Vec<Session>, QueryError> {
-    let (from, to) = rows::sessions();
-    let only = match &filter.session {
-        Some(prefix) => Some(resolve(ask, prefix)?),
-        None => None,
-    };
-    let mut sessions = Vec::new();
-    for row in ask.reader.scan(&from, &to) {
-        let session: Session = rows::decode(&row?.1)?;
+    found(ask, filter, 0)
+}
+
+fn found(ask: &Ask, filter: &Filter, limit: usize) -> Result<Vec<Session>, QueryError> {
+    let lets = |session: &Session| {
         let times = (parse_rfc3339(&session.started_at), parse_rfc3339(&session.last_at));
         let in_range = match times {
             (Ok(first), Ok(last)) => filter.overlaps(first, last),
             _ => true,
         };
-        if in_range
-            && filter.matches_project(&session)
-            && only.as_ref().is_none_or(|id| *id == session.session_id)
-        {
-            sessions.push(session);
+        in_range && filter.matches_project(session)
+    };
+    if let Some(prefix) = &filter.session {
+        let only = row(ask, ids::session_key(&resolve(ask, prefix)?))?;
+        return Ok(only.filter(lets).into_iter().collect());
+    }
+    let mut sessions = Vec::new();
+    // Row after row where few are wanted; a whole scan is dearer, and cheaper by the row.
+    if limit == 0 {
+        let (from, to) = rows::sessions();
+        for row in ask.reader.scan(&from, &to) {
+            sessions.extend(Some(rows::decode(&row?.1)?).filter(lets));
+        }
+        sessions.sort_by(|a, b| b.last_at.cmp(&a.last_at));
+        return Ok(sessions);
+    }
+    for session in recent(ask, filter.since_ns.unwrap_or(0)) {
+        sessions.extend(Some(session?).filter(lets));
+        if sessions.len() == limit {
+            break;
         }
     }
-    sessions.sort_by(|a, b| b.last_at.cmp(&a.last_at));
     Ok(sessions)
+}
+
+/// Sessions that were used since then, newest first.
+pub(super) fn recent(ask: &Ask, since_ns: u64) -> impl Iterator<Item = Result<Session, QueryError>> {
+    let (from, to) = rows::recents(since_ns, u64::MAX);
+    ask.reader.scan(&from, &to).filter_map(|key| {
+        let key = match key {
+            Ok((key, _)) => rows::session_of_recent(&key)?,
+            Err(error) => return Some(Err(error.into())),
+        };
+        row(ask, key).transpose()
+    })
+}
+
+fn row(ask: &Ask, key: [u8; 16]) -> Result<Option<Session>, QueryError> {
+    Ok(ask.reader.get(&rows::session(key))?.map(|bytes| rows::decode(&bytes)).transpose()?)
 }
 
 /// The one session whose id is, or starts with, `prefix`.
 pub fn resolve(ask: &Ask, prefix: &str) -> Result<String, QueryError> {
-    if ask.reader.get(&rows::session(crate::project::ids::session_key(prefix)))?.is_some() {
+    if ask.reader.get(&rows::session(ids::session_key(prefix)))?.is_some() {
         return Ok(prefix.to_owned());
     }
     let (from, to) = rows::sessions();

@@ -1,7 +1,6 @@
 //! `statusline`: what we know beside what the client tells its status line; and what it tells that we did not know.
 
 use ccd_proto::api::{BudgetScope, StatusLine};
-use jiff::tz::TimeZone;
 use serde_json::Value;
 
 use super::budget::{Of, standings, to_api};
@@ -13,13 +12,12 @@ use crate::project::limits::LimitsRow;
 use crate::project::rows;
 use crate::project::status::{self, ACCOUNT};
 
-/// What the status line shows, and the snapshot where it tells limits that are news. A snapshot that makes no sense
+/// What the status line shows; its day is the budgets' day (`[budget] timezone`), so that both of a line agree, and the snapshot where it tells limits that are news. A snapshot that makes no sense
 /// tells nothing, and is answered all the same.
 pub fn statusline(
     ask: &Ask,
     settings: &config::Budget,
     upstream: &str,
-    zone: &TimeZone,
     body: &[u8],
 ) -> Result<(StatusLine, Option<StatusV1>), QueryError> {
     let snapshot: Value = serde_json::from_slice(body).unwrap_or_default();
@@ -45,7 +43,7 @@ pub fn statusline(
     let signed = |micros: u64| i64::try_from(micros).unwrap_or(i64::MAX);
     let line = StatusLine {
         session_usd_micros: session_micros.map(signed),
-        today_usd_micros: signed(usage::spent(&ask.reader, zone, ask.now_ns)?.day_micros),
+        today_usd_micros: signed(usage::spent(&ask.reader, &settings.zone, ask.now_ns)?.day_micros),
         rate_limits: known.map(|row| row.to_api(ask.now_ns)),
         budget: if settings.is_configured() { worst(ask, settings, session)? } else { None },
         open_detections: 0,

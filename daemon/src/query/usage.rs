@@ -4,9 +4,9 @@
 //! range agrees. The range is cut at quarters of an hour, which every time zone's days begin on. What is read is the
 //! coarsest that tells the answer: see [`super::cells`].
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, HashMap};
 
-use ccd_proto::api::{Cache, Retries, Side, Usage, UsageRow, display_usd};
+use ccd_proto::api::{Cache, Retries, Session, Side, Usage, UsageRow, UsageSession, display_usd};
 use ccd_store::Reader;
 use jiff::tz::TimeZone;
 
@@ -80,6 +80,51 @@ impl Labels<'_> {
     }
 }
 
+/// Which quarters have the same labels.
+struct Stretches<'a> {
+    zone: &'a TimeZone,
+    by: Stretch,
+    /// The one that was asked for last.
+    last: std::ops::Range<u32>,
+}
+
+#[derive(Clone, Copy)]
+enum Stretch {
+    All,
+    Day,
+    Hour,
+    Quarter,
+}
+
+impl Stretches<'_> {
+    /// The end of the stretch that a quarter is in.
+    fn until(&mut self, bucket: u32) -> u32 {
+        if !self.last.contains(&bucket) {
+            let end = match self.by {
+                Stretch::All => u32::MAX,
+                Stretch::Day => self.end(bucket, 24 * 60),
+                Stretch::Hour => self.end(bucket, 60),
+                Stretch::Quarter => bucket + 1,
+            };
+            self.last = bucket..end;
+        }
+        self.last.end
+    }
+
+    /// As many quarters later as are left of so many minutes of a day, if no change of the clocks comes between.
+    fn end(&self, bucket: u32, minutes: u32) -> u32 {
+        let minute_of = |bucket| {
+            let time = local(bucket, self.zone);
+            let [hour, minute] = [time.hour(), time.minute()].map(|n| u32::from(n.unsigned_abs()));
+            (time.date(), hour * 60 + minute)
+        };
+        let (date, minute) = minute_of(bucket);
+        let left = (minutes - minute % minutes) / 15;
+        let last = bucket + left.saturating_sub(1);
+        if left > 0 && minute_of(last) == (date, minute + (left - 1) * 15) { last + 1 } else { bucket + 1 }
+    }
+}
+
 /// Tokens and cost by the keys asked for.
 pub fn usage(ask: &Ask, filter: &Filter) -> Result<Usage, QueryError> {
     let period = filter.period.as_deref().unwrap_or("daily");
@@ -100,7 +145,14 @@ pub fn usage(ask: &Ask, filter: &Filter) -> Result<Usage, QueryError> {
     let timed = matches!(period, "daily" | "weekly" | "monthly" | "blocks");
     let (mut totals, mut cut, mut side) = (Sums::default(), Sums::default(), Sums::default());
     let mut rows: BTreeMap<Vec<String>, (Sums, blocks::Times)> = BTreeMap::new();
-    cells::each(ask, &question, &mut |cell: &Cell<'_>| {
+    let by = match period {
+        "blocks" => Stretch::Quarter,
+        _ if filter.by.iter().any(|by| by == "hour") => Stretch::Hour,
+        _ if timed => Stretch::Day,
+        _ => Stretch::All,
+    };
+    let mut stretches = Stretches { zone: &zone, by, last: 0..0 };
+    cells::each(ask, &question, &mut |bucket| stretches.until(bucket), &mut |cell: &Cell<'_>| {
         // Of a message's parts one counts the message.
         let whole = if question.tool.is_some() { *cell.tally } else { cell.undivided() };
         totals.add(cell.model, &whole);
@@ -127,7 +179,9 @@ pub fn usage(ask: &Ask, filter: &Filter) -> Result<Usage, QueryError> {
         }
         let (sums, used) = rows.entry(key).or_default();
         sums.add(cell.model, cell.tally);
-        used.add(cell.bucket, cell.tally);
+        if period == "blocks" {
+            used.add(cell.bucket, cell.tally);
+        }
     })?;
     let names: Vec<&str> =
         period_key(period).into_iter().chain(filter.by.iter().map(String::as_str)).collect();
@@ -139,6 +193,10 @@ pub fn usage(ask: &Ask, filter: &Filter) -> Result<Usage, QueryError> {
         let block = (period == "blocks").then(|| times.block(&sum, &blocks, ask.now_ns));
         UsageRow { attributed, block, ..sum.to_row(key) }
     });
+    let mut rows: Vec<UsageRow> = rows.collect();
+    if period == "session" {
+        name_sessions(ask, &mut rows)?;
+    }
     let cut_at = |ns: u64| rfc3339(ns - ns % BUCKET_NS);
     let total = totals.sum();
     let (cut_sum, side_sum) = (cut.sum(), side.sum());
@@ -148,7 +206,7 @@ pub fn usage(ask: &Ask, filter: &Filter) -> Result<Usage, QueryError> {
         timezone: zone.iana_name().unwrap_or("UTC").to_owned(),
         period: period.into(),
         by: filter.by.clone(),
-        rows: rows.collect(),
+        rows,
         unpriced_models: total.unpriced_models.iter().cloned().collect(),
         totals: UsageRow { attributed: question.tool.is_some(), ..total.to_row(BTreeMap::new()) },
         retries: retries(ask, filter)?,
@@ -159,7 +217,7 @@ pub fn usage(ask: &Ask, filter: &Filter) -> Result<Usage, QueryError> {
             cost: cut_sum.display(),
         },
         side: Side {
-            sessions: if side.0.is_empty() { 0 } else { side_sessions(ask, &question)? },
+            sessions: if side.0.is_empty() { 0 } else { cells::side_sessions(ask, &question)? },
             tokens: side_sum.tokens,
             cost_usd_micros: side_sum.cost_usd_micros(),
             cost: side_sum.display(),
@@ -167,6 +225,22 @@ pub fn usage(ask: &Ask, filter: &Filter) -> Result<Usage, QueryError> {
         cache: cache(&totals.tally()),
         rate_limits: limits::known(&ask.reader, None)?.map(|row| row.to_api(ask.now_ns)),
     })
+}
+
+/// Says of each session's row whose it is, and puts them in the order in which they were last used.
+fn name_sessions(ask: &Ask, rows: &mut [UsageRow]) -> Result<(), QueryError> {
+    for row in rows.iter_mut() {
+        let Some(id) = row.key.get("session_id") else { continue };
+        let Some(bytes) = ask.reader.get(&rows::session(ids::session_key(id)))? else { continue };
+        let session: Session = rows::decode(&bytes)?;
+        row.session = Some(UsageSession { last_at: session.last_at, project: session.project });
+    }
+    // Stable: the rows of one session stay as they are.
+    rows.sort_by(|a, b| {
+        let at = |row: &UsageRow| row.session.as_ref().map(|s| s.last_at.clone());
+        (at(a), a.key.get("session_id")).cmp(&(at(b), b.key.get("session_id")))
+    });
+    Ok(())
 }
 
 fn period_key(period: &str) -> Option<&'static str> {
@@ -192,17 +266,6 @@ fn cache(sum: &Tally) -> Cache {
     }
 }
 
-/// How many sessions have usage that only the closing totals tell of.
-fn side_sessions(ask: &Ask, question: &Question) -> Result<u64, QueryError> {
-    let mut sessions = BTreeSet::new();
-    cells::of_sessions(ask, question, &mut |cell| {
-        if cell.kind == Kind::Side {
-            sessions.insert(cell.session.to_owned());
-        }
-    })?;
-    Ok(sessions.len() as u64)
-}
-
 /// What was spent, in micro-dollars. What has no price is in none of it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Spent {
@@ -222,14 +285,13 @@ pub fn spent(reader: &Reader, zone: &TimeZone, now_ns: u64) -> Result<Spent, Que
     let month = begins(today.first_of_month())..begins(next_day(today.last_of_month()));
     let days = begins(today)..begins(next_day(today));
     let (mut day_micros, mut month_micros) = (0, 0);
-    let to = tally::from(Family::Model, month.end.saturating_add(3));
+    let to = tally::until(Family::Model, month.end);
     for row in reader.scan(&tally::from(Family::Model, month.start), &to) {
         let (key, value) = row?;
         let row = tally::Row::decode(&value)?;
-        for (bucket, tally) in (tally::first_bucket(&key)..).zip(&row.quarters) {
-            let micros = tally.map_or(0, |t| t.micros);
-            month_micros += if month.contains(&bucket) { micros } else { 0 };
-            day_micros += if days.contains(&bucket) { micros } else { 0 };
+        for (bucket, tally) in row.quarters(&key) {
+            month_micros += if month.contains(&bucket) { tally.micros } else { 0 };
+            day_micros += if days.contains(&bucket) { tally.micros } else { 0 };
         }
     }
     let whole = |micros: i64| u64::try_from(micros).unwrap_or(0);
@@ -307,5 +369,40 @@ mod tests {
         assert_eq!(day(bucket, &TimeZone::UTC), date("2026-11-21"));
         assert_eq!(day(bucket, &TimeZone::get("America/New_York").unwrap()), date("2026-11-20"));
         assert_eq!(local(bucket, &TimeZone::get("Asia/Kolkata").unwrap()).hour(), 5);
+    }
+
+    #[test]
+    fn quarters_that_are_summed_up_have_the_same_labels() {
+        // Days in which clocks are changed, by half an hour too, and one that is not there at all.
+        let days = [
+            ("America/New_York", "2026-11-01T00:00:00Z"),
+            ("Australia/Lord_Howe", "2026-04-04T00:00:00Z"),
+            ("America/St_Johns", "2010-11-07T00:00:00Z"),
+            ("Pacific/Apia", "2011-12-29T00:00:00Z"),
+            ("Asia/Kathmandu", "2026-11-01T00:00:00Z"),
+        ];
+        for (zone, from) in days {
+            let zone = TimeZone::get(zone).unwrap();
+            let first = u32::try_from(crate::clock::parse_rfc3339(from).unwrap() / BUCKET_NS).unwrap();
+            for by in [Stretch::Day, Stretch::Hour, Stretch::Quarter] {
+                let label = |bucket| {
+                    let at = local(bucket, &zone);
+                    (at.date(), matches!(by, Stretch::Hour).then(|| at.hour()))
+                };
+                let mut stretches = Stretches { zone: &zone, by, last: 0..0 };
+                let (mut bucket, mut count) = (first, 0);
+                while bucket < first + 2 * 96 {
+                    let end = stretches.until(bucket);
+                    assert!(end > bucket && (bucket..end).all(|other| label(other) == label(bucket)));
+                    (bucket, count) = (end, count + 1);
+                }
+                let most = match by {
+                    Stretch::Day => 20,
+                    Stretch::Hour => 60,
+                    _ => 192,
+                };
+                assert!(count <= most, "{count} stretches");
+            }
+        }
     }
 }

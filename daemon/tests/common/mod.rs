@@ -14,6 +14,7 @@ use ccd::clock::{Clock, SystemClock};
 use ccd::config::Config;
 use ccd::startup;
 use ccd::telemetry::LogHandle;
+use ccd::watch::{Make, of_system};
 use ccd_proto::frame::{Header, Kind, REPLY_LEN, Status, decode_reply, trailer};
 use ccd_proto::paths::Layout;
 use serde_json::Value;
@@ -55,8 +56,17 @@ impl Daemon {
         Self::start_at(home, upstream, Arc::new(SystemClock)).await
     }
 
+    /// As [`Daemon::start`], with another watcher of directories.
+    pub(crate) async fn start_watching(home: &Path, watcher: Make) -> Self {
+        Self::start_with(home, "http://127.0.0.1:9", Arc::new(SystemClock), watcher).await
+    }
+
     /// As [`Daemon::start`], with another clock.
     pub(crate) async fn start_at(home: &Path, upstream: &str, clock: Arc<dyn Clock>) -> Self {
+        Self::start_with(home, upstream, clock, of_system()).await
+    }
+
+    async fn start_with(home: &Path, upstream: &str, clock: Arc<dyn Clock>, watcher: Make) -> Self {
         let (home, upstream) = (home.to_owned(), upstream.to_owned());
         let env = move |name: &str| match name {
             "CCD_HOME" => Some(home.clone().into_os_string()),
@@ -80,6 +90,8 @@ impl Daemon {
             holder: "self",
             bypass: None,
             clock,
+            zone: jiff::tz::TimeZone::UTC,
+            watcher,
         };
         let (tx, rx) = tokio::sync::oneshot::channel();
         let done = tokio::spawn(app::run(parts, |app| assert!(tx.send(Arc::clone(app)).is_ok())));

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use ccd_proto::api::{Spans, Tokens, Usage};
+use ccd_proto::api::{Explain, Spans, Tokens, Usage};
 use ccd_tests::corpus::Spec;
 use ccd_tests::corpus::oracle::Oracle;
 
@@ -167,5 +167,28 @@ fn restarts_kills_and_a_lost_index_change_no_number() {
             assert_eq!((&now.side, &now.cache), (&before.side, &before.cache), "index lost: {lost}");
         }
         assert_eq!(check::sessions(&world.home), sessions, "index lost: {lost}");
+    }
+}
+
+#[test]
+fn the_arithmetic_shown_adds_up_to_the_session() {
+    let world = World::of(&Spec { sessions: 12, ..Spec::small(16) });
+    for (key, (tokens, cost, _)) in expected(&Oracle::count(&world.root(), "UTC"), "session") {
+        let told: Explain = world.home.query(&["usage", "--explain", &key[0]]);
+        assert_eq!((told.tokens, told.cost_usd_micros), (tokens, cost), "{key:?}");
+        let mut sum = (Tokens::default(), 0);
+        for charge in &told.charges {
+            // Per million tokens, rounded half up once; searches by the piece.
+            let of = |searches: bool| {
+                let terms = charge.terms.iter().filter(move |term| (term.kind == "web search") == searches);
+                terms.map(|term| term.count * term.price_usd_micros).sum::<u64>()
+            };
+            let micros = i64::try_from((of(false) + 500_000) / 1_000_000 + of(true)).unwrap();
+            let cost = charge.cost_usd_micros.unwrap_or_default();
+            assert_eq!(cost, if charge.cost_usd_micros.is_some() { micros } else { 0 }, "{charge:?}");
+            sum.0 += charge.tokens;
+            sum.1 += cost;
+        }
+        assert_eq!(sum, (tokens, cost.unwrap_or_default()), "{key:?}: the charges add up");
     }
 }

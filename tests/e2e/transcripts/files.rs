@@ -144,3 +144,57 @@ fn what_cannot_be_read_is_told_and_keeps_nobody() {
         "and it goes on"
     );
 }
+
+#[test]
+fn a_file_that_was_cut_is_read_again_once_and_not_at_each_start() {
+    let home = home();
+    let path = transcript(&home, "-w", "s");
+    let first = lines("s", 0..5);
+    write(&path, &first);
+    let daemon = start(&home);
+    assert_eventually!(has(&home, 1, first.len() as u64), "taken");
+    append(&path, &lines("s", 5..10));
+    assert_eventually!(has(&home, 1, lines("s", 0..10).len() as u64), "and what came behind it");
+    // Cut to what was a stretch of its own: the bytes are known, and the cursor lies behind the end.
+    fs::File::options().write(true).open(&path).unwrap().set_len(first.len() as u64).unwrap();
+    assert_eventually!(has(&home, 1, first.len() as u64), "the cut one is known to its end");
+    daemon.stop(&home);
+    let _daemon = start(&home);
+    assert_eventually!(has(&home, 1, first.len() as u64), "it still is");
+    assert_eq!(status(&home).bytes, 0, "without being read again");
+    assert_eq!(output_tokens(&home), (0..10).map(|n| 10 + n).sum::<u64>(), "each answer counts once");
+}
+
+#[test]
+fn a_copy_that_ends_before_its_original_adds_nothing() {
+    let home = home();
+    let text = lines("s", 0..20);
+    write(&transcript(&home, "-w", "s"), &text);
+    let _daemon = start(&home);
+    assert_eventually!(has(&home, 1, text.len() as u64), "taken");
+    let short = lines("s", 0..7);
+    write(&transcript(&home, "-copy", "s"), &short);
+    assert_eventually!(has(&home, 2, (text.len() + short.len()) as u64), "the copy is looked at");
+    assert_eq!(output_tokens(&home), (0..20).map(|n| 10 + n).sum::<u64>(), "each answer counts once");
+}
+
+#[test]
+fn a_directory_that_is_renamed_to_and_fro_while_its_file_grows_loses_nothing() {
+    let home = home();
+    let root = home.user().join(".claude/projects");
+    let (here, there) = (root.join("-here"), root.join("-there"));
+    write(&here.join("s.jsonl"), &line("s", 0));
+    let _daemon = start(&home);
+    assert_eventually!(has(&home, 1, line("s", 0).len() as u64), "taken");
+    let (mut from, mut to) = (here, there);
+    for n in 1..40 {
+        fs::rename(&from, &to).unwrap();
+        append(&to.join("s.jsonl"), &line("s", n));
+        std::mem::swap(&mut from, &mut to);
+    }
+    let size = lines("s", 0..40).len() as u64;
+    assert_eventually!(has(&home, 1, size), "it is followed to where it is");
+    assert_eq!(status(&home).bytes, size, "and nothing is taken twice");
+    append(&from.join("s.jsonl"), &line("s", 40));
+    assert_eventually!(has(&home, 1, lines("s", 0..41).len() as u64), "and it is followed from there");
+}

@@ -1,7 +1,7 @@
 //! What is there before the daemon, and what the daemon's own ends cost: nothing.
 
 use ccd_tests::assert_eventually;
-use ccd_tests::harness::{Daemon, TestHome};
+use ccd_tests::harness::{Daemon, Supervised, TestHome};
 
 use super::*;
 
@@ -101,15 +101,76 @@ fn kills_in_the_middle_of_an_import_lose_nothing_and_repeat_nothing() {
 fn thousands_of_small_files() {
     let home = home();
     let mut total = 0;
-    for n in 0..2_000 {
+    for n in 0..10_000 {
         let text = line(&format!("s{n}"), 0);
         total += text.len() as u64;
         write(&transcript(&home, &format!("-p{}", n % 50), &format!("s{n}")), &text);
     }
     let daemon: Daemon = start(&home);
-    assert_eventually!(has(&home, 2_000, total), "all of them are taken");
+    assert_eventually!(has(&home, 10_000, total), "all of them are taken");
     daemon.stop(&home);
     let _daemon = start(&home);
-    assert_eventually!(has(&home, 2_000, total), "and known");
+    assert_eventually!(has(&home, 10_000, total), "and known");
     assert_eq!(status(&home).bytes, 0);
+}
+
+#[test]
+fn what_was_pruned_stays_counted_and_is_not_taken_again() {
+    let home = home();
+    let day = std::time::Duration::from_hours(24);
+    std::fs::create_dir_all(home.user().join(".claude/projects/-w")).unwrap();
+    let daemon = start(&home);
+    let mut total = 0;
+    for (n, days) in (0..).zip([60, 50, 40, 0]) {
+        let session = format!("s{n}");
+        let text = lines(&session, 0..30);
+        total += text.len() as u64;
+        let path = home.work().join("made");
+        write(&path, &text);
+        let written = std::time::SystemTime::now() - day * days;
+        std::fs::File::options().append(true).open(&path).unwrap().set_modified(written).unwrap();
+        std::fs::rename(&path, transcript(&home, "-w", &session)).unwrap();
+        // One after the other: what was recorded together goes together.
+        assert_eventually!(has(&home, n + 1, total) && records(&home) == n + 1, "it is taken");
+    }
+    let counted = output_tokens(&home);
+    assert_eq!(counted, 4 * (0..30).map(|n| 10 + n).sum::<u64>());
+    let _ = home.ccctl(&["store", "prune", "--yes", "--older-than", "720h"]).ok();
+    assert_eventually!(records(&home) < 4, "old records are gone");
+    let left = records(&home);
+    for look in ["by itself", "when asked", "after a restart"] {
+        assert_eventually!(has(&home, 4, total), "{look}: all of it is known");
+        let again: ccd_proto::api::Imported = home.query(&["import"]);
+        assert_eq!((again.files, again.new_files, again.new_bytes), (4, 0, 0), "{look}: {again:?}");
+        assert_eq!((records(&home), output_tokens(&home)), (left, counted), "{look}");
+    }
+    daemon.stop(&home);
+    let _daemon = start(&home);
+    assert_eventually!(has(&home, 4, total), "all of it is known");
+    assert_eq!((status(&home).bytes, records(&home), output_tokens(&home)), (0, left, counted));
+}
+
+#[test]
+fn another_daemon_goes_on_where_an_import_was() {
+    let home = home();
+    let mut total = 0;
+    for n in 0..12 {
+        let session = format!("s{n:02}");
+        let text = lines(&session, 0..6_000);
+        total += text.len() as u64;
+        write(&transcript(&home, "-w", &session), &text);
+    }
+    let supervised = Supervised::start(&home);
+    for _ in 0..2 {
+        assert_eventually!(status(&home).imported_bytes > 0, "it is at it");
+        let before = supervised.worker();
+        let _ = home.ccctl(&["restart"]).ok();
+        assert_eventually!(supervised.worker() != before, "another one has the home");
+    }
+    assert_eventually!(has(&home, 12, total), "everything is taken");
+    let counted = 12 * (0..6_000).map(|n| 10 + n).sum::<u64>();
+    assert_eventually!(output_tokens(&home) == counted, "and counted once");
+    // More than a stretch each, and no stretch twice.
+    assert!(records(&home) <= 12 * (total / 12).div_ceil(1 << 19), "{} records", records(&home));
+    supervised.stop();
 }

@@ -1,5 +1,6 @@
 //! The client's own files: taken in from their beginning, followed, and never counted twice.
 
+mod bounds;
 mod files;
 mod history;
 mod import;
@@ -68,6 +69,11 @@ fn status(home: &TestHome) -> TranscriptStatus {
 fn has(home: &TestHome, files: u64, bytes: u64) -> bool {
     let status = status(home);
     (status.files, status.imported_bytes, status.behind) == (files, bytes, 0) && status.state == "following"
+}
+
+/// Output tokens of everything that was counted.
+fn output_tokens(home: &TestHome) -> u64 {
+    home.query::<ccd_proto::api::Usage>(&["usage", "total"]).totals.tokens.output
 }
 
 fn start(home: &TestHome) -> Daemon {

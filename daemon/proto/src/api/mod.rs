@@ -61,7 +61,7 @@ pub use self::store::{
     Progress, Pruned, Rebuilt, Restored, Retention, StoreStats, Verified,
 };
 pub use self::timing::{Stall, Timing, millis};
-pub use self::usage::{Block, Cache, Retries, Side, Usage, UsageRow};
+pub use self::usage::{Block, Cache, Retries, Side, Usage, UsageRow, UsageSession};
 
 /// Any reply: `schema_version`, then the reply's own fields.
 #[derive(Clone, Debug, Serialize, Deserialize)]

@@ -129,4 +129,17 @@ pub struct UsageRow {
     pub attributed: bool,
     /// Of a 5-hour block, its rates.
     pub block: Option<Block>,
+    /// Of a session, what tells it apart.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub session: Option<UsageSession>,
+}
+
+/// What tells a session's row apart, beside its id.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct UsageSession {
+    /// When it was last used, RFC 3339.
+    pub last_at: String,
+    /// Its project: the name of its directory.
+    pub project: Option<String>,
 }

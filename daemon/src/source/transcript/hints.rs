@@ -8,10 +8,11 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use notify::event::{CreateKind, ModifyKind};
-use notify::{Config, Event, EventKind, RecommendedWatcher, RecursiveMode, Watcher};
+use notify::{Event, EventKind, RecursiveMode};
 use tokio::sync::Notify;
 
 use super::discover::part_of;
+use crate::watch::{self, Watches};
 
 /// Hints held at most.
 const MOST: usize = 4096;
@@ -54,10 +55,10 @@ impl Hints {
         self.come.notify_one();
     }
 
-    fn hear(&self, roots: &[PathBuf], event: notify::Result<Event>) {
+    fn hear(&self, roots: &[PathBuf], event: &notify::Result<Event>) {
         let event = match event {
             Ok(event) => event,
-            Err(error) => return self.add(|c| (c.all, c.error) = (true, Some(in_words(&error)))),
+            Err(error) => return self.add(|c| (c.all, c.error) = (true, Some(in_words(error)))),
         };
         if event.need_rescan() {
             return self.add(|c| c.all = true);
@@ -70,20 +71,20 @@ impl Hints {
             event.kind,
             EventKind::Create(CreateKind::Folder | CreateKind::Any) | EventKind::Modify(ModifyKind::Name(_))
         );
-        for path in event.paths {
-            let above = roots.iter().any(|root| root.starts_with(&path));
+        for path in &event.paths {
+            let above = roots.iter().any(|root| root.starts_with(path));
             if above {
                 if gone || appears {
                     self.add(|c| c.roots = true);
                 }
-            } else if gone && part_of(&path).is_some() {
+            } else if gone && part_of(path).is_some() {
                 // Which file it was is not told: what is there is counted again.
                 self.add(|c| c.all = true);
             } else if !gone
-                && (appears || part_of(&path).is_some())
+                && (appears || part_of(path).is_some())
                 && roots.iter().any(|root| path.starts_with(root))
             {
-                self.add(|c| c.paths.extend([path]));
+                self.add(|c| c.paths.extend([path.clone()]));
             }
         }
     }
@@ -100,7 +101,7 @@ fn in_words(error: &notify::Error) -> String {
 
 /// Watches as long as it lives.
 pub struct Watch {
-    _watcher: RecommendedWatcher,
+    _heard: watch::Watch,
     /// Those of the roots that are watched.
     pub watched: Vec<PathBuf>,
     /// Why not all of them are, if so.
@@ -108,27 +109,26 @@ pub struct Watch {
 }
 
 /// Watches the roots, and what they lie in.
-pub fn watch(roots: &[PathBuf], hints: &Arc<Hints>) -> notify::Result<Watch> {
+pub fn watch(watches: &Arc<Watches>, roots: &[PathBuf], hints: &Arc<Hints>) -> notify::Result<Watch> {
     let (told, of) = (Arc::clone(hints), roots.to_vec());
-    let handler = move |event: notify::Result<Event>| told.hear(&of, event);
-    let mut watcher = RecommendedWatcher::new(handler, Config::default().with_follow_symlinks(false))?;
+    let watch = watches.listen(move |event| told.hear(&of, event))?;
     let (mut armed, mut failed) = (Vec::new(), None);
     for root in roots {
         // First what it lies in: it may go away and come again.
         if let Some(dir) = root.ancestors().skip(1).find(|dir| dir.is_dir())
-            && let Err(error) = watcher.watch(dir, RecursiveMode::NonRecursive)
+            && let Err(error) = watch.add(dir, RecursiveMode::NonRecursive)
         {
             failed = Some(in_words(&error));
         }
         if !root.is_dir() {
             continue;
         }
-        match watcher.watch(&real(root), RecursiveMode::Recursive) {
+        match watch.add(&real(root), RecursiveMode::Recursive) {
             Ok(()) => armed.push(root.clone()),
             Err(error) => failed = Some(in_words(&error)),
         }
     }
-    Ok(Watch { _watcher: watcher, watched: armed, error: failed })
+    Ok(Watch { _heard: watch, watched: armed, error: failed })
 }
 
 /// The root, with a slash behind it where it is a link: links are not followed otherwise.
@@ -143,7 +143,7 @@ mod tests {
 
     fn heard(kind: EventKind, path: &str) -> Changes {
         let hints = Hints::default();
-        hints.hear(&[PathBuf::from("/h/.claude/projects")], Ok(Event::new(kind).add_path(path.into())));
+        hints.hear(&[PathBuf::from("/h/.claude/projects")], &Ok(Event::new(kind).add_path(path.into())));
         hints.take()
     }
 
@@ -175,12 +175,12 @@ mod tests {
         let hints = Hints::default();
         for n in 0..=MOST {
             let kind = EventKind::Create(CreateKind::Folder);
-            hints.hear(&["/r".into()], Ok(Event::new(kind).add_path(format!("/r/{n}").into())));
+            hints.hear(&["/r".into()], &Ok(Event::new(kind).add_path(format!("/r/{n}").into())));
         }
         assert!(hints.take().all);
-        hints.hear(&[], Ok(Event::new(EventKind::Other).set_flag(Flag::Rescan)));
+        hints.hear(&[], &Ok(Event::new(EventKind::Other).set_flag(Flag::Rescan)));
         assert!(hints.take().all);
-        hints.hear(&[], Err(notify::Error::new(notify::ErrorKind::MaxFilesWatch)));
+        hints.hear(&[], &Err(notify::Error::new(notify::ErrorKind::MaxFilesWatch)));
         let changes = hints.take();
         assert!(changes.all && changes.error.unwrap().contains("max_user_watches"));
     }

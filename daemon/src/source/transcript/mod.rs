@@ -29,6 +29,7 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use crate::ingest::shared::{Shared, StoreState};
+use crate::watch::Watches;
 use discover::{Found, search};
 use hints::{Hints, Watch};
 use roots::Settings;
@@ -50,6 +51,7 @@ const FILES: usize = 256;
 /// What the rest of the daemon sees of it.
 pub struct Transcripts {
     settings: watch::Sender<Settings>,
+    watches: Arc<Watches>,
     /// Takes files in.
     pub taker: Arc<Taker>,
     /// Everything is to be looked at.
@@ -70,10 +72,16 @@ struct Told {
 impl Transcripts {
     /// Not yet running.
     #[must_use]
-    pub fn new(settings: Settings, taker: Arc<Taker>) -> Arc<Self> {
+    pub fn new(settings: Settings, taker: Arc<Taker>, watches: Arc<Watches>) -> Arc<Self> {
         let state = if settings.enabled { "waiting" } else { "off" };
         let told = Mutex::new(Told { state, ..Told::default() });
-        Arc::new(Transcripts { settings: watch::Sender::new(settings), taker, look: Notify::new(), told })
+        Arc::new(Transcripts {
+            settings: watch::Sender::new(settings),
+            watches,
+            taker,
+            look: Notify::new(),
+            told,
+        })
     }
 
     /// Puts other settings in force.
@@ -243,11 +251,12 @@ impl<'a> Follower<'a> {
     /// Begins to watch, or begins again.
     async fn arm(&mut self) {
         let (roots, hints) = (self.roots.clone(), Arc::clone(&self.hints));
-        // The old one goes first: it counts against the system's limit.
+        let watches = Arc::clone(&self.transcripts.watches);
+        // The old one goes first: its directories count against the system's limit.
         let old = self.watch.take();
         let armed = tokio::task::spawn_blocking(move || {
             drop(old);
-            hints::watch(&roots, &hints)
+            hints::watch(&watches, &roots, &hints)
         });
         let (watch, error) = match armed.await {
             Ok(Ok(watch)) => {

@@ -105,6 +105,8 @@ struct Open {
     file: File,
     stat: Stat,
     cursor: Cursor,
+    /// It was cut, or written anew, and is read from its beginning again.
+    again: bool,
 }
 
 impl Taker {
@@ -267,11 +269,12 @@ impl Taker {
                 break;
             }
         }
-        if own.is_some_and(|own| own.offset > 0) && from.offset == 0 && part == TranscriptPart::Lines {
+        let again = own.is_some_and(|own| own.offset > 0) && from.offset == 0;
+        if again && part == TranscriptPart::Lines {
             tracing::info!(file = %path.display(), "a transcript was cut or written anew: it is read again");
             self.rewritten.fetch_add(1, Ordering::Relaxed);
         }
-        Ok(Ok(Open { path, part, file, stat, cursor: from }))
+        Ok(Ok(Open { path, part, file, stat, cursor: from, again }))
     }
 
     /// The next stretch of a file, as a record.
@@ -311,7 +314,13 @@ impl Taker {
         let path = open.path.as_os_str().as_bytes();
         let at_ns = open.stat.written_ns.min(now_ns);
         let cursor = Cursor::behind(open.cursor.born_ns, open.stat.written_ns, offset, &bytes);
-        let id = TranscriptV1::record_id(&cursors::name_of(path), offset, &bytes);
+        let mut name = cursors::name_of(path);
+        if open.again {
+            // A record of its own, though it may be one that is known: or else the cursor would stay where the file was
+            // longer, and every start would read it again. Each of its lines counts once all the same.
+            name.extend_from_slice(&open.stat.written_ns.to_be_bytes());
+        }
+        let id = TranscriptV1::record_id(&name, offset, &bytes);
         let record = TranscriptV1 {
             path: path.to_vec(),
             part: open.part,
