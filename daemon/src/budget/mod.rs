@@ -14,7 +14,7 @@ use std::time::{Duration, Instant};
 use ccd_proto::api::display_usd;
 use serde::Deserialize;
 use tokio::sync::Notify;
-use tokio::sync::broadcast::error::RecvError;
+use tokio::sync::broadcast::error::{RecvError, TryRecvError};
 
 use crate::app::Running;
 use crate::config;
@@ -37,6 +37,12 @@ struct Stops {
     sessions: BTreeMap<String, String>,
     /// Until when, nanoseconds since the Unix epoch, and why.
     everywhere: Vec<(u64, String)>,
+}
+
+impl Stops {
+    fn any(&self) -> bool {
+        !(self.sessions.is_empty() && self.everywhere.is_empty())
+    }
 }
 
 /// The budgets in force.
@@ -84,7 +90,7 @@ impl Guard {
     }
 
     fn put(&self, stops: Stops) {
-        let any = !(stops.sessions.is_empty() && stops.everywhere.is_empty());
+        let any = stops.any();
         *self.stops.lock().unwrap_or_else(PoisonError::into_inner) = stops;
         self.stopping.store(any, Ordering::Release);
     }
@@ -115,7 +121,8 @@ impl Guard {
         if !settings.enforce {
             return self.put(Stops::default());
         }
-        let mut stops = std::mem::take(&mut *self.stops.lock().unwrap_or_else(PoisonError::into_inner));
+        // Changed where it is: nobody who asks meanwhile is let through.
+        let mut stops = self.stops.lock().unwrap_or_else(PoisonError::into_inner);
         if all || stops.sessions.len() > MAX_STOPPED {
             stops.sessions.clear();
         }
@@ -131,7 +138,7 @@ impl Guard {
                 _ => {}
             }
         }
-        self.put(stops);
+        self.stopping.store(stops.any(), Ordering::Release);
     }
 }
 
@@ -196,8 +203,13 @@ async fn watch(app: &Arc<Running>, settings: &Arc<config::Budget>, told: &mut Ha
         if let Some(rest) = PACE.checked_sub(looked.elapsed()) {
             tokio::time::sleep(rest).await;
         }
-        while let Ok(session) = changed.try_recv() {
-            touched.push(session);
+        loop {
+            match changed.try_recv() {
+                Ok(session) => touched.push(session),
+                // Those that were dropped are not known: all are looked at.
+                Err(TryRecvError::Lagged(_)) => missed = true,
+                Err(TryRecvError::Empty | TryRecvError::Closed) => break,
+            }
         }
         touched.sort_unstable();
         touched.dedup();

@@ -4,6 +4,7 @@
 mod ccusage;
 mod commands;
 mod hostile;
+mod keeping;
 mod orders;
 mod real;
 
