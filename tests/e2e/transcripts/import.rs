@@ -99,8 +99,9 @@ fn a_link_that_is_named_is_followed() {
     assert_eq!((again.files, again.new_files), (1, 0), "{again:?}");
     let odd = home.work().join("t.backup");
     write(&odd, &line("u", 0));
-    let out = import(&home, &[odd.to_str().unwrap()]);
-    assert!(out.new_files == 0 && out.skipped[0].reason.contains("*.jsonl"), "{out:?}");
+    let out = home.ccctl(&["import", odd.to_str().unwrap()]);
+    assert_eq!(out.code, Some(1), "{out}");
+    assert!(out.text().contains("*.jsonl"), "it says why: {out}");
 }
 
 /// A line as pisama's hook writes it after a tool call.
