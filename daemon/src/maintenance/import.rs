@@ -72,6 +72,8 @@ pub(super) fn run(context: &mut Context, what: &Import) -> Result<Imported, Quer
     }
     let runtime = context.runtime.clone();
     runtime.block_on(take_files(context, transcripts, &mut done, total))?;
+    // What is durable is in the index a moment later: whoever is told that it is done may ask at once.
+    context.app.door.with_store(|_| ()).map_err(|e| unavailable(e.to_string()))?;
     done.seconds = context.seconds(begun);
     Ok(done)
 }

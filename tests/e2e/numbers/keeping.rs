@@ -109,3 +109,15 @@ fn what_was_counted_outlives_its_records_and_never_counts_again() {
     let _ = second.ccctl(&["import", other.to_str().unwrap()]).ok();
     assert_same("put back elsewhere, and the copies imported", &second, &before);
 }
+
+#[test]
+fn what_an_import_says_it_took_is_counted_when_it_says_so() {
+    let home = TestHome::new("http://127.0.0.1:9");
+    let elsewhere = home.user().join("elsewhere");
+    let _ = ccd_tests::corpus::write(&elsewhere, &Spec { sessions: 60, ..Spec::small(24) }).unwrap();
+    let oracle = Oracle::count(&elsewhere, "UTC").total();
+    let _daemon = Daemon::start(&home);
+    let _ = home.ccctl(&["import", elsewhere.to_str().unwrap()]).ok();
+    let usage: Usage = home.query(&["usage", "total"]);
+    assert_eq!(told(&usage.totals), (oracle.tokens(), oracle.cost, oracle.messages));
+}
