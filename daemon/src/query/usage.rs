@@ -6,7 +6,7 @@
 
 use std::collections::{BTreeMap, HashMap};
 
-use ccd_proto::api::{Cache, Retries, Session, Side, Usage, UsageRow, UsageSession, display_usd};
+use ccd_proto::api::{Cache, Retries, Side, Usage, UsageRow, UsageSession, display_usd};
 use ccd_store::Reader;
 use jiff::tz::TimeZone;
 
@@ -227,13 +227,16 @@ pub fn usage(ask: &Ask, filter: &Filter) -> Result<Usage, QueryError> {
     })
 }
 
-/// Says of each session's row whose it is, and puts them in the order in which they were last used.
+/// Says of each session's row whose it is, and puts them in the order in which they were last used. From what was
+/// charged alone, which outlives the session's records.
 fn name_sessions(ask: &Ask, rows: &mut [UsageRow]) -> Result<(), QueryError> {
+    let mut known: HashMap<String, Option<UsageSession>> = HashMap::new();
     for row in rows.iter_mut() {
         let Some(id) = row.key.get("session_id") else { continue };
-        let Some(bytes) = ask.reader.get(&rows::session(ids::session_key(id)))? else { continue };
-        let session: Session = rows::decode(&bytes)?;
-        row.session = Some(UsageSession { last_at: session.last_at, project: session.project });
+        if !known.contains_key(id) {
+            known.insert(id.clone(), charged(ask, ids::session_key(id))?);
+        }
+        row.session = known.get(id).cloned().flatten();
     }
     // Stable: the rows of one session stay as they are.
     rows.sort_by(|a, b| {
@@ -241,6 +244,22 @@ fn name_sessions(ask: &Ask, rows: &mut [UsageRow]) -> Result<(), QueryError> {
         (at(a), a.key.get("session_id")).cmp(&(at(b), b.key.get("session_id")))
     });
     Ok(())
+}
+
+/// A session as its charges tell of it; `None` where there are none.
+fn charged(ask: &Ask, key: [u8; 16]) -> Result<Option<UsageSession>, QueryError> {
+    let Some(bytes) = ask.reader.get(&rows::account(key))? else { return Ok(None) };
+    let account: Account = rows::decode(&bytes)?;
+    let (from, to) = (rows::session_charges_from(key, 0), rows::session_charges_end(key));
+    let charge = match ask.reader.scan(&from, &to).next_back() {
+        Some(row) => rows::charge_of_session_key(&row?.0).map(|(at_ns, _)| at_ns),
+        None => None,
+    };
+    let last = charge.into_iter().chain(account.side.iter().map(|side| side.at_ns)).max();
+    Ok(last.map(|last_ns| UsageSession {
+        last_at: rfc3339(last_ns),
+        project: Some(account.project().to_owned()).filter(|project| !project.is_empty()),
+    }))
 }
 
 fn period_key(period: &str) -> Option<&'static str> {

@@ -138,7 +138,7 @@ pub struct UsageRow {
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct UsageSession {
-    /// When it was last used, RFC 3339.
+    /// When it was last billed, RFC 3339.
     pub last_at: String,
     /// Its project: the name of its directory.
     pub project: Option<String>,
