@@ -5,6 +5,7 @@
 use ccd_proto::api::Tokens;
 use ccd_store::Locator;
 
+use super::billed::most;
 use super::request::Purpose;
 use super::view::{ContentRef, Part};
 
@@ -90,18 +91,7 @@ impl Message {
 pub(super) fn max_tokens(slot: &mut Option<Tokens>, new: Option<Tokens>) {
     let Some(new) = new else { return };
     let old = slot.get_or_insert(new);
-    *old = larger(*old, new);
-}
-
-/// Field by field, the larger: an older client wrote what was known when a response began.
-pub(super) fn larger(a: Tokens, b: Tokens) -> Tokens {
-    Tokens {
-        input: a.input.max(b.input),
-        output: a.output.max(b.output),
-        cache_read: a.cache_read.max(b.cache_read),
-        cache_write_5m: a.cache_write_5m.max(b.cache_write_5m),
-        cache_write_1h: a.cache_write_1h.max(b.cache_write_1h),
-    }
+    *old = most(old, &new);
 }
 
 /// Sources agree on what they tell; if they do not, the larger name wins whatever the order.

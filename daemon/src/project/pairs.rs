@@ -5,9 +5,10 @@ use std::sync::Arc;
 
 use ccd_proto::api::{Reasoning, Tokens};
 
+use super::billed::most;
 use super::charge;
 use super::ids;
-use super::messages::{Message, MessageId, larger};
+use super::messages::{Message, MessageId};
 use super::price::Prices;
 use super::request::Purpose;
 use super::session::{Call, SessionState};
@@ -78,7 +79,7 @@ impl<'a> ModelCall<'a> {
         let call = self.call.and_then(|c| c.facts.row.tokens);
         let message = self.message.and_then(|(_, m)| m.tokens);
         match (call, message) {
-            (Some(call), Some(message)) => Some(larger(call, message)),
+            (Some(call), Some(message)) => Some(most(&call, &message)),
             (one, other) => one.or(other),
         }
     }
