@@ -13,6 +13,7 @@ use ccd_store::Locator;
 use super::charge::{self, CostState, ModelTotal, Observation, Source};
 use super::messages::{LineOf, Message, MessageId, larger_name, max_tokens};
 use super::session::{At, Changes, SessionState, fill, keep_max, keep_min};
+use super::text::text_hash;
 use super::transcript::{
     AgentMeta, Answer, Costs, LineFact, LineKind, PromptKind, ToolResult, TranscriptFacts,
 };
@@ -438,7 +439,14 @@ fn cost_state(session_id: &str, at_ns: u64, costs: &Costs) -> CostState {
         })
         .collect();
     models.sort_by(|a, b| a.model.cmp(&b.model));
-    CostState { session_id: session_id.to_owned(), at_ns, start_ns: costs.start_ns, models }
+    let start_ns = if costs.start_ns == 0 { own_start(session_id) } else { costs.start_ns };
+    CostState { session_id: session_id.to_owned(), at_ns, start_ns, models }
+}
+
+/// Closing totals of one beginning are those of a session and its forks. Where the beginning is not told, this stands
+/// for it: no other session's, beyond every clock's time, and none that stands for another recorder's totals.
+fn own_start(session_id: &str) -> u64 {
+    text_hash(session_id) >> 2 | 1 << 62
 }
 
 /// A stretch while it is read.
@@ -457,4 +465,20 @@ struct OneLine<'a> {
     prompt: Option<&'a str>,
     /// It was not read before: what comes behind it is sent with it.
     is_new: bool,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn closing_totals_without_a_beginning_are_no_forks_of_each_other() {
+        let of = |session: &str, start_ns| {
+            cost_state(session, 5, &Costs { start_ns, duration_ns: 0, models: Vec::new() }).start_ns
+        };
+        assert_eq!(of("a", 7), 7);
+        assert_eq!(of("a", 0), of("a", 0));
+        assert_ne!(of("a", 0), of("b", 0));
+        assert!(of("a", 0) >> 62 == 1, "between the clocks' times and the foreign totals'");
+    }
 }
