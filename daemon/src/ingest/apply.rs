@@ -15,7 +15,7 @@ use crate::project::charge;
 use crate::project::ids;
 use crate::project::limits::{LimitsRow, Told};
 use crate::project::retries::Relinked;
-use crate::project::rows::{self, Counters};
+use crate::project::rows::{self, Counters, SessionRow};
 use crate::project::session::Fact;
 use crate::project::status;
 
@@ -180,14 +180,14 @@ impl<'a> Batch<'a> {
         for session_id in &sessions {
             let state = self.live.get(self.reader, session_id)?;
             self.ledger.learn(session_id, &state)?;
-            summaries.insert(session_id.clone(), state.summary(&prices));
+            summaries.insert(session_id.clone(), SessionRow::new(state.summary(&prices)));
         }
         let books = self.ledger.finish()?;
         self.mutations.extend(books.mutations);
         for account in books.accounts {
             let key = rows::session(ids::session_key(&account.session_id));
-            let summary = match summaries.remove(&account.session_id) {
-                Some(summary) => Some(summary),
+            let row = match summaries.remove(&account.session_id) {
+                Some(row) => Some(row),
                 // Another session's transcript told of its charges.
                 None => match self.reader.get(&key)? {
                     Some(bytes) => {
@@ -197,10 +197,10 @@ impl<'a> Batch<'a> {
                     None => None,
                 },
             };
-            if let Some(mut summary) = summary {
-                account.fill(&mut summary);
-                self.mutations.extend(recent(self.reader, &summary)?);
-                self.mutations.push(Mutation::Put(key, rows::encode(&summary)?));
+            if let Some(mut row) = row {
+                account.fill(&mut row);
+                self.mutations.extend(recent(self.reader, &row.session)?);
+                self.mutations.push(Mutation::Put(key, rows::encode(&row)?));
             }
         }
         for (upstream, known) in std::mem::take(&mut self.limits) {

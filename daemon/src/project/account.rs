@@ -6,13 +6,14 @@
 
 use std::collections::BTreeMap;
 
-use ccd_proto::api::{Session, Tokens};
+use ccd_proto::api::Tokens;
 use serde::{Deserialize, Serialize};
 
 use super::billed::{Bill, most};
 use super::charge::{CostState, ModelTotal};
 use super::cost::Sum;
 use super::price::{Prices, plain_model};
+use super::rows::SessionRow;
 use super::session::SessionState;
 use super::tally::{Dims, Kind, Tally, signed};
 
@@ -152,8 +153,11 @@ impl Account {
         sum
     }
 
-    /// Gives a session's row the figures of its account.
-    pub fn fill(&self, session: &mut Session) {
+    /// Gives a session's row the figures of its account, in place of those that it had: a charge may have gone to another
+    /// session since.
+    pub fn fill(&self, row: &mut SessionRow) {
+        let SessionRow { session, called } = row;
+        session.models.truncate(usize::from(*called));
         let sum = self.total();
         session.tokens = sum.tokens;
         session.cost_usd_micros = sum.cost_usd_micros();

@@ -109,3 +109,16 @@ fn a_model_is_the_same_whatever_the_client_adds_to_its_name() {
     // 2,000 at $4 and 100 at $20 a million.
     assert_eq!(rest, [(OPUS.to_owned(), 90, 2_000, 100, 0, 8_000 + 2_000)]);
 }
+
+#[test]
+fn models_of_charges_that_went_elsewhere_are_no_longer_told() {
+    let session = ccd_proto::api::Session { models: vec![OPUS.into()], ..Default::default() };
+    let mut row = SessionRow::new(session);
+    let mut filled = |models: &[(&str, u64, u64)]| {
+        Account { models: charged(models), ..Account::default() }.fill(&mut row);
+        row.session.models.clone()
+    };
+    assert_eq!(filled(&[(HAIKU, 1, 1), (OPUS, 1, 1)]), [OPUS, HAIKU]);
+    assert_eq!(filled(&[(OPUS, 1, 1)]), [OPUS]);
+    assert_eq!(filled(&[]), [OPUS], "what it called itself stays");
+}

@@ -44,4 +44,4 @@ pub mod view;
 mod view_tests;
 
 /// Raised when the same records would give other views: the index is then rebuilt from the journal.
-pub const VERSION: u16 = 8;
+pub const VERSION: u16 = 9;

@@ -3,6 +3,7 @@
 //!
 //! Integers in keys are big-endian: keys sort as their numbers do. Values stay below a kilobyte.
 
+use ccd_proto::api::Session;
 use serde::{Deserialize, Serialize};
 
 use super::billed::ChargeKey;
@@ -44,6 +45,24 @@ pub struct Counters {
     pub retries: u64,
     /// Stretches of transcripts, and of other recorders' files.
     pub transcripts: u64,
+}
+
+/// What a session's row holds. It begins with the session, which may be read alone.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct SessionRow {
+    /// The session as `sessions` lists it.
+    pub session: Session,
+    /// How many of its models, from the first, it called itself; the others are its account's.
+    pub called: u8,
+}
+
+impl SessionRow {
+    /// The row of a session of which no account is known.
+    #[must_use]
+    pub fn new(session: Session) -> Self {
+        let called = u8::try_from(session.models.len()).unwrap_or(u8::MAX);
+        SessionRow { session, called }
+    }
 }
 
 /// A charge.
@@ -398,7 +417,9 @@ mod tests {
 
     #[test]
     fn rows_come_back() {
-        let session = ccd_proto::api::Session { session_id: "s".into(), ..Default::default() };
-        assert_eq!(decode::<ccd_proto::api::Session>(&encode(&session).unwrap()).unwrap(), session);
+        let session = Session { session_id: "s".into(), models: vec!["m".into()], ..Session::default() };
+        let row = encode(&SessionRow::new(session.clone())).unwrap();
+        assert_eq!(decode::<SessionRow>(&row).unwrap(), SessionRow { session: session.clone(), called: 1 });
+        assert_eq!(decode::<Session>(&row).unwrap(), session, "a row begins with its session");
     }
 }
