@@ -353,7 +353,10 @@ fn background() -> anyhow::Result<()> {
     match daemon.execute() {
         Outcome::Parent(started) => {
             drop(told);
-            started.context("cannot start in the background").and_then(|_| wait(outcome)).map_err(tell_the_log)
+            started
+                .context("cannot start in the background")
+                .and_then(|_| wait(outcome))
+                .map_err(tell_the_log)
         }
         Outcome::Child(started) => {
             drop(outcome);

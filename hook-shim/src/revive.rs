@@ -141,7 +141,8 @@ mod tests {
 
     #[test]
     fn what_somebody_else_could_have_written_is_not_used() {
-        let cases: [(&str, fn(&Place)); 11] = [
+        type Case = (&'static str, fn(&Place));
+        let cases: [Case; 11] = [
             ("the directory", |p| mode(p.dir.path(), 0o770)),
             ("a note that others read", |p| mode(&p.path(), 0o640)),
             ("a note that others write", |p| mode(&p.path(), 0o602)),

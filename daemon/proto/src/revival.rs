@@ -70,17 +70,16 @@ impl Note {
     /// As bytes; none where it would be too long, or where something in it cannot be a string of a process.
     #[must_use]
     pub fn encode(&self) -> Option<Vec<u8>> {
-        let mut bytes = [MAGIC, b"\0", self.program.as_os_str().as_bytes(), b"\0"].concat();
-        let mut nuls = 2;
+        let program = self.program.as_os_str().as_bytes();
+        let mut is_sound = !program.is_empty() && !program.contains(&0);
+        let mut bytes = [MAGIC, b"\0", program, b"\0"].concat();
         for (name, value) in &self.vars {
-            if name.is_empty() || name.as_bytes().contains(&b'=') {
-                return None;
-            }
-            bytes.extend_from_slice(&[name.as_bytes(), b"=", value.as_bytes(), b"\0"].concat());
-            nuls += 1;
+            let (name, value) = (name.as_bytes(), value.as_bytes());
+            is_sound &=
+                !name.is_empty() && !name.contains(&b'=') && !name.contains(&0) && !value.contains(&0);
+            bytes.extend_from_slice(&[name, b"=", value, b"\0"].concat());
         }
-        let is_whole = bytes.iter().filter(|byte| **byte == 0).count() == nuls;
-        (is_whole && !self.program.as_os_str().is_empty() && bytes.len() <= MAX_NOTE).then_some(bytes)
+        (is_sound && bytes.len() <= MAX_NOTE).then_some(bytes)
     }
 
     /// From bytes; none unless every byte of them is understood.
@@ -108,10 +107,7 @@ mod tests {
 
     fn note() -> Note {
         let var = |name: &str, value: &[u8]| (name.into(), OsString::from_vec(value.to_vec()));
-        Note {
-            program: "/opt/a b/ccd".into(),
-            vars: vec![var("HOME", b"/h\xff=x\n"), var("CCD_EMPTY", b"")],
-        }
+        Note { program: "/opt/a b/ccd".into(), vars: vec![var("HOME", b"/h\xff=x\n"), var("CCD_EMPTY", b"")] }
     }
 
     #[test]
