@@ -248,7 +248,7 @@ mod tests {
             json!([{"hooks": [{
                 "type": "command",
                 "command": home.path().join("bin/cc-hook"),
-                "args": [home.path().join("ccd/run/hook.sock"), home.path().join("ccd/spool")],
+                "args": [home.path().join("ccd/run/hook.sock"), home.path().join("ccd/state/spool")],
                 "timeout": 10
             }]}])
         );

@@ -14,6 +14,7 @@ use crate::limits;
 use crate::manifest::Manifest;
 use crate::plugin;
 use crate::printer::{Printer, Tone, visible, visible_block};
+use crate::supervisor;
 
 /// Runs the command.
 pub fn run(env: &Env, out: &mut Printer, args: &JsonArgs) -> Result<()> {
@@ -44,7 +45,11 @@ pub fn hooks_installed(env: &Env) -> bool {
 /// The status of a daemon that is not there.
 fn absent(env: &Env, hooks: bool) -> Status {
     Status {
-        daemon: DaemonStatus { state: "stopped".to_owned(), ..DaemonStatus::default() },
+        daemon: DaemonStatus {
+            state: "stopped".to_owned(),
+            killed: supervisor::is_killed(&env.layout),
+            ..DaemonStatus::default()
+        },
         hooks: HookStatus { installed: hooks, ..HookStatus::default() },
         store: StoreStatus { path: env.layout.store_dir().display().to_string(), ..StoreStatus::default() },
         ..Status::default()

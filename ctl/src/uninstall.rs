@@ -237,6 +237,8 @@ fn is_ours(env: &Env, kind: FileKind, path: &Path, bytes: &[u8]) -> bool {
 
 /// Retires the daemon, or stops it.
 fn dismiss(env: &Env, out: &mut Printer, now: bool) -> Result<&'static str> {
+    // One that was killed must not come back with the next event of a session that is still running.
+    let _ = std::fs::remove_file(env.layout.revival_note());
     if now {
         return Ok(if daemon::stop(env, out, true)? { "stopped" } else { "not_running" });
     }

@@ -24,6 +24,7 @@ use crate::ingest::shared::Shared;
 use crate::ingest::{Door, rebuild};
 use crate::maintenance::Maintenance;
 use crate::project::price::Prices;
+use crate::revival;
 use crate::source::proxy::server::{Proxy, Settings};
 use crate::source::proxy::upstream::{self, Target, Upstream};
 use crate::source::spool;
@@ -70,6 +71,9 @@ pub struct Problem {
     /// `file`, `environment`, or `restart` for what takes a restart.
     pub about: &'static str,
 }
+
+/// The manager of a daemon in the background that nobody but its own supervisor keeps running.
+pub const DAEMONIZED: &str = "daemonized";
 
 const SERVING: u8 = 0;
 const DRAINING: u8 = 1;
@@ -197,6 +201,13 @@ impl Running {
         Ok(())
     }
 
+    /// Somebody asked for the end of a daemon in the background: no hook event shall bring it back.
+    pub fn forget(&self) {
+        if self.manager == DAEMONIZED {
+            revival::forget(&self.layout.revival_note());
+        }
+    }
+
     /// Asks the daemon to end: after streams in flight, or at once.
     pub fn stop(&self, now: bool) {
         let limit = Duration::from_secs(locked(&self.config).drain_s);
@@ -246,6 +257,7 @@ impl Running {
             return;
         }
         tracing::info!(idle_s = idle.as_secs(), "retiring: answering until nobody asks any more");
+        self.forget();
         *locked(&self.retire_idle) = idle;
         self.retires.notify_one();
         let this = Arc::clone(self);

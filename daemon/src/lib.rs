@@ -32,6 +32,8 @@ pub mod memory;
 pub mod project;
 pub mod query;
 pub mod resources;
+pub mod revival;
+pub mod sender;
 pub mod source;
 pub mod startup;
 pub mod supervise;

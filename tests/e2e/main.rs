@@ -23,6 +23,8 @@ mod proxy_raw;
 mod readme;
 mod real_client;
 mod retries;
+#[cfg(target_os = "linux")]
+mod revival;
 mod scenario;
 mod statusline;
 mod store;

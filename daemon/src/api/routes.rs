@@ -96,6 +96,7 @@ pub(super) async fn route(
             json(blocking(move || Ok(status::status(&app))).await?)
         }
         Route::Stop => {
+            app.forget();
             app.stop(parameter(query, "now").is_some());
             json(Done { ok: true })
         }

@@ -97,6 +97,9 @@ pub struct DaemonStatus {
     pub supervisor: Option<SupervisorStatus>,
     /// It had a supervisor, which is gone, and nobody starts another: nobody holds the port if the daemon ends.
     pub supervisor_gone: bool,
+    /// It is not running although nobody asked it to end: the next hook event brings it back. Only where `running` is
+    /// false.
+    pub killed: bool,
 }
 
 /// The supervisor: the process that holds the listener and keeps a worker behind it.
