@@ -24,6 +24,7 @@ mod readme;
 mod real_client;
 mod retries;
 mod scenario;
+mod search;
 mod statusline;
 mod store;
 mod supervise;
