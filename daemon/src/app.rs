@@ -85,6 +85,8 @@ pub const RETIRE_IDLE: Duration = Duration::from_secs(12 * 3600);
 
 /// Questions answered at a time; the others wait.
 const QUESTIONS: usize = 4;
+/// Searches under way at a time, likewise.
+const SEARCHES: usize = 2;
 
 /// A daemon that serves.
 pub struct Running {
@@ -134,6 +136,8 @@ pub struct Running {
     retire_idle: Mutex<Duration>,
     /// Questions answered at a time.
     pub questions: Semaphore,
+    /// Searches that may begin now.
+    pub searches: Arc<Semaphore>,
     /// The long operation on the store.
     pub maintenance: Maintenance,
     /// The budgets in force.

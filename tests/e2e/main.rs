@@ -26,6 +26,7 @@ mod retries;
 #[cfg(target_os = "linux")]
 mod revival;
 mod scenario;
+mod search;
 mod statusline;
 mod store;
 mod supervise;
