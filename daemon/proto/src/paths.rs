@@ -152,6 +152,12 @@ impl Layout {
         self.state_dir.join("install.json")
     }
 
+    /// What is still to be removed once the daemon has ended, after an uninstallation that had to wait for it.
+    #[must_use]
+    pub fn leaving_note(&self) -> PathBuf {
+        self.state_dir.join("leaving.json")
+    }
+
     /// The daemon's log.
     #[must_use]
     pub fn log_file(&self) -> PathBuf {
