@@ -414,6 +414,12 @@ pub struct UninstallArgs {
     /// Delete everything recorded, too; implies --now
     #[arg(long)]
     pub purge: bool,
+    /// Show the sessions that still need the daemon, and wait until all is gone
+    #[arg(long, conflicts_with = "now")]
+    pub wait: bool,
+    /// Remove what could not go while the daemon ran: what the daemon itself asks for at its end
+    #[arg(long, hide = true)]
+    pub finish: bool,
     /// Print what would change in every file, and change nothing
     #[arg(long)]
     pub dry_run: bool,

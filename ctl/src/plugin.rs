@@ -162,6 +162,12 @@ pub fn directory(config_dir: &Path) -> PathBuf {
     config_dir.join("skills").join("ccd")
 }
 
+/// Where the client lets our plugin keep data of its own; it keeps none.
+#[must_use]
+pub fn data_directory(config_dir: &Path) -> PathBuf {
+    config_dir.join("plugins/data/ccd-skills-dir")
+}
+
 /// `hooks.json` below our plugin directory.
 #[must_use]
 pub fn hooks_path(plugin: &Path) -> PathBuf {

@@ -4,6 +4,7 @@
 
 mod keeper;
 mod life;
+mod retire;
 
 pub use life::run;
 
@@ -33,6 +34,9 @@ use crate::startup::Prepared;
 use crate::supervise::channel::Word;
 use crate::telemetry::LogHandle;
 use crate::watch::{self, Watches};
+
+pub use retire::RETIRE_IDLE;
+use retire::Retirement;
 
 /// Loads the configuration anew.
 pub type Reload = Arc<dyn Fn() -> Result<Config, ConfigError> + Send + Sync>;
@@ -78,10 +82,6 @@ pub const DAEMONIZED: &str = "daemonized";
 const SERVING: u8 = 0;
 const DRAINING: u8 = 1;
 const RETIRING: u8 = 2;
-
-/// How long a retiring daemon waits after the last request before it ends, unless it is told otherwise. A
-/// session may rest over night and still hold our URL; an idle daemon costs next to nothing.
-pub const RETIRE_IDLE: Duration = Duration::from_secs(12 * 3600);
 
 /// Questions answered at a time; the others wait.
 const QUESTIONS: usize = 4;
@@ -133,7 +133,7 @@ pub struct Running {
     drain: Mutex<Option<Duration>>,
     /// It retires from now on.
     retires: Notify,
-    retire_idle: Mutex<Duration>,
+    retirement: Mutex<Option<Retirement>>,
     /// Questions answered at a time.
     pub questions: Semaphore,
     /// Searches that may begin now.
@@ -255,33 +255,6 @@ impl Running {
         self.supervisor_gone.load(Ordering::Relaxed)
     }
 
-    /// Asks the daemon to end by itself once nobody has used it for `idle`.
-    pub fn retire(self: &Arc<Self>, idle: Duration) {
-        if self.state.swap(RETIRING, Ordering::Relaxed) == RETIRING {
-            return;
-        }
-        tracing::info!(idle_s = idle.as_secs(), "retiring: answering until nobody asks any more");
-        self.forget();
-        *locked(&self.retire_idle) = idle;
-        self.retires.notify_one();
-        let this = Arc::clone(self);
-        let asked_ns = self.clock.now_ns();
-        tokio::spawn(async move {
-            let look = (idle / 10).clamp(Duration::from_millis(50), Duration::from_secs(60));
-            while this.state.load(Ordering::Relaxed) == RETIRING {
-                tokio::time::sleep(look).await;
-                let gauges = this.proxy.gauges();
-                let last = gauges.last_request_ns.load(Ordering::Relaxed).max(asked_ns);
-                let quiet = this.clock.now_ns().saturating_sub(last);
-                let busy = gauges.in_flight.load(Ordering::Relaxed) > 0;
-                if !busy && u128::from(quiet) >= idle.as_nanos() {
-                    tracing::info!("nobody asked any more");
-                    this.stop(false);
-                }
-            }
-        });
-    }
-
     /// The way to upstream by `new`: the one in force, where nothing about it changed.
     fn upstream(&self, old: &Config, new: &Config) -> Option<Arc<Upstream>> {
         if (&new.upstream, &new.network) == (&old.upstream, &old.network) {
@@ -295,8 +268,7 @@ impl Running {
     /// and to send requests where this one sent them.
     pub async fn retiring(&self) -> Word {
         self.retires.notified().await;
-        let idle = *locked(&self.retire_idle);
-        Word::Retiring(idle.as_secs(), self.proxy.settings().upstream.target().to_string())
+        Word::Retiring(self.retire_idle().as_secs(), self.proxy.settings().upstream.target().to_string())
     }
 
     /// Puts a changed configuration in force; a wrong one is shown and leaves the old one as it is.

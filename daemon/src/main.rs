@@ -25,7 +25,7 @@ use ccd::supervise::ladder::Policy;
 use ccd::supervise::listeners::{self, Holder, PROXY};
 use ccd::supervise::reexec::Succession;
 use ccd::supervise::{self, ASSIGNMENT, Assignment, Ended, SUCCESSION, Setup, inherit, link};
-use ccd::{resources, revival, startup, telemetry};
+use ccd::{leaving, resources, revival, startup, telemetry};
 use ccd_proto::paths::Layout;
 use ccd_proto::revival::REVIVED;
 use clap::{Parser, Subcommand};
@@ -170,9 +170,12 @@ fn alone(bypass: Option<String>) -> anyhow::Result<()> {
         let listener = listeners::obtain(&given, config.proxy_listen, Holder::Own)?;
         (startup::prepare_behind(&layout, listener.socket, false)?, listener.holder)
     };
+    let kept = layout.clone();
     serve(layout, config, prepared, Served { manager, holder, to_stderr: true, bypass }, |_| {
         notify_ready(manager);
-    })
+    })?;
+    finish_leaving(&kept);
+    Ok(())
 }
 
 fn notify_ready(manager: &str) {
@@ -334,9 +337,19 @@ fn until_ended(setup: Setup, left: Option<&Succession>, layout: &Layout) -> anyh
     // Still ours: the lock goes with the process.
     let _ = std::fs::remove_file(layout.supervisor_socket());
     match ended? {
-        Ended::Stopped => Ok(()),
+        Ended::Stopped => {
+            finish_leaving(layout);
+            Ok(())
+        }
         Ended::Failed(why) => Err(NotStarted(why).into()),
         Ended::Running(who) => Err(RunsAlready(who).into()),
+    }
+}
+
+/// Does not come back where an uninstallation waits for our end.
+fn finish_leaving(layout: &Layout) {
+    if let Some(error) = leaving::finish(layout) {
+        tracing::error!(%error, "the uninstallation cannot be finished");
     }
 }
 

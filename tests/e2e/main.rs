@@ -32,3 +32,4 @@ mod store;
 mod supervise;
 mod tls;
 mod transcripts;
+mod uninstall;

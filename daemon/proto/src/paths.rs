@@ -159,6 +159,12 @@ impl Layout {
         revival_note(&self.spool_dir)
     }
 
+    /// What is still to be removed once the daemon has ended, after an uninstallation that had to wait for it.
+    #[must_use]
+    pub fn leaving_note(&self) -> PathBuf {
+        self.state_dir.join("leaving.json")
+    }
+
     /// The daemon's log.
     #[must_use]
     pub fn log_file(&self) -> PathBuf {

@@ -9,7 +9,7 @@ use hyper::body::Incoming;
 
 use super::body::ApiBody;
 use super::{follow, json, search, statusline, store, with_type};
-use crate::app::{RETIRE_IDLE, Running};
+use crate::app::Running;
 use crate::maintenance::stats;
 use crate::query::exchanges::Side;
 use crate::query::filter::Filter;
@@ -106,10 +106,10 @@ pub(super) async fn route(
         }
         Route::Retire => {
             let idle = match parameter(query, "idle_s") {
-                Some(text) => Duration::from_secs(
+                Some(text) => Some(Duration::from_secs(
                     text.parse().map_err(|_| QueryError::bad(format!("idle_s={text:?}: not a number")))?,
-                ),
-                None => RETIRE_IDLE,
+                )),
+                None => None,
             };
             app.retire(idle);
             json(Done { ok: true })

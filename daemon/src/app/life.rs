@@ -416,7 +416,7 @@ fn wire(parts: Parts) -> Result<Wired, StartError> {
         stop: Notify::new(),
         drain: Mutex::new(None),
         retires: Notify::new(),
-        retire_idle: Mutex::default(),
+        retirement: Mutex::default(),
         questions: Semaphore::new(QUESTIONS),
         searches: Arc::new(Semaphore::new(SEARCHES)),
         maintenance: Maintenance::default(),

@@ -49,6 +49,7 @@ pub fn status(app: &Running) -> Status {
             supervisor: app.supervisor(),
             supervisor_gone: app.has_lost_supervisor(),
             killed: false,
+            retiring: app.retirement(),
         },
         proxy: ProxyStatus {
             listen: app.proxy_listen.to_string(),
