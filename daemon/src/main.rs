@@ -281,7 +281,7 @@ fn note_of(layout: &Layout, manager: &str) -> Option<PathBuf> {
 fn leave_note(path: &Path, manager: &str, program: &Path, configured: SocketAddr, addr: SocketAddr) {
     match manager {
         DAEMONIZED => {
-            if std::env::var_os(REVIVED).is_some() {
+            if is_revived() {
                 tracing::info!("brought back by a hook event: it was killed");
             }
             let listen = (configured.port() == 0).then_some(addr);
@@ -389,9 +389,14 @@ fn background() -> anyhow::Result<()> {
     }
 }
 
+/// Whether a hook event has started us, because the daemon before was killed.
+fn is_revived() -> bool {
+    std::env::var_os(REVIVED).is_some()
+}
+
 /// Who was to be brought back by a hook event prints to nobody.
 fn tell_the_log(error: anyhow::Error) -> anyhow::Error {
-    if std::env::var_os(REVIVED).is_some()
+    if is_revived()
         && let Ok(layout) = Layout::resolve(|name| std::env::var_os(name))
     {
         telemetry::init_plain(&layout.log_dir, false);

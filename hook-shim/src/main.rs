@@ -65,13 +65,19 @@ fn main() -> ExitCode {
         }
         Err(error) => {
             spool::write(&spool_dir, &file, frame);
-            // Nobody listens; one that is merely slow fails otherwise. What is started takes the event from the spool.
-            if matches!(error.kind(), ErrorKind::NotFound | ErrorKind::ConnectionRefused) {
+            // What is started takes the event from the spool.
+            if is_death(error.kind()) {
                 let _ = revive::revive(&socket, &spool_dir);
             }
             ExitCode::SUCCESS
         }
     }
+}
+
+/// Whether nobody listens, or who listened has died under us. One that is merely slow fails otherwise.
+fn is_death(error: ErrorKind) -> bool {
+    use ErrorKind::{BrokenPipe, ConnectionRefused, ConnectionReset, NotFound, UnexpectedEof};
+    matches!(error, NotFound | ConnectionRefused | ConnectionReset | BrokenPipe | UnexpectedEof)
 }
 
 /// The hook socket and the spool directory: given as arguments, else as the environment says.

@@ -2,13 +2,13 @@
 //! reach its API.
 //!
 //! The daemon leaves a note of how it was started, and takes it away when somebody asks it to end; that the note is
-//! there while the socket is dead means that it was killed. What is started looks after itself: it leaves this session,
-//! and steps back where another daemon runs.
+//! there while nobody holds the daemon's locks means that it was killed. What is started looks after itself: it leaves
+//! this session, and steps back where another daemon was quicker.
 //!
 //! Invariants: nothing is waited for, nothing is printed; over all hooks at most one try per [`PAUSE`], whatever the
 //! clock does; a note or a program that somebody else could have written is not used.
 
-use std::fs::{File, Metadata};
+use std::fs::{File, Metadata, TryLockError};
 use std::io::Read;
 use std::os::unix::fs::{FileTypeExt, MetadataExt};
 use std::os::unix::process::CommandExt;
@@ -16,7 +16,7 @@ use std::path::Path;
 use std::process::{Command, Stdio};
 use std::time::SystemTime;
 
-use ccd_proto::paths::revival_note;
+use ccd_proto::paths::{DAEMON_LOCK, SUPERVISOR_LOCK, revival_note};
 use ccd_proto::revival::{MAX_NOTE, Note, PAUSE};
 
 #[allow(unsafe_code, reason = "std does not tell the user, and this program links nothing but std")]
@@ -34,7 +34,7 @@ pub(crate) fn revive(socket: &Path, spool_dir: &Path) -> Option<()> {
     }
     let path = revival_note(spool_dir);
     let (file, note) = read(&path, geteuid())?;
-    claim(&file, SystemTime::now())?;
+    claim(&file, &path, SystemTime::now())?;
     let mut command = Command::new(&note.program);
     command.arg("start").env_clear().current_dir("/").process_group(0);
     command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
@@ -73,9 +73,9 @@ fn read(path: &Path, user: u32) -> Option<(File, Note)> {
     is_safe.then_some((file, note))
 }
 
-/// Takes the one try of this while. The note's time is that of the last try; the daemon that writes it sets it to long
-/// ago.
-fn claim(note: &File, now: SystemTime) -> Option<()> {
+/// Takes the one try of this while, if it is needed. The note's time is that of the last try; the daemon that writes it
+/// sets it to long ago.
+fn claim(note: &File, path: &Path, now: SystemTime) -> Option<()> {
     // Held until this process ends: whoever else comes meanwhile leaves it to us.
     note.try_lock().ok()?;
     // A time to come was set by a clock that was put back since: it says nothing.
@@ -83,7 +83,16 @@ fn claim(note: &File, now: SystemTime) -> Option<()> {
     if now.duration_since(last).is_ok_and(|ago| ago < PAUSE) {
         return None;
     }
+    // Who lives looks after the socket: a worker is being replaced, or relays without taking events. Looked at by one
+    // hook at a time, and not while the one that was started wants these locks.
+    if [SUPERVISOR_LOCK, DAEMON_LOCK].iter().any(|lock| is_held(&path.with_file_name(lock))) {
+        return None;
+    }
     note.set_modified(now).ok()
+}
+
+fn is_held(lock: &Path) -> bool {
+    File::open(lock).is_ok_and(|file| matches!(file.try_lock(), Err(TryLockError::WouldBlock)))
 }
 
 #[cfg(test)]
@@ -176,19 +185,34 @@ mod tests {
     fn one_try_at_a_time_and_then_none_for_a_while_whatever_the_clock_does() {
         let place = Place::new();
         let open = || File::open(place.path()).unwrap();
+        let is_claimed = |note: &File, now| claim(note, &place.path(), now).is_some();
         let now = SystemTime::now();
         open().set_modified(SystemTime::UNIX_EPOCH).unwrap();
         let first = open();
-        assert!(claim(&first, now).is_some());
-        assert!(claim(&open(), now + 2 * PAUSE).is_none(), "while another one is at it");
+        assert!(is_claimed(&first, now));
+        assert!(!is_claimed(&open(), now + 2 * PAUSE), "while another one is at it");
         drop(first);
-        assert!(claim(&open(), now + PAUSE / 2).is_none(), "too soon");
-        assert!(claim(&open(), now + PAUSE).is_some());
-        assert!(claim(&open(), now + PAUSE).is_none());
+        assert!(!is_claimed(&open(), now + PAUSE / 2), "too soon");
+        assert!(is_claimed(&open(), now + PAUSE));
+        assert!(!is_claimed(&open(), now + PAUSE));
         // Put back by a day, the clock would otherwise keep everybody from trying for a day.
         let back = now - Duration::from_secs(86_400);
-        assert!(claim(&open(), back).is_some());
-        assert!(claim(&open(), back).is_none());
+        assert!(is_claimed(&open(), back));
+        assert!(!is_claimed(&open(), back));
+    }
+
+    #[test]
+    fn while_somebody_holds_the_daemons_locks_nothing_is_started_and_no_try_is_spent() {
+        let place = Place::new();
+        let open = || File::open(place.path()).unwrap();
+        open().set_modified(SystemTime::UNIX_EPOCH).unwrap();
+        for name in [SUPERVISOR_LOCK, DAEMON_LOCK] {
+            let lock = File::create(place.path().with_file_name(name)).unwrap();
+            lock.lock().unwrap();
+            assert!(claim(&open(), &place.path(), SystemTime::now()).is_none());
+            lock.unlock().unwrap();
+        }
+        assert!(claim(&open(), &place.path(), SystemTime::now()).is_some());
     }
 
     #[test]

@@ -11,6 +11,11 @@ use std::path::{Path, PathBuf};
 /// Longest path that fits a Unix socket address: macOS holds 104 bytes with the closing NUL, Linux 108.
 pub const MAX_SOCKET_PATH: usize = 103;
 
+/// [`Layout::supervisor_lock`] in the state directory.
+pub const SUPERVISOR_LOCK: &str = "SUPERVISOR";
+/// [`Layout::lock_file`] in the state directory.
+pub const DAEMON_LOCK: &str = "LOCK";
+
 /// The places of one installation.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Layout {
@@ -125,7 +130,7 @@ impl Layout {
     /// Held locked by the one supervisor of this home.
     #[must_use]
     pub fn supervisor_lock(&self) -> PathBuf {
-        self.state_dir.join("SUPERVISOR")
+        self.state_dir.join(SUPERVISOR_LOCK)
     }
 
     /// The store's directory.
@@ -137,7 +142,7 @@ impl Layout {
     /// Held locked by the one daemon of this home.
     #[must_use]
     pub fn lock_file(&self) -> PathBuf {
-        self.state_dir.join("LOCK")
+        self.state_dir.join(DAEMON_LOCK)
     }
 
     /// The path token of this installation: 32 hexadecimal digits, mode 0600.

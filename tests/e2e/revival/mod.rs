@@ -49,7 +49,16 @@ fn kill_all(home: &TestHome) {
     for pid in processes(home) {
         signal(pid, Signal::KILL);
     }
-    assert_eventually!(processes(home).is_empty(), "all of them have ended");
+    assert_gone(home);
+}
+
+/// Waits until the last thread of the last of them has ended: until then the home is held.
+#[track_caller]
+fn assert_gone(home: &TestHome) {
+    let locks = [home.layout().supervisor_lock(), home.layout().lock_file()];
+    let is_free = |lock: &Path| std::fs::File::open(lock).is_ok_and(|file| file.try_lock().is_ok());
+    assert_eventually!(locks.iter().all(|lock| is_free(lock)), "all of them have ended");
+    assert!(processes(home).is_empty());
 }
 
 /// Sends a hook event by `cc-hook`, which says nothing and does not fail.

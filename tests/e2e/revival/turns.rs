@@ -13,8 +13,8 @@ use ccd_tests::harness::{TestHome, binary, eventually, signal, supervision};
 use rustix::process::Signal;
 
 use super::{
-    NO_UPSTREAM, answers, assert_recorded, assert_silent, forget_the_last_try, hook, kill_all, processes,
-    started,
+    NO_UPSTREAM, answers, assert_gone, assert_recorded, assert_silent, forget_the_last_try, hook, kill_all,
+    processes, started,
 };
 use crate::check;
 use crate::proxy::Proxy;
@@ -66,7 +66,7 @@ fn whatever_is_killed_the_next_event_finds_everything_as_it_was() {
                 let alone = home.running().daemon.pid;
                 assert_eq!(alone, worker);
                 signal(alone, Signal::KILL);
-                assert_eventually!(processes(&home).is_empty(), "nobody is left");
+                assert_gone(&home);
                 send("after");
             }
             let now = assert_whole(&home, &proxy);
@@ -283,6 +283,7 @@ fn behind_systemds_activator_everything_comes_back_with_the_next_request() {
     let activator = Activator::start(&home, listen);
     // It starts the program with the first connection.
     let _first = eventually("the activator listens", || std::net::TcpStream::connect(listen).ok());
+    assert_eq!(home.running().proxy.holder, "systemd");
     let (proxy, session, mut calls) = (Proxy::of(&home), HookSession::new(), Vec::new());
     let mut send = |what: &str| {
         let id = format!("toolu_{:03}_{what}", calls.len());
