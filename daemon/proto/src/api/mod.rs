@@ -53,8 +53,8 @@ pub use self::exchanges::{Exchange, ExchangeDetail, Exchanges, StreamEvent};
 pub use self::explain::{Explain, ExplainCharge, ExplainTerm};
 pub use self::limits::{Limited, RateLimit, RateLimits};
 pub use self::status::{
-    CaptureStatus, DaemonStatus, DetectionStatus, HookStatus, ProxyStatus, Status, StoreStatus, Supervision,
-    SupervisorStatus, TranscriptRoot, TranscriptStatus, WebStatus,
+    CaptureStatus, DaemonStatus, DetectionStatus, HookStatus, ProxyStatus, SocketStatus, Status, StoreStatus,
+    Supervision, SupervisorStatus, TranscriptRoot, TranscriptStatus, WebStatus,
 };
 pub use self::store::{
     BackedUp, DamagedRange, DamagedRecord, FileStats, Imported, Line, LostRecord, NotImported, Operation,

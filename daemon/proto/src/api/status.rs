@@ -97,6 +97,18 @@ pub struct DaemonStatus {
     pub supervisor: Option<SupervisorStatus>,
     /// It had a supervisor, which is gone, and nobody starts another: nobody holds the port if the daemon ends.
     pub supervisor_gone: bool,
+    /// Its listeners, and who holds each.
+    pub sockets: Vec<SocketStatus>,
+}
+
+/// A listener of the daemon's.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct SocketStatus {
+    /// `proxy`, `web`, `hook` or `control`.
+    pub name: String,
+    /// Who keeps it when the daemon dies: `systemd`, `launchd`, `supervise`, or `self` for nobody.
+    pub held_by: String,
 }
 
 /// The supervisor: the process that holds the listener and keeps a worker behind it.
@@ -175,6 +187,9 @@ pub struct ProxyStatus {
 pub struct WebStatus {
     /// `address:port`, or null while there is none.
     pub listen: Option<String>,
+    /// Why there is none: its port is taken, most likely.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub error: Option<String>,
 }
 
 /// Hook events.
