@@ -22,7 +22,7 @@ use crate::client::Client;
 use crate::config::same_upstream;
 use crate::env::Env;
 use crate::error::{CommandError, Kind, Result};
-use crate::files::Lock;
+use crate::files::{self, Lock};
 use crate::manifest::{Options, ServiceChange};
 use crate::printer::Printer;
 use crate::service::{self, Manager};
