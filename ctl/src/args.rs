@@ -14,7 +14,7 @@ use clap::builder::styling::{AnsiColor, Styles};
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
 pub use self::budget::{BudgetArgs, BudgetCommand, BudgetName, BudgetSetArgs, StatusLineArgs, Switch};
-pub use self::pages::{CompletionsArgs, ManArgs, PackageFilesArgs};
+pub use self::pages::{CompletionsArgs, ManArgs, PackageFilesArgs, UpgradeArgs};
 pub use self::proxy::{ProxyArgs, ProxyCommand, ProxyInstallArgs, ProxyUninstallArgs, ServeArgs, ShellName};
 pub use self::store::{BackupArgs, PruneArgs, RestoreArgs, StoreArgs, StoreCommand};
 
@@ -91,6 +91,9 @@ pub enum Command {
     /// What a package carries beside the programs
     #[command(hide = true)]
     PackageFiles(PackageFilesArgs),
+    /// Put new programs in place, have the daemon change over to them, and put the old ones back if they do not work here
+    #[command(hide = true)]
+    Upgrade(UpgradeArgs),
 }
 
 /// `import`.

@@ -52,6 +52,9 @@ enum Command {
     Supervise,
     /// Start in the background, supervised, and return once it serves or is known not to
     Start,
+    /// Whether this build can work here: reads the configuration, and looks at the store's version; changes nothing
+    #[command(hide = true)]
+    Check,
 }
 
 /// A start that did not come about.
@@ -71,6 +74,7 @@ fn main() -> ExitCode {
         Command::Run { bypass } => run(bypass),
         Command::Supervise => supervised(),
         Command::Start => background(),
+        Command::Check => check(),
     };
     match done {
         Ok(()) => ExitCode::SUCCESS,
@@ -303,6 +307,13 @@ fn until_ended(setup: Setup, left: Option<&Succession>, layout: &Layout) -> anyh
         Ended::Failed(why) => Err(NotStarted(why).into()),
         Ended::Running(who) => Err(RunsAlready(who).into()),
     }
+}
+
+fn check() -> anyhow::Result<()> {
+    let (layout, _) = load()?;
+    ccd_store::Store::check_version(&layout.store_dir())?;
+    println!("ccd {}: the configuration and the store fit", ccd_proto::VERSION);
+    Ok(())
 }
 
 fn background() -> anyhow::Result<()> {
