@@ -12,7 +12,6 @@
 # Needs python3 (3.9 or newer) and cargo; dpkg-deb for deb, rpmbuild for rpm, git for brew. Needs no root.
 # Packages are dated SOURCE_DATE_EPOCH; without it, as the last commit is.
 set -euo pipefail
-# shellcheck disable=SC2154 # describe.py says the variables pkg_*
 
 say() { printf '%s\n' "$*" >&2; }
 die() { say "build.sh: $*"; exit 1; }

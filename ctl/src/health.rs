@@ -33,12 +33,12 @@ pub fn probe(env: &Env, out: &mut Printer) -> Result<Status> {
     if d.state != "serving" {
         return Err(CommandError::failed(format!("the daemon is {}", d.state)));
     }
-    if let Some(error) = status.store.error.as_deref().filter(|_| !status.store.opening) {
-        return Err(CommandError::failed(format!("the store takes nothing: {error}")));
-    }
     if status.proxy.bypass {
         let why = status.proxy.bypass_reason.as_deref().unwrap_or("the log says why");
         return Err(CommandError::failed(format!("requests are relayed without being captured: {why}")));
+    }
+    if let Some(error) = status.store.error.as_deref().filter(|_| !status.store.opening) {
+        return Err(CommandError::failed(format!("the store takes nothing: {error}")));
     }
     proof::hook(env, &Hooks::new(env, None)?)?;
     let token = env.token().ok_or_else(|| CommandError::failed("the daemon has made no token"))?;
