@@ -15,7 +15,7 @@ use clap::builder::styling::{AnsiColor, Styles};
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
 pub use self::budget::{BudgetArgs, BudgetCommand, BudgetName, BudgetSetArgs, StatusLineArgs, Switch};
-pub use self::pages::{CompletionsArgs, ManArgs, PackageFilesArgs};
+pub use self::pages::{CompletionsArgs, ManArgs, PackageFilesArgs, UpgradeArgs};
 pub use self::proxy::{ProxyArgs, ProxyCommand, ProxyInstallArgs, ProxyUninstallArgs, ServeArgs, ShellName};
 pub use self::search::SearchArgs;
 pub use self::store::{BackupArgs, PruneArgs, RestoreArgs, StoreArgs, StoreCommand};
@@ -95,6 +95,9 @@ pub enum Command {
     /// What a package carries beside the programs
     #[command(hide = true)]
     PackageFiles(PackageFilesArgs),
+    /// Put new programs in place, have the daemon change over to them, and put the old ones back if they do not work here
+    #[command(hide = true)]
+    Upgrade(UpgradeArgs),
 }
 
 /// `import`.

@@ -45,6 +45,8 @@ fn is_absence(error: &io::Error) -> bool {
 pub struct Client<'a> {
     env: &'a Env,
     runtime: Runtime,
+    /// Whether a daemon that speaks another version of the control API is heard, too.
+    any_version: bool,
 }
 
 /// The head of an answer.
@@ -77,7 +79,12 @@ impl<'a> Client<'a> {
     /// A client of this installation's daemon; nothing is sent yet.
     pub fn new(env: &'a Env) -> Result<Self> {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-        Ok(Client { env, runtime })
+        Ok(Client { env, runtime, any_version: false })
+    }
+
+    /// A client for what is asked of a daemon of any version: what it is, and to stop.
+    pub fn of_any_version(env: &'a Env) -> Result<Self> {
+        Ok(Client { any_version: true, ..Self::new(env)? })
     }
 
     /// Whether somebody listens on the control socket.
@@ -131,6 +138,11 @@ impl<'a> Client<'a> {
         let (head, body) = self.whole(Method::GET, target)?;
         warn_of_other_version(out, &head);
         Ok(body)
+    }
+
+    /// As [`Client::get`], and says nothing of versions.
+    pub fn quietly(&self, target: &str) -> Result<Bytes> {
+        self.whole(Method::GET, target).map(|(_, body)| body)
     }
 
     /// Asks with GET and reads the reply.
@@ -260,6 +272,9 @@ impl<'a> Client<'a> {
                 done => break done?,
             }
         };
+        if !self.any_version {
+            same_language(&head)?;
+        }
         if head.status.is_success() {
             return Ok((head, body));
         }
@@ -339,6 +354,23 @@ pub fn told(error: ApiError) -> CommandError {
         _ => CommandError::failed(error.message),
     };
     error.hint.into_iter().fold(failure, CommandError::hint)
+}
+
+/// An answer in another version of the control API may mean anything: it is not read.
+fn same_language(head: &Head) -> Result<()> {
+    let header = |name| head.headers.get(name).and_then(|v| v.to_str().ok());
+    let Some(theirs) = header("ccd-api").filter(|api| api.parse() != Ok(API_VERSION)) else { return Ok(()) };
+    Err(other_language(header("ccd-version").unwrap_or("of an unknown version"), theirs))
+}
+
+/// The daemon and we do not understand each other.
+pub(crate) fn other_language(version: &str, api: &str) -> CommandError {
+    CommandError::failed(format!(
+        "the daemon is ccd {version} with control API {api}, this ccctl is {VERSION} with {API_VERSION}: they do not \
+         understand each other"
+    ))
+    .hint("`ccctl restart` starts the ccd that lies beside this ccctl; no stream is cut")
+    .hint("if this ccctl is the old one: use the one that came with the daemon (`type -a ccctl` lists them)")
 }
 
 fn warn_of_other_version(out: &mut Printer, head: &Head) {

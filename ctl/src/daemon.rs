@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use ccd_proto::api::{Reply, Status};
 
-use crate::client::Client;
+use crate::client::{self, Client};
 use crate::env::Env;
 use crate::error::{CommandError, Kind, Result};
 use crate::exec::Invocation;
@@ -24,6 +24,8 @@ const START_LIMIT: Duration = Duration::from_secs(60);
 const DRAIN_LIMIT: Duration = Duration::from_secs(11 * 60);
 /// How long a daemon that another one has started may take to answer.
 const RIVAL_LIMIT: Duration = Duration::from_millis(500);
+/// How long nothing is said of what is waited for.
+const PATIENCE: Duration = Duration::from_secs(1);
 /// How often we look.
 const LOOK: Duration = Duration::from_millis(50);
 
@@ -34,6 +36,30 @@ pub fn status(env: &Env, out: &mut Printer) -> Result<Option<Status>> {
         Err(e) if e.kind == Kind::NotRunning => Ok(None),
         Err(e) => Err(e),
     }
+}
+
+/// What a daemon of any version says of itself, as far as it tells it in the words that we know: enough to wait for it, to
+/// replace it and to stop it. None if it is not running.
+pub fn alive(env: &Env) -> Result<Option<Status>> {
+    let body = match Client::of_any_version(env)?.quietly("/v0/status") {
+        Err(e) if e.kind == Kind::NotRunning => return Ok(None),
+        body => body?,
+    };
+    if let Ok(reply) = client::decode::<Reply<Status>>(&body) {
+        return Ok(Some(reply.body));
+    }
+    let value: serde_json::Value = client::decode(&body)?;
+    let text =
+        |at: &str| value.pointer(at).and_then(serde_json::Value::as_str).unwrap_or_default().to_owned();
+    let number = |at: &str| value.pointer(at).and_then(serde_json::Value::as_u64).unwrap_or_default();
+    let mut status = Status::default();
+    status.daemon.running = true;
+    status.daemon.pid = u32::try_from(number("/daemon/pid")).unwrap_or_default();
+    status.daemon.version = text("/daemon/version");
+    status.daemon.state = text("/daemon/state");
+    status.daemon.manager = text("/daemon/manager");
+    status.proxy.in_flight = number("/proxy/in_flight");
+    Ok(Some(status))
 }
 
 /// Starts the daemon, by the service that keeps it where there is one, and waits until it answers. `extra` are
@@ -59,7 +85,7 @@ pub fn start_directly(env: &Env, out: &mut Printer, extra: &[(String, OsString)]
         // Two sessions may start it at the same moment: one of them wins, and serves both.
         let limit = Instant::now() + RIVAL_LIMIT;
         while Instant::now() < limit {
-            if let Some(status) = status(env, out)? {
+            if let Some(status) = alive(env)? {
                 return Ok(status);
             }
             sleep(LOOK);
@@ -74,14 +100,18 @@ pub fn start_directly(env: &Env, out: &mut Printer, extra: &[(String, OsString)]
 
 /// Waits until the daemon answers and serves.
 pub fn wait_until_it_answers(env: &Env, out: &mut Printer) -> Result<Status> {
-    let deadline = Instant::now() + START_LIMIT;
+    let begun = Instant::now();
     loop {
-        if let Some(status) = status(env, out)? {
+        if let Some(status) = alive(env)? {
+            out.progress("");
             return Ok(status);
         }
-        if Instant::now() >= deadline {
+        if begun.elapsed() >= START_LIMIT {
             return Err(CommandError::failed("the daemon was started, but does not answer")
                 .hint("`ccctl logs` may say why"));
+        }
+        if begun.elapsed() >= PATIENCE {
+            out.progress("waiting for the daemon to answer");
         }
         sleep(LOOK);
     }
@@ -119,7 +149,7 @@ pub fn stop(env: &Env, out: &mut Printer, now: bool) -> Result<bool> {
     // One that was killed must not come back with the next event of Claude Code.
     let _ = std::fs::remove_file(env.layout.revival_note());
     let supervision = supervisor::supervision(&env.layout).ok().flatten();
-    let status = if supervision.is_some() { None } else { status(env, out)? };
+    let status = if supervision.is_some() { None } else { alive(env)? };
     if supervision.is_none() && status.is_none() {
         return Ok(false);
     }
@@ -132,10 +162,9 @@ pub fn stop(env: &Env, out: &mut Printer, now: bool) -> Result<bool> {
         return Ok(true);
     }
     let pid = status.map(|status| status.daemon.pid);
-    match Client::new(env)?.post(if now { "/v0/stop?now=1" } else { "/v0/stop" }) {
+    match Client::of_any_version(env)?.post(if now { "/v0/stop?now=1" } else { "/v0/stop" }) {
         // It may be gone before its answer has arrived.
-        Err(e)
-            if now && e.kind == Kind::Disconnected && self::status(env, out).is_ok_and(|s| s.is_none()) => {}
+        Err(e) if now && e.kind == Kind::Disconnected && alive(env).is_ok_and(|s| s.is_none()) => {}
         Err(e) if e.kind == Kind::NotRunning => {}
         other => other?,
     }
@@ -161,7 +190,7 @@ pub fn restart(env: &Env, out: &mut Printer, now: bool) -> Result<Status> {
     // It accepts requests; the control socket follows as soon as the one before has let go of it.
     let deadline = Instant::now() + START_LIMIT;
     loop {
-        match status(env, out) {
+        match alive(env) {
             Ok(Some(status)) if status.daemon.pid == pid => return Ok(status),
             Err(e) if !matches!(e.kind, Kind::Disconnected | Kind::NotRunning) => return Err(e),
             _ => {}
@@ -192,16 +221,16 @@ fn wait_until_gone(env: &Env, out: &mut Printer, pid: Option<u32>) -> Result<()>
         let waiting = format!("waiting for {} to end", plural(status.proxy.in_flight, "stream"));
         if out.is_watched() {
             out.progress(&waiting);
-        } else if !told && begun.elapsed() > Duration::from_secs(1) {
+        } else if !told && begun.elapsed() > PATIENCE {
             out.note(&waiting);
         }
-        told |= begun.elapsed() > Duration::from_secs(1) || out.is_watched();
+        told |= begun.elapsed() > PATIENCE || out.is_watched();
     };
     loop {
         // While it goes down, an answer may break off: only a socket that refuses counts as gone.
         if is_locked(&env.layout.supervisor_lock()) {
             // Nothing is gone before it is; how far its worker is, the worker says itself, as long as it can.
-            if let Ok(Some(status)) = self::status(env, out) {
+            if let Ok(Some(status)) = alive(env) {
                 tell(out, &status);
             }
             if Instant::now() < deadline {
@@ -209,7 +238,7 @@ fn wait_until_gone(env: &Env, out: &mut Printer, pid: Option<u32>) -> Result<()>
                 continue;
             }
         }
-        match status(env, out) {
+        match alive(env) {
             Ok(None) => break,
             Ok(Some(status)) if pid.is_some_and(|pid| pid != status.daemon.pid) => {
                 return Err(CommandError::failed(format!(

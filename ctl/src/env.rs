@@ -97,9 +97,19 @@ impl Env {
     pub fn program(&self, name: &str) -> Result<PathBuf> {
         let beside = self.exe.parent().map(|dir| dir.join(name)).filter(|p| is_executable(p));
         beside.map(lasting).or_else(|| self.on_path(OsStr::new(name))).ok_or_else(|| {
-            CommandError::failed(format!("the program `{name}` is missing"))
-                .hint(format!("put it beside {} or on PATH; packaging/install.sh does", self.exe.display()))
+            CommandError::failed(format!("the program `{name}` is missing")).hint(format!(
+                "it lies beside {} or on PATH: {}",
+                self.exe.display(),
+                again(&self.exe)
+            ))
         })
+    }
+
+    /// Why what names this program may lead nowhere soon: the tool whose cache it lies in, and how it is installed to
+    /// stay.
+    #[must_use]
+    pub fn passing(&self) -> Option<(&'static str, &'static str)> {
+        passing(&self.exe)
     }
 
     /// A program as a shell would find it, as an absolute path.
@@ -112,6 +122,44 @@ impl Env {
         let path = self.var("PATH")?;
         std::env::split_paths(&path).map(|dir| self.cwd.join(dir).join(name)).find(|p| is_executable(p))
     }
+}
+
+/// How the programs come back, the way that they came.
+fn again(exe: &Path) -> &'static str {
+    let has = |name: &str| exe.components().any(|part| part.as_os_str() == name);
+    if has("node_modules") {
+        "`npm install -g ccd-recorder` puts it there again"
+    } else if has("Cellar") {
+        "`brew reinstall ccd` puts it there again"
+    } else if has("site-packages") || has("pipx") || has("venv") || has(".venv") {
+        "`pip install --force-reinstall ccd-recorder` puts it there again"
+    } else if exe.starts_with("/usr/bin") {
+        "install the package `ccd` again (`apt-get install --reinstall ccd`, `dnf reinstall ccd`)"
+    } else {
+        "packaging/install.sh puts it there"
+    }
+}
+
+/// Directories in which programs lie only until somebody clears up: the start of a name, whose they are, and what to type
+/// instead.
+const PASSING: [(&str, &str, &str); 5] = [
+    ("_npx", "npx", "npm install -g ccd-recorder"),
+    ("bunx-", "bunx", "bun add -g ccd-recorder"),
+    ("dlx", "pnpm dlx", "pnpm add -g ccd-recorder"),
+    ("archive-v", "uvx", "uv tool install ccd-recorder"),
+    ("xfs-", "yarn dlx", "npm install -g ccd-recorder"),
+];
+
+fn passing(exe: &Path) -> Option<(&'static str, &'static str)> {
+    let parts: Vec<&str> = exe.components().filter_map(|part| part.as_os_str().to_str()).collect();
+    let is_cache = |head: &str| match head {
+        // Of uv, whose other directories stay.
+        "archive-v" => parts.windows(2).any(|two| two[0] == "uv" && two[1].starts_with(head)),
+        "dlx" => parts.windows(2).any(|two| two[0] == "pnpm" && two[1].starts_with(head)),
+        "_npx" => parts.contains(&head),
+        _ => parts.iter().any(|part| part.starts_with(head)) && parts.contains(&"node_modules"),
+    };
+    PASSING.iter().find(|(head, ..)| is_cache(head)).map(|(_, tool, instead)| (*tool, *instead))
 }
 
 fn is_executable(path: &Path) -> bool {
@@ -153,6 +201,42 @@ mod tests {
         std::fs::create_dir(home.path().join("brew/opt")).unwrap();
         std::os::unix::fs::symlink("../Cellar/ccd/0.1.0", home.path().join("brew/opt/ccd")).unwrap();
         assert_eq!(env.program("ccd").unwrap(), home.path().join("brew/opt/ccd/bin/ccd"));
+    }
+
+    #[test]
+    fn a_program_in_a_cache_is_known_by_whose_it_is() {
+        let tool = |path: &str| super::passing(std::path::Path::new(path)).map(|(tool, _)| tool);
+        for (path, whose) in [
+            ("/h/.npm/_npx/1f/node_modules/ccd-recorder-linux-x64/bin/ccctl", Some("npx")),
+            ("/tmp/bunx-0-ccd-recorder/node_modules/ccd-recorder-linux-x64/bin/ccctl", Some("bunx")),
+            ("/h/.cache/pnpm/dlx/2b/node_modules/x/bin/ccctl", Some("pnpm dlx")),
+            ("/h/.cache/uv/archive-v0/abc/bin/ccctl", Some("uvx")),
+            ("/tmp/xfs-3a/node_modules/x/bin/ccctl", Some("yarn dlx")),
+            ("/usr/lib/node_modules/ccd-recorder-linux-x64/bin/ccctl", None),
+            ("/h/.local/share/uv/tools/ccd-recorder/bin/ccctl", None),
+            ("/h/archive-v0/bin/ccctl", None),
+            ("/h/.local/bin/ccctl", None),
+        ] {
+            assert_eq!(tool(path), whose, "{path}");
+        }
+    }
+
+    #[test]
+    fn a_missing_program_comes_back_the_way_it_came() {
+        let hint = |exe: &str| {
+            let mut env = Home::new().env();
+            env.exe = exe.into();
+            env.program("no-such-program").unwrap_err().hints.remove(0)
+        };
+        for (exe, way) in [
+            ("/usr/bin/ccctl", "--reinstall ccd"),
+            ("/usr/lib/node_modules/x/bin/ccctl", "npm install -g"),
+            ("/opt/brew/Cellar/ccd/1/bin/ccctl", "brew reinstall"),
+            ("/h/.venv/bin/ccctl", "pip install"),
+            ("/h/.local/bin/ccctl", "packaging/install.sh"),
+        ] {
+            assert!(hint(exe).contains(way), "{}", hint(exe));
+        }
     }
 
     #[test]

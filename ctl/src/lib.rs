@@ -20,6 +20,7 @@ pub mod exchanges;
 pub mod exec;
 pub mod files;
 pub mod following;
+pub mod health;
 pub mod human;
 pub mod import;
 pub mod install;
@@ -56,10 +57,13 @@ pub mod traces;
 pub mod tree;
 pub mod turns;
 pub mod uninstall;
+pub mod upgrade;
 pub mod usage;
 pub mod verify;
 pub mod waterfall;
 
+#[cfg(test)]
+mod skew_tests;
 #[cfg(test)]
 mod testing;
 
@@ -101,5 +105,6 @@ pub fn dispatch(env: &Env, out: &mut Printer, cli: &Cli) -> Result<()> {
         Command::Completions(args) => completions::run(out, args),
         Command::Man(args) => man::run(out, args),
         Command::PackageFiles(args) => package::run(args),
+        Command::Upgrade(args) => ports::explained(env, upgrade::run(env, out, args)),
     }
 }

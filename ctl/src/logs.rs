@@ -44,9 +44,21 @@ pub fn run(env: &Env, out: &mut Printer, args: &LogsArgs) -> Result<()> {
     }
 }
 
-/// Prints the last `count` lines; returns where to go on, and in which file.
-fn last_lines(out: &mut Printer, path: &Path, count: usize) -> Result<(u64, u64)> {
-    let Ok(mut file) = std::fs::File::open(path) else { return Ok((0, 0)) };
+/// The last `count` lines of a log, made safe to show; none of a file that cannot be read.
+#[must_use]
+pub fn tail(path: &Path, count: usize) -> Vec<String> {
+    read_tail(path, count).map(|tail| tail.lines).unwrap_or_default()
+}
+
+/// The end of a log.
+struct Tail {
+    lines: Vec<String>,
+    /// Where to go on, and in which file.
+    next: (u64, u64),
+}
+
+fn read_tail(path: &Path, count: usize) -> std::io::Result<Tail> {
+    let mut file = std::fs::File::open(path)?;
     let meta = file.metadata()?;
     let from = meta.len().saturating_sub(TAIL);
     file.seek(SeekFrom::Start(from))?;
@@ -55,10 +67,15 @@ fn last_lines(out: &mut Printer, path: &Path, count: usize) -> Result<(u64, u64)
     let end = bytes.iter().rposition(|b| *b == b'\n').map_or(0, |at| at + 1);
     let text = String::from_utf8_lossy(&bytes[..end]);
     let lines: Vec<_> = text.lines().collect();
-    for line in &lines[lines.len().saturating_sub(count)..] {
-        out.line(visible(line))?;
-    }
-    Ok((from + end as u64, meta.ino()))
+    let lines = lines[lines.len().saturating_sub(count)..].iter().map(|line| visible(line)).collect();
+    Ok(Tail { lines, next: (from + end as u64, meta.ino()) })
+}
+
+/// Prints the last `count` lines; returns where to go on, and in which file.
+fn last_lines(out: &mut Printer, path: &Path, count: usize) -> Result<(u64, u64)> {
+    let Ok(tail) = read_tail(path, count) else { return Ok((0, 0)) };
+    tail.lines.iter().try_for_each(|line| out.line(line))?;
+    Ok(tail.next)
 }
 
 /// Prints whole lines written since; a file that was replaced or cut is read from its start.

@@ -7,7 +7,7 @@ use ccctl::args::{Cli, Command};
 use ccctl::env::Env;
 use ccctl::exec::System;
 use ccctl::printer::Printer;
-use ccctl::statusline;
+use ccctl::{statusline, upgrade};
 use ccd_proto::paths::Layout;
 use clap::Parser;
 
@@ -33,7 +33,7 @@ fn main() -> ExitCode {
         now: jiff::Timestamp::now(),
         clock: jiff::Timestamp::now,
         tz: jiff::tz::TimeZone::system(),
-        exe: std::env::current_exe().unwrap_or_default(),
+        exe: upgrade::place(&cli.command).unwrap_or_else(|| std::env::current_exe().unwrap_or_default()),
         cwd: std::env::current_dir().unwrap_or_else(|_| "/".into()),
         runner: Box::new(System),
     };

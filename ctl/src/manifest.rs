@@ -40,6 +40,16 @@ pub struct Manifest {
     /// Directories that did not exist before our own were made in them, outermost first.
     #[serde(default)]
     pub grounds: Vec<PathBuf>,
+    /// What other versions note beside: it stays as it is.
+    #[serde(flatten)]
+    pub others: serde_json::Map<String, serde_json::Value>,
+}
+
+/// What every version of the file has.
+#[derive(Deserialize)]
+struct Form {
+    version: u32,
+    ccd_version: Option<String>,
 }
 
 /// What was asked for.
@@ -123,6 +133,7 @@ impl Default for Manifest {
             upstream: None,
             placed: Placed::default(),
             grounds: Vec::new(),
+            others: serde_json::Map::new(),
         }
     }
 }
@@ -132,18 +143,19 @@ impl Manifest {
     pub fn load(layout: &Layout) -> Result<Option<Self>> {
         let path = layout.install_manifest();
         let Some(bytes) = files::read(&path)? else { return Ok(None) };
-        let manifest: Manifest = serde_json::from_slice(&bytes).map_err(|e| {
-            CommandError::failed(format!("{}: {e}", path.display()))
-                .hint("was it written by a later version?")
-        })?;
-        if manifest.version > VERSION {
+        let unreadable = |e| CommandError::failed(format!("{}: {e}", path.display()));
+        // The form first: a later one need not read as ours.
+        let form: Form = serde_json::from_slice(&bytes).map_err(unreadable)?;
+        if form.version > VERSION {
+            let writer = form.ccd_version.map(|version| format!(" ({version})")).unwrap_or_default();
             return Err(CommandError::failed(format!(
-                "{} was written by a later version of ccd",
-                path.display()
+                "{} was written by a later version of ccd{writer}; this ccctl is {}",
+                path.display(),
+                ccd_proto::VERSION
             ))
-            .hint("use that version's ccctl"));
+            .hint("use that version's ccctl, or install that version again"));
         }
-        Ok(Some(manifest))
+        serde_json::from_slice(&bytes).map(Some).map_err(unreadable)
     }
 
     /// Writes it.
@@ -172,4 +184,33 @@ pub fn backups(layout: &Layout) -> PathBuf {
 #[must_use]
 pub fn hash(bytes: &[u8]) -> String {
     blake3::hash(bytes).to_hex().to_string()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::testing::Home;
+
+    #[test]
+    fn what_another_version_notes_stays_and_a_later_form_is_not_touched() {
+        let home = Home::new();
+        let layout = home.env().layout;
+        let mut text: serde_json::Value = serde_json::to_value(Manifest::default()).unwrap();
+        text["of_tomorrow"] = serde_json::json!({"a": [1]});
+        let path = layout.install_manifest();
+        std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+        std::fs::write(&path, text.to_string()).unwrap();
+        let mut manifest = Manifest::load(&layout).unwrap().unwrap();
+        manifest.options.statusline = true;
+        manifest.save(&layout).unwrap();
+        let kept: serde_json::Value = serde_json::from_slice(&std::fs::read(&path).unwrap()).unwrap();
+        assert_eq!(kept["of_tomorrow"], text["of_tomorrow"]);
+        assert_eq!(kept["options"]["statusline"], true);
+
+        let later = format!("{{\"version\": {}, \"ccd_version\": \"9.9.9\", \"files\": 7}}", VERSION + 1);
+        std::fs::write(&path, &later).unwrap();
+        let error = Manifest::load(&layout).unwrap_err();
+        assert!(error.message.contains("later version") && error.message.contains("9.9.9"), "{error}");
+        assert_eq!(std::fs::read_to_string(&path).unwrap(), later);
+    }
 }

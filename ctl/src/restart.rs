@@ -5,7 +5,7 @@ use crate::config::same_upstream;
 use crate::env::Env;
 use crate::error::Result;
 use crate::printer::Printer;
-use crate::{daemon, start};
+use crate::{daemon, health, start};
 use ccd_proto::api::Status;
 
 /// Runs the command.
@@ -15,6 +15,11 @@ pub fn run(env: &Env, out: &mut Printer, args: &StopArgs) -> Result<()> {
         out.warn(format!(
             "{name} is another one in this shell, and not in force: a restart keeps the daemon's environment; `ccctl stop`, then `ccctl start` takes up this one"
         ));
+    }
+    // Nothing is left to go back to: what does not work is told.
+    if let Err(error) = health::probe(env, out) {
+        out.warn(format!("it does not do all of its work: {}", error.message));
+        error.hints.iter().for_each(|hint| out.note(format!("  {}", crate::printer::visible(hint))));
     }
     out.line(start::ready(&status))
 }

@@ -143,7 +143,12 @@ pub fn lines(env: &Env, out: &Printer, status: &Status) -> Vec<String> {
         if hooks.installed { (Tone::Plain, "installed") } else { (Tone::Warn, "not installed") };
     let events = plural(hooks.events, "event");
     let rejected = some(hooks.rejected, "set aside as damaged");
-    fact("hooks", tone, format!("{installed}, {events}, {} in the spool{rejected}", count(hooks.spooled)));
+    let later = some(hooks.later, "of a later version waiting for it");
+    fact(
+        "hooks",
+        tone,
+        format!("{installed}, {events}, {} in the spool{rejected}{later}", count(hooks.spooled)),
+    );
 
     let transcripts = &status.transcripts;
     if transcripts.enabled && !transcripts.state.is_empty() {

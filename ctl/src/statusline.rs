@@ -13,6 +13,7 @@ use std::time::{Duration, Instant};
 
 use ccd_proto::api::{BudgetScope, Reply, StatusLine};
 use ccd_proto::paths::Layout;
+use ccd_proto::{API_VERSION, VERSION};
 use jiff::Timestamp;
 use serde_json::Value;
 
@@ -49,6 +50,8 @@ enum Said {
     Nothing,
     /// It is not there.
     Away,
+    /// It speaks another version of the control API: what it says may mean anything.
+    Foreign,
 }
 
 /// Runs the command.
@@ -115,7 +118,8 @@ fn exchange(socket: &PathBuf, target: &str, snapshot: &[u8], deadline: Instant) 
         let left = || deadline.saturating_duration_since(Instant::now()).max(Duration::from_millis(1));
         stream.set_write_timeout(Some(left()))?;
         let head = format!(
-            "POST {target} HTTP/1.1\r\nHost: ccd\r\nConnection: close\r\nContent-Length: {}\r\n\r\n",
+            "POST {target} HTTP/1.1\r\nHost: ccd\r\nCcd-Version: {VERSION}\r\nCcd-Api: {API_VERSION}\r\n\
+             Connection: close\r\nContent-Length: {}\r\n\r\n",
             snapshot.len()
         );
         stream.write_all(&[head.as_bytes(), snapshot].concat())?;
@@ -124,7 +128,19 @@ fn exchange(socket: &PathBuf, target: &str, snapshot: &[u8], deadline: Instant) 
         (&mut stream).take(MAX).read_to_end(&mut answer)?;
         Ok(answer)
     })();
-    asked.ok().and_then(|answer| figures(&answer)).map_or(Said::Nothing, |f| Said::Figures(Box::new(f)))
+    match asked {
+        Ok(answer) if is_foreign(&answer) => Said::Foreign,
+        Ok(answer) => figures(&answer).map_or(Said::Nothing, |f| Said::Figures(Box::new(f))),
+        Err(_) => Said::Nothing,
+    }
+}
+
+/// Whether an answer names another version of the control API.
+fn is_foreign(answer: &[u8]) -> bool {
+    let end = answer.windows(4).position(|four| four == b"\r\n\r\n").unwrap_or(answer.len());
+    let head = String::from_utf8_lossy(&answer[..end]).to_ascii_lowercase();
+    let api = head.lines().find_map(|line| line.strip_prefix("ccd-api:"));
+    api.is_some_and(|api| api.trim().parse() != Ok(API_VERSION))
 }
 
 /// The figures in an answer that is one.
@@ -153,6 +169,9 @@ impl Line<'_> {
         let needs_daemon = parts.iter().any(|part| !matches!(*part, "model" | "context"));
         if *self.said == Said::Away && needs_daemon {
             shown.push(self.paint(Tone::Warn, "ccd is not running"));
+        }
+        if *self.said == Said::Foreign && needs_daemon {
+            shown.push(self.paint(Tone::Warn, "ccd is of another version: ccctl restart"));
         }
         if shown.is_empty() {
             shown.push("ccd".to_owned());
@@ -356,6 +375,7 @@ mod tests {
     #[test]
     fn without_the_daemon_the_json_alone_tells() {
         insta::assert_snapshot!(render(&snapshot(), &Said::Nothing, false, &[]), @"Opus 5.5 · ▓▓▓░░░░░ 42% · ~$0.06 · 5h 12% (2h30m)");
+        insta::assert_snapshot!(render(&snapshot(), &Said::Foreign, false, &["model", "cost"]), @"Opus 5.5 · ~$0.06 · ccd is of another version: ccctl restart");
         insta::assert_snapshot!(render(&snapshot(), &Said::Away, false, &["model", "cost", "nonsense"]), @"Opus 5.5 · ~$0.06 · ccd is not running");
         assert_eq!(render(&Value::Null, &Said::Nothing, false, &[]), "ccd");
         assert_eq!(render(&Value::Null, &Said::Away, false, &["model"]), "ccd");
@@ -381,6 +401,12 @@ mod tests {
         for answer in [&b""[..], b"HTTP/1.1 503 x\r\n\r\n{}", b"HTTP/1.1 200 OK\r\n\r\nnonsense", b"\r\n\r\n"]
         {
             assert!(super::figures(answer).is_none());
+        }
+        for (head, foreign) in
+            [("ccd-api: 1", false), ("Ccd-Api: 2", true), ("CCD-API:0", true), ("x: 1", false)]
+        {
+            let answer = format!("HTTP/1.1 200 OK\r\n{head}\r\n\r\n{{}}\r\nccd-api: 9");
+            assert_eq!(super::is_foreign(answer.as_bytes()), foreign, "{head}");
         }
         let sound = b"HTTP/1.1 200 OK\r\n\r\n{\"schema_version\":1,\"today_usd_micros\":7,\"new\":1}";
         assert_eq!(super::figures(sound).unwrap().today_usd_micros, 7);

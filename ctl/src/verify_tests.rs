@@ -11,7 +11,7 @@ fn a_bare_machine_is_told_what_to_do() {
     assert_eq!(error.exit_code(), 1);
     insta::assert_snapshot!(text.text().replace(&home.path().display().to_string(), "~"), @r"
     ✗ programs   the program `ccd` is missing
-                 → put it beside ~/bin/ccctl or on PATH; packaging/install.sh does
+                 → it lies beside ~/bin/ccctl or on PATH: packaging/install.sh puts it there
     ✗ daemon     it is not running
                  → `ccctl start`
     ✗ install    nothing is installed

@@ -55,6 +55,9 @@ enum Command {
     Supervise,
     /// Start in the background, supervised, and return once it serves or is known not to
     Start,
+    /// Whether this build can work here: reads the configuration, and looks at the store's version; changes nothing
+    #[command(hide = true)]
+    Check,
 }
 
 /// A start that did not come about.
@@ -74,6 +77,7 @@ fn main() -> ExitCode {
         Command::Run { bypass } => run(bypass),
         Command::Supervise => supervised(),
         Command::Start => background(),
+        Command::Check => check(),
     };
     match done {
         Ok(()) => ExitCode::SUCCESS,
@@ -370,6 +374,13 @@ fn finish_leaving(layout: &Layout) {
     if let Some(error) = leaving::finish(layout) {
         tracing::error!(%error, "the uninstallation cannot be finished");
     }
+}
+
+fn check() -> anyhow::Result<()> {
+    let (layout, _) = load()?;
+    ccd_store::Store::check_version(&layout.store_dir())?;
+    println!("ccd {}: the configuration and the store fit", ccd_proto::VERSION);
+    Ok(())
 }
 
 fn background() -> anyhow::Result<()> {

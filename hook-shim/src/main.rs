@@ -3,6 +3,7 @@
 //!
 //! ```text
 //! cc-hook [HOOK_SOCKET SPOOL_DIR]      without arguments, the places that the environment tells
+//! cc-hook --version                    for people: as the only argument, which no hook has
 //! ```
 //!
 //! Invariants:
@@ -34,6 +35,10 @@ fn main() -> ExitCode {
     let arrived_ns = SystemTime::now()
         .duration_since(UNIX_EPOCH)
         .map_or(0, |d| u64::try_from(d.as_nanos()).unwrap_or(u64::MAX));
+    if is_version_asked(std::env::args_os().skip(1)) {
+        let _ = writeln!(std::io::stdout(), "cc-hook {}", ccd_proto::VERSION);
+        return ExitCode::SUCCESS;
+    }
     let var = |name: &str| std::env::var_os(name);
     let Some((socket, spool_dir)) = places(std::env::args_os().skip(1), var) else {
         return ExitCode::SUCCESS;
@@ -80,6 +85,11 @@ fn is_death(error: ErrorKind) -> bool {
     matches!(error, NotFound | ConnectionRefused | ConnectionReset | BrokenPipe | UnexpectedEof)
 }
 
+/// Whether `--version` is all that was given: what a hook is called with are two paths.
+fn is_version_asked(mut args: impl Iterator<Item = OsString>) -> bool {
+    args.next().is_some_and(|arg| arg == "--version") && args.next().is_none()
+}
+
 /// The hook socket and the spool directory: given as arguments, else as the environment says.
 fn places(
     mut args: impl Iterator<Item = OsString>,
@@ -115,6 +125,15 @@ mod tests {
         let got = Frame::decode(&bytes).unwrap();
         assert_eq!((got.body, got.header.arrived_ns), (&body[..], 7));
         assert_eq!(got.client, b"claude-code_2-1-329_harness");
+    }
+
+    #[test]
+    fn the_version_is_told_to_whom_asks_for_nothing_else() {
+        let asked = |args: &[&str]| is_version_asked(args.iter().map(OsString::from));
+        assert!(asked(&["--version"]));
+        for args in [&[][..], &["--version", "/spool"], &["/run/h.sock", "--version"], &["-V"]] {
+            assert!(!asked(args), "{args:?}");
+        }
     }
 
     #[test]

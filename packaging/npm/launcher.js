@@ -35,6 +35,11 @@ function program() {
   return path.join(path.dirname(found), "bin", "ccctl");
 }
 
+// npx keeps packages in a cache that npm clears up. `ccctl install` refuses to name programs there; all else works.
+if (__dirname.split(path.sep).includes("_npx")) {
+  console.error(`warning: run from npx's cache, which does not last: npm install -g ${own.name} installs it to stay`);
+}
+
 const child = spawn(program(), process.argv.slice(2), { stdio: "inherit" });
 child.on("error", (error) => fail(`error: ${error.message}`));
 // A terminal's signals reach the child by themselves; how it ends is its own business.

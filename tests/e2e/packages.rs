@@ -181,8 +181,12 @@ fn the_deb_installs_upgrades_under_a_running_daemon_and_goes() {
     assert_ne!(home.running().daemon.pid, running.daemon.pid);
     packages.works(&bin.join("ccctl"), &bin);
 
+    // One user of this system still has it in the settings, another one has not.
+    std::fs::create_dir_all(root.join("home/alice/.local/state/ccd")).unwrap();
+    std::fs::write(root.join("home/alice/.local/state/ccd/install.json"), "{}").unwrap();
+    std::fs::create_dir_all(root.join("home/bob/.local/state/ccd")).unwrap();
     let said = dpkg(&packages, &root, &["-r", "ccd"]).text();
-    assert!(said.contains("ccctl uninstall"), "{said}");
+    assert!(said.contains("still set to it: alice\n") && said.contains("ccctl uninstall"), "{said}");
     assert!(!bin.join("ccctl").exists() && !root.join("usr/share/man/man8/ccd.8.gz").exists());
 }
 
@@ -211,8 +215,11 @@ fn the_rpm_installs_and_goes() {
     lies_in_place(&root, "site-functions", "THIRD-PARTY-NOTICES");
     packages.works(&root.join("usr/bin/ccctl"), &root.join("usr/bin"));
     if rustix::process::geteuid().is_root() {
-        let said = packages.tool("rpm", &["--root", at, "-e", "ccd"]);
-        assert!(said.to_string().contains("ccctl uninstall"), "{said}");
+        std::fs::create_dir_all(root.join("home/alice/.local/state/ccd")).unwrap();
+        std::fs::write(root.join("home/alice/.local/state/ccd/install.json"), "{}").unwrap();
+        std::fs::create_dir_all(root.join("home/bob")).unwrap();
+        let said = packages.tool("rpm", &["--root", at, "-e", "ccd"]).to_string();
+        assert!(said.contains("still set to it: alice\n") && said.contains("ccctl uninstall"), "{said}");
         assert!(!root.join("usr/bin/ccctl").exists());
     }
 }

@@ -1,4 +1,8 @@
-//! The README's way in, in a throw-away home: build and install with one command, look, and take it back.
+//! The README's way in, on a fresh machine: build and install with one command, a session of the real client, the same
+//! command again, and all of it taken back.
+
+#[cfg(target_os = "linux")]
+mod fresh;
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
@@ -11,8 +15,25 @@ use ccd_tests::mock::{Mock, Script};
 /// A release build from nothing, on two cores that others use as well.
 pub(crate) const BUILD: Duration = Duration::from_secs(20 * 60);
 
+/// On Linux in a root of its own, where nothing is but the system's tools, the sources, and the real client. Where the
+/// system grants no namespaces, and elsewhere, in a home of its own; which of them it was is printed.
 #[test]
 fn the_installer_builds_installs_and_proves_it_and_uninstall_takes_it_back() {
+    #[cfg(target_os = "linux")]
+    match fresh::root() {
+        Ok(found) => return fresh::holds(&found),
+        Err(why) => says(&format!("no root of its own ({why}): only a home of its own")),
+    }
+    in_a_home_of_its_own();
+}
+
+/// For who reads a test run's output.
+#[allow(clippy::print_stderr, reason = "shown by the test runner")]
+fn says(text: &str) {
+    eprintln!("readme: {text}");
+}
+
+fn in_a_home_of_its_own() {
     let mock = Mock::start(Script::new());
     let home = TestHome::new(&mock.url());
     let settings = "{ \"model\": \"opus\" }\n";
@@ -27,8 +48,10 @@ fn the_installer_builds_installs_and_proves_it_and_uninstall_takes_it_back() {
     }
     can_build(&mut install);
     let _ = run_within(BUILD, &mut install, b"").ok();
-    for name in ["ccd", "ccctl", "cc-hook"] {
-        assert!(prefix.join("bin").join(name).is_file(), "{name} is installed");
+    for path in
+        ["bin/ccd", "bin/ccctl", "bin/cc-hook", "share/man/man1/ccctl-usage.1", "share/man/man8/ccd.8"]
+    {
+        assert!(prefix.join(path).is_file(), "{path} is installed");
     }
     works_and_goes(&home, &prefix.join("bin/ccctl"), &prefix.join("bin/cc-hook"), settings);
 }

@@ -1,4 +1,5 @@
-//! `completions`, `man` and `package-files`: what tells of the command line itself. Only shapes, as all of `args`.
+//! `completions`, `man`, `package-files` and `upgrade`: what tells of the command line itself, and what the installing
+//! scripts call. Only shapes, as all of `args`.
 
 use std::path::PathBuf;
 
@@ -27,4 +28,18 @@ pub struct PackageFilesArgs {
     /// Where the package puts the daemon; the unit names it
     #[arg(long, value_name = "PATH")]
     pub ccd: Option<PathBuf>,
+}
+
+/// `upgrade`
+#[derive(Clone, Debug, Args)]
+pub struct UpgradeArgs {
+    /// The new files, as they shall lie below the prefix: bin/ccd, bin/ccctl, bin/cc-hook, and what else there is
+    #[arg(long, value_name = "DIR")]
+    pub from: PathBuf,
+    /// Where to put them
+    #[arg(long, value_name = "DIR")]
+    pub prefix: PathBuf,
+    /// Only put the files in place: leave the daemon as it is
+    #[arg(long)]
+    pub files_only: bool,
 }

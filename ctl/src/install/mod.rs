@@ -63,6 +63,12 @@ fn grounds(env: &Env) -> Vec<PathBuf> {
 }
 
 fn put_in_place(env: &Env, out: &mut Printer, args: &InstallArgs) -> Result<(Plan, Report)> {
+    if let Some((tool, instead)) = env.passing() {
+        return Err(CommandError::failed(format!(
+            "these programs lie in a cache of {tool}, which clears it up: hooks and service would lead nowhere then"
+        ))
+        .hint(format!("`{instead}` installs them to stay; then `ccctl install`")));
+    }
     let grounds = grounds(env);
     let _lock = Lock::take(&env.layout.state_dir)?;
     let plan = Plan::make(env, args)?;

@@ -92,7 +92,35 @@ fn refuse(request: &Request<Incoming>) -> Option<QueryError> {
     if !HOSTS.contains(&host) {
         return forbidden("foreign Host");
     }
-    None
+    other_language(request.uri().path(), headers)
+}
+
+/// Paths that clients of every version are answered on: what the daemon is, and to stop it, so that it can be replaced.
+const FOR_ALL: [&str; 2] = ["/v0/status", "/v0/stop"];
+
+/// A client that names another version of this API would misread the answer. One that names none knows what it does.
+fn other_language(path: &str, headers: &http::HeaderMap) -> Option<QueryError> {
+    let theirs = headers.get("ccd-api").filter(|api| **api != ccd_proto::API_VERSION.to_string().as_str())?;
+    if FOR_ALL.contains(&path) {
+        return None;
+    }
+    let text = |value: Option<&HeaderValue>| {
+        value.and_then(|v| v.to_str().ok()).unwrap_or("of an unknown version").to_owned()
+    };
+    let (version, api) = (text(headers.get("ccd-version")), text(Some(theirs)));
+    let mut error = QueryError::new(
+        StatusCode::CONFLICT,
+        "api_version",
+        format!(
+            "this ccctl is {version} with control API {api}, the daemon is ccd {} with {}: they do not understand each \
+             other",
+            ccd_proto::VERSION,
+            ccd_proto::API_VERSION
+        ),
+    );
+    error.error.hint =
+        Some("`ccctl restart` starts the ccd that lies beside this ccctl; no stream is cut".into());
+    Some(error)
 }
 
 /// A reply object as JSON.
@@ -113,4 +141,28 @@ fn error_response(error: QueryError) -> Response<ApiBody> {
     let mut response = with_type("application/json", ApiBody::full(body));
     *response.status_mut() = error.status;
     response
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn clients_of_another_version_are_told_so_and_may_still_look_and_stop() {
+        let headers = |api: Option<&str>| {
+            let named = api.into_iter().flat_map(|api| [("ccd-version", "9.9.9"), ("ccd-api", api)]);
+            named.map(|(k, v)| (k.parse().unwrap(), v.parse().unwrap())).collect::<http::HeaderMap>()
+        };
+        let own = ccd_proto::API_VERSION.to_string();
+        assert!(other_language("/v0/sessions", &headers(None)).is_none(), "curl knows what it does");
+        assert!(other_language("/v0/sessions", &headers(Some(&own))).is_none());
+        for api in ["0", "2", "x"] {
+            for path in FOR_ALL {
+                assert!(other_language(path, &headers(Some(api))).is_none(), "{path}");
+            }
+            let refused = other_language("/v0/sessions", &headers(Some(api))).unwrap();
+            assert_eq!((refused.status, refused.error.code.as_str()), (StatusCode::CONFLICT, "api_version"));
+            assert!(refused.error.message.contains("9.9.9") && refused.error.hint.is_some());
+        }
+    }
 }

@@ -76,6 +76,7 @@ pub fn status(app: &Running) -> Status {
             events: counters.hooks,
             spooled: app.spool.waiting.load(Ordering::Relaxed),
             rejected: app.spool.rejected.load(Ordering::Relaxed),
+            later: app.spool.later.load(Ordering::Relaxed),
         },
         store: StoreStatus {
             path: app.layout.store_dir().display().to_string(),

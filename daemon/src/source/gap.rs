@@ -41,7 +41,7 @@ pub fn encode(gap: &GapV1, id: RecordId) -> Result<Vec<u8>, RecordError> {
 
 /// What a file's bytes tell, and the id of its record.
 pub fn decode(file: &[u8]) -> Result<(GapV1, RecordId), KeptError> {
-    let Some(mut rest) = file.strip_prefix(MAGIC) else { return Err(KeptError::Foreign) };
+    let mut rest = kept::unmarked(file, *MAGIC)?;
     let stored = kept::stored(kept::take(&mut rest)?)?;
     if !rest.is_empty() {
         return Err(KeptError::Damaged("something follows its end"));

@@ -29,9 +29,12 @@ const HEAD: usize = 1 + 1 + 16 + 8;
 /// Why a file is no exchange.
 #[derive(Debug, thiserror::Error)]
 pub enum KeptError {
-    /// Not one of ours, or of a later version.
+    /// Not one of ours.
     #[error("not an exchange of this version")]
     Foreign,
+    /// Of a later version.
+    #[error("of version {0}; this build reads 1")]
+    Later(u8),
     /// It ends too early, or its bytes are not those that were written.
     #[error("damaged: {0}")]
     Damaged(&'static str),
@@ -80,6 +83,17 @@ pub(super) fn take<'a>(rest: &mut &'a [u8]) -> Result<&'a [u8], KeptError> {
     Ok(bytes)
 }
 
+/// What follows a file's first bytes: who it is from, and which version.
+pub(super) fn unmarked(file: &[u8], magic: [u8; 5]) -> Result<&[u8], KeptError> {
+    let [a, b, c, d, own] = magic;
+    let name = [a, b, c, d];
+    match file.strip_prefix(&name).and_then(<[u8]>::split_first) {
+        Some((version, rest)) if *version == own => Ok(rest),
+        Some((version, _)) if *version > own => Err(KeptError::Later(*version)),
+        _ => Err(KeptError::Foreign),
+    }
+}
+
 /// The frame of a record: what the envelope says, and the record.
 pub(super) fn head(new: &NewRecord) -> Vec<u8> {
     [&[new.kind, new.schema][..], &new.id, &new.at_ns.to_le_bytes(), &new.body].concat()
@@ -100,7 +114,7 @@ pub(super) fn stored(head: &[u8]) -> Result<Record, KeptError> {
 
 /// The exchange in a file's bytes. Its memory is no part of the capture's budget: files are taken in one by one.
 pub fn decode(file: &Bytes) -> Result<CapturedExchange, KeptError> {
-    let Some(mut rest) = file.strip_prefix(MAGIC) else { return Err(KeptError::Foreign) };
+    let mut rest = unmarked(file, *MAGIC)?;
     let head = take(&mut rest)?;
     let (request, response) = (take(&mut rest)?, take(&mut rest)?);
     if !rest.is_empty() {

@@ -2,7 +2,8 @@
 //! worker kept after it had given up the store, or counted because it had none.
 //!
 //! A file is removed only after what is in it is durable. What is neither is set aside as `*.rejected`, so
-//! that it is looked at once and lost never. The directory is read when something appears in it, not by a clock.
+//! that it is looked at once and lost never; what a later version wrote, as `*.later`, and every daemon that starts tries
+//! it again. The directory is read when something appears in it, not by a clock.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -10,13 +11,14 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use bytes::Bytes;
-use ccd_proto::frame::Frame;
+use ccd_proto::frame::{self, Frame, FrameError};
 use ccd_store::RecordId;
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
+use super::kept::KeptError;
 use super::{gap, kept};
-use crate::ingest::record::GapV1;
+use crate::ingest::record::{GapV1, RecordError};
 use crate::ingest::{Ack, CapturedExchange, Door, HookEvent};
 
 /// Longest file that is read: an exchange with the largest bodies that are captured is far below.
@@ -31,7 +33,14 @@ pub struct Counts {
     pub waiting: AtomicU64,
     /// Files set aside.
     pub rejected: AtomicU64,
+    /// Files of a later version, set aside.
+    pub later: AtomicU64,
 }
+
+/// What the name of a file ends in that is no event and no exchange.
+const REJECTED: &str = "rejected";
+/// What is put behind the name of a file of a later version.
+const LATER: &str = "later";
 
 /// Takes in what is there, then whatever `changed` tells of, until `stop`.
 pub async fn run(
@@ -41,6 +50,10 @@ pub async fn run(
     changed: Arc<Notify>,
     stop: CancellationToken,
 ) {
+    let all = dir.clone();
+    if let Err(error) = off_thread(move || retry_later_ones(&all)).await {
+        tracing::warn!(%error, "what a later version left is not tried again");
+    }
     loop {
         let refused = match take_in(&dir, &door, &counts, &stop).await {
             Ok(refused) => refused,
@@ -72,21 +85,33 @@ fn read_regular(path: &Path) -> std::io::Result<Vec<u8>> {
     Ok(bytes)
 }
 
-/// The files to be taken in, oldest first, and how many were set aside.
-fn list(dir: &Path) -> std::io::Result<(Vec<PathBuf>, u64)> {
+/// Gives files of a later version their names back: this daemon may be of that version.
+fn retry_later_ones(dir: &Path) -> std::io::Result<()> {
+    for entry in fs_err::read_dir(dir)? {
+        let path = entry?.path();
+        if is(&path, LATER) {
+            fs_err::rename(&path, path.with_extension(""))?;
+        }
+    }
+    Ok(())
+}
+
+/// The files to be taken in, oldest first, and how many were set aside: as none of ours, and as of a later version.
+fn list(dir: &Path) -> std::io::Result<(Vec<PathBuf>, u64, u64)> {
     let mut events = Vec::new();
-    let mut rejected = 0;
+    let (mut rejected, mut later) = (0, 0);
     for entry in fs_err::read_dir(dir)? {
         let path = entry?.path();
         let hidden = path.file_name().is_none_or(|n| n.as_encoded_bytes().starts_with(b"."));
         match path.extension().and_then(|e| e.to_str()) {
             Some("frame" | kept::EXTENSION | gap::EXTENSION) if !hidden => events.push(path),
-            Some("rejected") => rejected += 1,
+            Some(REJECTED) => rejected += 1,
+            Some(LATER) => later += 1,
             _ => {}
         }
     }
     events.sort();
-    Ok((events, rejected))
+    Ok((events, rejected, later))
 }
 
 /// Hands in whatever waits. True if some of it is to be tried again.
@@ -96,12 +121,13 @@ async fn take_in(
     counts: &Counts,
     stop: &CancellationToken,
 ) -> std::io::Result<bool> {
-    let (events, rejected) = off_thread({
+    let (events, rejected, of_later) = off_thread({
         let dir = dir.to_owned();
         move || list(&dir)
     })
     .await?;
     counts.rejected.store(rejected, Ordering::Relaxed);
+    counts.later.store(of_later, Ordering::Relaxed);
     counts.waiting.store(events.len() as u64, Ordering::Relaxed);
     let mut later = false;
     for path in events {
@@ -123,7 +149,7 @@ async fn take_in(
             Err(e) if e.kind() == std::io::ErrorKind::NotFound => continue,
             // One file that cannot be read must not hold up those behind it.
             Err(error) => {
-                set_aside(path, &error, counts).await;
+                set_aside(path, &Why::Unreadable(error), counts).await;
                 continue;
             }
         };
@@ -140,7 +166,7 @@ async fn take_in(
                 // Left there it would come again, and be known by its id.
                 off_thread(move || fs_err::remove_file(path)).await?;
             }
-            Err(error) => set_aside(path, &*error, counts).await,
+            Err(why) => set_aside(path, &why, counts).await,
         }
         counts.waiting.fetch_sub(1, Ordering::Relaxed);
     }
@@ -158,7 +184,32 @@ fn is(path: &Path, extension: &str) -> bool {
     path.extension().is_some_and(|e| e == extension)
 }
 
-fn read_file(path: &Path, bytes: Vec<u8>) -> Result<Found, Box<dyn std::error::Error + Send + Sync>> {
+/// Why a file is not taken in.
+#[derive(Debug, thiserror::Error)]
+enum Why {
+    /// The file system does not give it.
+    #[error(transparent)]
+    Unreadable(#[from] std::io::Error),
+    /// It is no event.
+    #[error(transparent)]
+    Frame(#[from] FrameError),
+    /// It is no exchange and no gap.
+    #[error(transparent)]
+    Kept(#[from] KeptError),
+}
+
+impl Why {
+    /// Whether a later version would take it.
+    fn is_of_later_version(&self) -> bool {
+        match self {
+            Why::Frame(error) => matches!(error, FrameError::BadVersion(v) if *v > frame::VERSION),
+            Why::Kept(KeptError::Later(_) | KeptError::Record(RecordError::Unknown { .. })) => true,
+            Why::Unreadable(_) | Why::Kept(_) => false,
+        }
+    }
+}
+
+fn read_file(path: &Path, bytes: Vec<u8>) -> Result<Found, Why> {
     if is(path, gap::EXTENSION) {
         let (gap, id) = gap::decode(&bytes)?;
         return Ok(Found::Gap(gap, id));
@@ -174,12 +225,21 @@ fn read_file(path: &Path, bytes: Vec<u8>) -> Result<Found, Box<dyn std::error::E
     }))
 }
 
-async fn set_aside(path: PathBuf, why: &(dyn std::error::Error + Send + Sync), counts: &Counts) {
-    tracing::warn!(error = %why, file = %path.display(), "set aside: neither event nor exchange");
-    let to = path.with_extension("rejected");
+async fn set_aside(path: PathBuf, why: &Why, counts: &Counts) {
+    let later = why.is_of_later_version();
+    let (to, count) = if later {
+        tracing::warn!(error = %why, file = %path.display(), "set aside until a daemon of its version starts");
+        let mut name = path.clone().into_os_string();
+        name.push(".");
+        name.push(LATER);
+        (name.into(), &counts.later)
+    } else {
+        tracing::warn!(error = %why, file = %path.display(), "set aside: neither event nor exchange");
+        (path.with_extension(REJECTED), &counts.rejected)
+    };
     match off_thread(move || fs_err::rename(path, to)).await {
         Ok(()) => {
-            counts.rejected.fetch_add(1, Ordering::Relaxed);
+            count.fetch_add(1, Ordering::Relaxed);
         }
         Err(error) => tracing::warn!(%error, "it stays where it is"),
     }

@@ -88,6 +88,11 @@ fn millis(duration: Duration) -> u64 {
 }
 
 impl Supervisor {
+    /// Whether another file lies at our path by now.
+    pub(super) fn is_replaced(&self) -> bool {
+        Stamp::of(&self.program).is_some_and(|found| Some(found) != self.stamp)
+    }
+
     /// Becomes the program that lies at our path, if that is another one by now.
     pub(super) fn become_the_new(&mut self) {
         let stamp = Stamp::of(&self.program);

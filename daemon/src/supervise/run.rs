@@ -292,6 +292,8 @@ impl Supervisor {
         serde_json::to_string(&ccd_proto::api::Supervision {
             supervisor: self.about(),
             version: ccd_proto::VERSION.into(),
+            program: self.program.display().to_string(),
+            replaced: self.is_replaced(),
             worker: self.workers.iter().find(|w| w.role == Role::Serving && w.ready).map(Worker::number),
             workers: self.workers.iter().map(Worker::number).collect(),
             refusing: self.refuser.is_some(),

@@ -39,6 +39,14 @@ pub struct Opened {
 }
 
 impl Store {
+    /// Whether a store in `dir` is one of a version that this build opens; looks, and changes nothing.
+    pub fn check_version(dir: &Path) -> Result<(), StoreError> {
+        match newer(&RealFs, dir)? {
+            Some(path) => Err(StoreError::Newer { path }),
+            None => Ok(()),
+        }
+    }
+
     /// Opens the store in `dir`, or creates it. Afterwards the caller brings its views up to date: it replays from
     /// [`Store::applied`] + 1, calling [`Store::reindex`] and [`Store::apply`]; only then is
     /// [`crate::Reader::contains`] complete.
@@ -134,9 +142,15 @@ impl Store {
     }
 }
 
+/// The directory of a newer version.
+fn newer(vfs: &dyn Vfs, dir: &Path) -> Result<Option<PathBuf>> {
+    let versions = vfs.named(dir, "v", "")?;
+    Ok(versions.into_iter().find(|(version, _)| *version > VERSION).map(|(_, path)| path))
+}
+
 /// Makes the directory of this version, unless there is one of a newer version.
 fn version_dir(vfs: &dyn Vfs, dir: &Path) -> Result<PathBuf> {
-    if let Some((_, path)) = vfs.named(dir, "v", "")?.into_iter().find(|(version, _)| *version > VERSION) {
+    if let Some(path) = newer(vfs, dir)? {
         return Err(StoreError::Newer { path });
     }
     let home = dir.join(format!("v{VERSION}"));

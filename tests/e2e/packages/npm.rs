@@ -103,6 +103,20 @@ fn the_npm_packages_install_and_only_the_platforms_own() {
     assert_eq!(typed(&["status"]).code, Some(3));
     assert_eq!(typed(&["no-such-command"]).code, Some(2));
 
+    // From a cache as npx has it, it works and says so, and nothing that lasts is made to point there.
+    let cached = packages.home.work().join("_npx/1f/node_modules");
+    std::fs::create_dir_all(cached.parent().unwrap()).unwrap();
+    std::fs::rename(prefix.join("lib/node_modules"), &cached).unwrap();
+    let npx =
+        |args: &[&str]| run(packages.home.command(&cached.join(name).join("bin/ccctl.js")).args(args), b"");
+    let version = npx(&["--version"]).ok();
+    assert!(version.text().starts_with("ccctl ") && version.stderr.contains("npm install -g"), "{version}");
+    let refused = npx(&["install", "--no-service"]);
+    assert_eq!(refused.code, Some(1), "{refused}");
+    assert!(refused.stderr.contains("cache of npx"), "{refused}");
+    assert!(packages.home.status().is_none(), "nothing was started");
+    std::fs::rename(&cached, prefix.join("lib/node_modules")).unwrap();
+
     // Without the platform's package, or with that of another version, it is told what to do.
     let manifest = bin.with_file_name("package.json");
     let text = std::fs::read_to_string(&manifest).unwrap();

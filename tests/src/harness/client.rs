@@ -69,6 +69,12 @@ impl RealClient {
         RealClient { program, dir: None }
     }
 
+    /// Its program.
+    #[must_use]
+    pub fn program(&self) -> &std::path::Path {
+        &self.program
+    }
+
     /// The same client, its sessions running in `dir`, which is made if need be.
     #[must_use]
     pub fn in_dir(&self, dir: PathBuf) -> Self {

@@ -164,6 +164,10 @@ pub struct Supervision {
     pub supervisor: SupervisorStatus,
     /// Version of its build.
     pub version: String,
+    /// The program that it starts workers from, as an absolute path.
+    pub program: String,
+    /// Whether another file lies there by now than the one that it runs: an upgrade that it has not changed over to.
+    pub replaced: bool,
     /// The worker that serves.
     pub worker: Option<i32>,
     /// All workers, those included that finish their streams.
@@ -237,6 +241,8 @@ pub struct HookStatus {
     pub spooled: u64,
     /// Spool files that are no event frames, set aside.
     pub rejected: u64,
+    /// Spool files of a later version, set aside until a daemon of that version starts.
+    pub later: u64,
 }
 
 /// The store.
