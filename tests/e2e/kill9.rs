@@ -80,6 +80,8 @@ fn events_spooled_while_the_daemon_was_dead_are_ingested_and_never_counted_twice
     let session = HookSession::new();
     let daemon = Daemon::start(&home);
     let _ = home.cc_hook(&session.before_tool("toolu_before", "true")).ok();
+    // A machine that is busy spools even this one, for a moment.
+    assert_eventually!(home.running().hooks.events == 1 && home.spool().is_empty(), "the first is recorded");
     daemon.kill9();
     for n in 0..20 {
         let _ = home.cc_hook(&session.before_tool(&format!("toolu_dead_{n}"), "true")).ok();
