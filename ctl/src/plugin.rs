@@ -62,6 +62,7 @@ const TIMEOUT_S: u32 = 10;
 /// What our `plugin.json` says of itself: by this it is known again.
 pub const ABOUT_PLUGIN: &str =
     "The flight recorder for Claude Code: hands its events to the local daemon ccd";
+const AUTHOR: &str = "the ccd authors";
 const ABOUT_HOOKS: &str =
     "Written by `ccctl install` for the installed version; removed by `ccctl uninstall`";
 
@@ -152,7 +153,8 @@ struct Handler<'a> {
 pub fn manifest_file() -> String {
     let version = ccd_proto::VERSION;
     format!(
-        "{{\n  \"name\": \"ccd\",\n  \"version\": \"{version}\",\n  \"description\": \"{ABOUT_PLUGIN}\"\n}}\n"
+        "{{\n  \"name\": \"ccd\",\n  \"version\": \"{version}\",\n  \"description\": \"{ABOUT_PLUGIN}\",\n  \
+         \"author\": {{\n    \"name\": \"{AUTHOR}\"\n  }}\n}}\n"
     )
 }
 
@@ -240,6 +242,8 @@ mod tests {
     fn the_manifest_is_json_with_a_name() {
         let value: Value = serde_json::from_str(&manifest_file()).unwrap();
         assert_eq!((&value["name"], &value["version"]), (&json!("ccd"), &json!(ccd_proto::VERSION)));
+        // The client's own check of plugins asks for one.
+        assert_eq!(value["author"], json!({"name": "the ccd authors"}));
     }
 
     #[test]

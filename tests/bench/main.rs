@@ -1,10 +1,10 @@
-//! `ccd-bench`: the budgets of the hook, the proxy, the store and usage, each measured in one run beside what it is held
+//! `ccd-bench`: the budgets of the hook, the proxy, the store, usage and search, each measured in one run beside what it is held
 //! against: a program that does nothing, a plain relay, a bare proxy, nginx, a compressor.
 //!
 //! ```text
 //! cargo build --release --bins && cargo run --release -p ccd-tests --bin ccd-bench -- [hook|proxy] [--rounds N]
 //! cargo build --release --bins && cargo run --release -p ccd-tests --bin ccd-bench -- store [--records N]
-//! cargo build --release --bins && cargo run --release -p ccd-tests --bin ccd-bench -- [import|usage] [--mb N|--lines N]
+//! cargo build --release --bins && cargo run --release -p ccd-tests --bin ccd-bench -- [import|usage|search] [--mb N|--lines N]
 //! ```
 //!
 //! Everything is interleaved, so that a machine that is busy is busy for all; what counts are the ratios. No
@@ -20,6 +20,7 @@ mod origin;
 mod proxy;
 mod relay;
 mod scale;
+mod search;
 mod stats;
 mod store;
 mod target;
@@ -28,7 +29,7 @@ mod usage;
 use ccd_tests::corpus::{self, Spec};
 use clap::{Parser, Subcommand};
 
-/// Benches of the hook, the proxy, the store, transcripts and usage.
+/// Benches of the hook, the proxy, the store, transcripts, usage and search.
 #[derive(Parser)]
 #[command(name = "ccd-bench", version)]
 struct Args {
@@ -69,6 +70,12 @@ enum What {
         #[arg(long, default_value_t = usage::LINES)]
         lines: u64,
     },
+    /// Finding words, beside rg and grep over the transcripts.
+    Search {
+        /// Lines of transcripts.
+        #[arg(long, default_value_t = search::LINES)]
+        lines: u64,
+    },
     /// Writes a corpus of transcripts, the same for the same seed, and measures nothing.
     Corpus {
         /// Where to: the files go below its `projects`.
@@ -101,6 +108,7 @@ fn main() {
         Some(What::Relay { upstream }) => relay::serve(&upstream),
         Some(What::Import { mb }) => import::run(mb, args.rounds),
         Some(What::Usage { lines }) => usage::run(lines, args.rounds),
+        Some(What::Search { lines }) => search::run(lines, args.rounds),
         Some(What::Corpus { dir, mb, seed }) => {
             let spec = mb.map_or_else(|| Spec::small(seed), |mb| Spec::large(seed, mb * 1_000_000));
             let written = corpus::write(&dir, &spec).expect("the directory can be written to");
@@ -124,6 +132,7 @@ fn main() {
             scale::run(scale::RECORDS, args.rounds);
             import::run(500, args.rounds);
             usage::run(usage::LINES, args.rounds);
+            search::run(search::LINES, args.rounds);
         }
     }
 }

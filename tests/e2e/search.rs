@@ -13,11 +13,12 @@ use ccd_tests::mock::{Block, Mock, Script, fail, reply};
 use serde_json::{Value, json};
 
 use crate::check;
+use crate::numbers::imported;
 use crate::proxy::Proxy;
 
 #[track_caller]
 fn search(home: &TestHome, args: &[&str]) -> Search {
-    home.query(&[&["search"], args].concat())
+    home.ccctl(&[&["search", "--json"], args].concat()).ok().parse()
 }
 
 /// What is found, as `kind name field`.
@@ -32,7 +33,11 @@ fn texts(value: &Value, found: &mut Vec<String>) {
         Value::Number(number) => found.push(number.to_string()),
         Value::Array(items) => items.iter().for_each(|item| texts(item, found)),
         Value::Object(members) => {
-            let sealed = |name: &str| ["signature", "type", "role"].contains(&name);
+            // The tool that an answer calls is the tool call's, which has its name and id.
+            let is_call = members.get("type").is_some_and(|kind| kind == "tool_use");
+            let sealed = |name: &str| {
+                ["signature", "type", "role"].contains(&name) || (is_call && ["name", "id"].contains(&name))
+            };
             members.iter().filter(|(name, _)| !sealed(name)).for_each(|(_, member)| texts(member, found));
         }
         Value::Null | Value::Bool(_) => {}
@@ -46,7 +51,12 @@ fn shown(span: &Span) -> Vec<String> {
         texts(value, &mut found);
     }
     found.extend(span.reasoning.as_ref().and_then(|reasoning| reasoning.text.clone()));
-    found.extend(span.error.clone());
+    // Cut to its first words, which is told by a character of ours.
+    let captured = span
+        .error
+        .as_ref()
+        .filter(|error| !["interrupted", "the session ended"].iter().any(|own| error.starts_with(own)));
+    found.extend(captured.map(|error| error.trim_end_matches('…').to_owned()));
     found
 }
 
@@ -61,11 +71,7 @@ fn every_text_of_a_span_is_found_and_nothing_else_is() {
     let written = corpus::write(dir.path(), &Spec { sessions: 14, ..Spec::small(11) }).unwrap();
     let home = TestHome::new("http://127.0.0.1:9").with_env("CLAUDE_CONFIG_DIR", dir.path());
     let _daemon = Daemon::start(&home);
-    let whole = written.bytes - written.torn;
-    assert_eventually!(
-        home.status().is_some_and(|s| s.transcripts.imported_bytes >= whole && s.transcripts.behind == 0),
-        "the corpus is taken in"
-    );
+    imported(&home, written.torn);
     let spans: Spans = home.query(&["traces", "--content", "--reasoning", "--limit", "1000000"]);
     let all: Vec<(&Span, Vec<String>)> = spans.spans.iter().map(|span| (span, shown(span))).collect();
     let plain_texts: Vec<Vec<String>> =
@@ -75,7 +81,7 @@ fn every_text_of_a_span_is_found_and_nothing_else_is() {
         all.iter().flat_map(|(_, texts)| texts).filter(|text| text.len() > 3).cloned().collect();
     assert!(pieces.len() > 200, "{}", pieces.len());
     let (mut found_any, mut many) = (0, 0);
-    for (n, text) in pieces.iter().step_by(pieces.len() / 40).enumerate() {
+    for (n, text) in pieces.iter().step_by(pieces.len() / 25).enumerate() {
         let chars: Vec<char> = text.chars().collect();
         let (len, from) = (5 + n % 23, (n * 7919) % chars.len());
         let piece: String = chars.iter().skip(from.min(chars.len().saturating_sub(len))).take(len).collect();
@@ -105,7 +111,7 @@ fn every_text_of_a_span_is_found_and_nothing_else_is() {
         found_any += 1;
         many += usize::from(hits.len() > 1);
     }
-    assert!(found_any > 25 && many > 3, "{found_any} {many}");
+    assert!(found_any > 15 && many > 2, "{found_any} {many}");
 }
 
 /// A conversation over the proxy, with the same session's hooks, and a needle in each place.

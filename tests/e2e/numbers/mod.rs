@@ -68,7 +68,7 @@ impl World {
 
 /// Waits until all transcripts of a home are read, but for `torn` bytes of half lines.
 #[track_caller]
-fn imported(home: &TestHome, torn: u64) {
+pub(crate) fn imported(home: &TestHome, torn: u64) {
     let done = || {
         let status = home.ccctl(&["status", "--json"]).ok().json();
         let told = &status["transcripts"];

@@ -89,6 +89,13 @@ impl RealClient {
         process::run(home.command(&binary("ccctl")).args(args).env("CCCTL_CLAUDE", &self.program), b"")
     }
 
+    /// `claude ARGS`, which asks no model.
+    #[track_caller]
+    #[must_use]
+    pub fn run(&self, home: &TestHome, args: &[&str]) -> Out {
+        process::run(home.command(&self.program).args(args), b"")
+    }
+
     /// `claude -p PROMPT ARGS` as a plain process, sending to wherever `extra` and the settings say.
     #[track_caller]
     #[must_use]
