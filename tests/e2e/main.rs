@@ -29,3 +29,4 @@ mod store;
 mod supervise;
 mod tls;
 mod transcripts;
+mod web;
