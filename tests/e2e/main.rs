@@ -35,3 +35,4 @@ mod tls;
 mod transcripts;
 mod uninstall;
 mod upgrade;
+mod web;

@@ -2,9 +2,11 @@
 //! itself killed. No connection is refused, no stream is cut that somebody did not kill.
 
 mod crashes;
+mod held;
 mod holder;
 mod ladder;
 mod life;
+mod notify;
 mod real;
 mod upgrade;
 

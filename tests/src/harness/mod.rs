@@ -16,6 +16,7 @@ pub mod group;
 mod home;
 #[cfg(target_os = "linux")]
 pub mod mount;
+mod notify;
 mod process;
 pub mod raw;
 pub mod soak;
@@ -29,5 +30,6 @@ pub use client::{CLIENT_VERSION, ClientRun, DUMMY_KEY, RealClient};
 pub use control::Control;
 pub use daemon::{Daemon, Supervised, supervision};
 pub use home::{TestHome, bin_dir, binary, repo_root};
+pub use notify::Notified;
 pub use process::{Out, run, run_within, signal};
 pub use wait::{PATIENCE, eventually, poll};
