@@ -11,7 +11,7 @@ use serde_json::Value;
 use crate::proxy::Proxy;
 
 /// Every file and directory below `dir`: mode, and a file's bytes.
-fn tree(dir: &Path) -> BTreeMap<PathBuf, (u32, Option<Vec<u8>>)> {
+pub(super) fn tree(dir: &Path) -> BTreeMap<PathBuf, (u32, Option<Vec<u8>>)> {
     let mut found = BTreeMap::new();
     for entry in std::fs::read_dir(dir).unwrap().map(Result::unwrap) {
         let (path, meta) = (entry.path(), entry.metadata().unwrap());
