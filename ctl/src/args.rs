@@ -391,9 +391,23 @@ pub struct InstallArgs {
     /// Print one JSON object
     #[arg(long)]
     pub json: bool,
+    /// Do not show first what will be done, and ask nothing
+    #[arg(long, short)]
+    pub yes: bool,
     /// Nothing but the base URL: what `proxy install` asks for
     #[arg(skip)]
     pub only_proxy: bool,
+    /// No hooks, because none would run
+    #[arg(skip)]
+    pub no_hooks: bool,
+}
+
+impl InstallArgs {
+    /// Whether the hooks are registered, and what stands beside them.
+    #[must_use]
+    pub fn has_hooks(&self) -> bool {
+        !self.only_proxy && !self.no_hooks
+    }
 }
 
 /// Where the hooks are registered

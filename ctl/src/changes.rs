@@ -64,6 +64,9 @@ pub struct Journal<'a> {
     /// How many steps may still be done before the run is "killed".
     #[cfg(test)]
     pub(crate) fuse: Option<u32>,
+    /// What somebody else does after so many steps.
+    #[cfg(test)]
+    pub(crate) meddler: Option<(u32, Box<dyn FnOnce()>)>,
 }
 
 impl<'a> Journal<'a> {
@@ -76,6 +79,8 @@ impl<'a> Journal<'a> {
             manifest,
             #[cfg(test)]
             fuse: None,
+            #[cfg(test)]
+            meddler: None,
         })
     }
 
@@ -254,6 +259,7 @@ impl<'a> Journal<'a> {
         for _ in 0..5 {
             let Some(change) = self.manifest.file(path).cloned() else { return Ok(Undone::Nothing) };
             let (planned, how) = self.plan_undo(&change)?;
+            self.step()?;
             match self.write_back(&planned) {
                 Err(e) if e.kind == Kind::Changed => continue,
                 other => other?,
@@ -328,6 +334,11 @@ impl<'a> Journal<'a> {
 
     #[cfg(test)]
     fn step(&mut self) -> Result<()> {
+        match self.meddler.take() {
+            Some((0, meddle)) => meddle(),
+            Some((left, meddle)) => self.meddler = Some((left - 1, meddle)),
+            None => {}
+        }
         match &mut self.fuse {
             Some(0) => Err(CommandError::failed("killed")),
             Some(left) => {

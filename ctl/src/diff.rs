@@ -49,6 +49,16 @@ pub fn render(out: &Printer, path: &str, old: Option<&[u8]>, new: Option<&[u8]>)
     lines
 }
 
+/// How many lines come and go.
+#[must_use]
+pub fn counts(old: Option<&[u8]>, new: Option<&[u8]>) -> (usize, usize) {
+    let text = |bytes: Option<&[u8]>| String::from_utf8_lossy(bytes.unwrap_or_default()).into_owned();
+    let (before, after) = (text(old), text(new));
+    let diff = compare(&split(&before), &split(&after));
+    let count = |wanted: fn(&Line<'_>) -> bool| diff.iter().filter(|line| wanted(line)).count();
+    (count(|line| matches!(line, Line::New(_))), count(|line| matches!(line, Line::Old(_))))
+}
+
 /// Lines without their ends; a missing newline at the end of the file is a line of its own.
 fn split(text: &str) -> Vec<&str> {
     let mut lines: Vec<_> = text.split('\n').collect();

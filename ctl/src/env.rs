@@ -17,6 +17,10 @@ use crate::exec::Runner;
 /// Looks a variable of the environment up.
 pub type Lookup = Box<dyn Fn(&str) -> Option<OsString>>;
 
+/// Where Claude Code looks for an administrator's settings on this system.
+pub const MANAGED: &str =
+    if cfg!(target_os = "macos") { "/Library/Application Support/ClaudeCode" } else { "/etc/claude-code" };
+
 /// The surroundings of one run.
 pub struct Env {
     /// Looks a variable up; see [`Env::var`].
@@ -33,6 +37,8 @@ pub struct Env {
     pub exe: PathBuf,
     /// The working directory.
     pub cwd: PathBuf,
+    /// Where an administrator keeps settings that nobody else changes.
+    pub managed: PathBuf,
     /// Runs other programs.
     pub runner: Box<dyn Runner>,
 }

@@ -250,6 +250,10 @@ mod tests {
         assert!(resolve(&home.path().join("dir/new/settings.json"), &roots).is_err());
         std::os::unix::fs::symlink("/nowhere/at/all", &link).unwrap();
         assert!(resolve(&link, &roots).unwrap_err().message.contains("leads nowhere"));
+        std::fs::remove_file(&link).unwrap();
+        std::os::unix::fs::symlink("round", &link).unwrap();
+        std::os::unix::fs::symlink("settings.json", home.path().join("round")).unwrap();
+        assert!(resolve(&link, &roots).unwrap_err().message.contains("leads nowhere"), "in a circle");
         // A file that is named directly is taken where it is.
         assert_eq!(resolve(&outside, &roots).unwrap(), outside.canonicalize().unwrap());
         let new = home.path().join("a/b/settings.json");

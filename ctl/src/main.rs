@@ -35,6 +35,7 @@ fn main() -> ExitCode {
         tz: jiff::tz::TimeZone::system(),
         exe: upgrade::place(&cli.command).unwrap_or_else(|| std::env::current_exe().unwrap_or_default()),
         cwd: std::env::current_dir().unwrap_or_else(|_| "/".into()),
+        managed: ccctl::env::MANAGED.into(),
         runner: Box::new(System),
     };
     let mut out = Printer::stdio(&env);

@@ -65,6 +65,8 @@ pub struct Options {
     pub settings: Option<PathBuf>,
     /// Nothing but the base URL: `ccctl proxy install`.
     pub only_proxy: bool,
+    /// No hooks, because none would run.
+    pub no_hooks: bool,
     /// `--no-mcp`.
     pub no_mcp: bool,
     /// `--no-skill`.

@@ -82,6 +82,7 @@ fn args_of(manifest: &Manifest) -> InstallArgs {
         hooks: options.hooks,
         thinking: manifest.files.iter().any(|file| file.written.top.contains_key(THINKING)),
         only_proxy: options.only_proxy,
+        no_hooks: options.no_hooks,
         no_mcp: options.no_mcp,
         no_skill: options.no_skill,
         statusline: options.statusline,

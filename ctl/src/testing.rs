@@ -63,6 +63,7 @@ impl Home {
             tz: TimeZone::UTC,
             exe: self.path().join("bin/ccctl"),
             cwd: self.path().to_owned(),
+            managed: self.path().join("etc/claude-code"),
             runner: Box::new(Fake(Box::new(runner))),
         }
     }

@@ -124,7 +124,7 @@ pub fn checks(env: &Env, out: &mut Printer) -> Vec<Check> {
     };
     let settings = manifest.options.settings.clone();
     for dir in env.claude_dirs().unwrap_or_default() {
-        if !manifest.options.only_proxy {
+        if !manifest.options.only_proxy && !manifest.options.no_hooks {
             checks.extend(hook_checks(env, &dir, settings.as_deref()));
         }
         if manifest.options.proxy {

@@ -324,7 +324,9 @@ fn succeed(left: &Succession) -> anyhow::Result<()> {
     telemetry::init_plain(&layout.log_dir, left.to_stderr);
     let note = note_of(&layout, &left.manager);
     // Where somebody has asked for the end, it is gone for good.
-    if let (Some(note), Ok(addr)) = (note.as_deref().filter(|n| n.exists()), listeners.proxy.socket.local_addr()) {
+    if let (Some(note), Ok(addr)) =
+        (note.as_deref().filter(|n| n.exists()), listeners.proxy.socket.local_addr())
+    {
         leave_note(note, DAEMONIZED, &left.program, left.configured.proxy, addr);
     }
     let setup = Setup {

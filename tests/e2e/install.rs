@@ -4,14 +4,14 @@ use std::collections::BTreeMap;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
-use ccd_tests::harness::TestHome;
+use ccd_tests::harness::{Holding, TestHome};
 use ccd_tests::mock::{Mock, Script};
 use serde_json::Value;
 
 use crate::proxy::Proxy;
 
 /// Every file and directory below `dir`: mode, and a file's bytes.
-fn tree(dir: &Path) -> BTreeMap<PathBuf, (u32, Option<Vec<u8>>)> {
+pub(super) fn tree(dir: &Path) -> BTreeMap<PathBuf, (u32, Option<Vec<u8>>)> {
     let mut found = BTreeMap::new();
     for entry in std::fs::read_dir(dir).unwrap().map(Result::unwrap) {
         let (path, meta) = (entry.path(), entry.metadata().unwrap());
@@ -79,8 +79,7 @@ fn the_users_own_base_url_becomes_the_upstream_and_comes_back() {
     let _ = client.read_rest();
     assert_eq!(mock.ledger().len(), before + 1);
 
-    let mut session = home.command(Path::new("sleep"));
-    let mut session = session.arg("1000").env("ANTHROPIC_BASE_URL", home.base_url()).spawn().unwrap();
+    let _session = Holding::start(&home);
     let _ = home.ccctl(&["uninstall"]).ok();
     assert_eq!(std::fs::read_to_string(home.settings()).unwrap(), settings);
     // A session that was started before holds the old URL for as long as it lives: it must go on.
@@ -89,8 +88,6 @@ fn the_users_own_base_url_becomes_the_upstream_and_comes_back() {
     assert_eq!(client.read_head().status(), 200);
     let _ = client.read_rest();
     assert_eq!(mock.ledger().len(), before + 2);
-    session.kill().unwrap();
-    session.wait().unwrap();
 }
 
 #[test]

@@ -11,6 +11,7 @@ mod exact;
 mod faults;
 mod hook;
 mod install;
+mod install_kills;
 mod kill9;
 mod limits;
 mod mcp;

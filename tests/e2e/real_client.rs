@@ -179,6 +179,8 @@ fn a_session_through_installed_settings_is_captured_and_uninstall_restores_every
     let after = client.print(&home, "hello", &[], &[("ANTHROPIC_BASE_URL", &mock.url())]);
     assert_eq!(after.text(), "ok");
     let all = mock.ledger();
+    // What was recorded is kept, and answers once more.
+    let _ = client.ccctl(&home, &["start"]).ok();
     assert!(!check::exchanges(&home).iter().any(|got| got.session_id.as_deref() == Some(after.session())));
     assert!(all[ledger.len()..].iter().all(|sent| sent.session() == Some(after.session())));
 }

@@ -1,10 +1,10 @@
 //! `ccctl uninstall`: nothing is left but what was recorded, and no session that runs is cut off for it.
 
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
+use std::process::Command;
 
 use ccd_tests::assert_eventually;
-use ccd_tests::harness::{Out, RealClient, TestHome, binary, eventually, run, signal};
+use ccd_tests::harness::{Holding, Out, RealClient, TestHome, binary, eventually, run, signal};
 use ccd_tests::mock::{Mock, Script, reply};
 use serde_json::{Value, json};
 
@@ -93,22 +93,6 @@ fn processes_of(dir: &str) -> Vec<String> {
         .collect()
 }
 
-/// A process that was started with the base URL, as a session is that knows nothing of settings.
-struct Holding(Child);
-
-impl Holding {
-    fn start(home: &TestHome, url: &str) -> Self {
-        let mut command = home.command(Path::new("sleep"));
-        command.arg("1000").env("ANTHROPIC_BASE_URL", url).stdin(Stdio::null());
-        Holding(command.spawn().unwrap())
-    }
-
-    fn end(mut self) {
-        self.0.kill().unwrap();
-        self.0.wait().unwrap();
-    }
-}
-
 const SETTINGS: &str = "{\r\n  \"model\": \"opus\"\r\n}";
 
 #[test]
@@ -121,6 +105,10 @@ fn where_nobody_needs_it_everything_is_gone_when_the_command_returns() {
         placed.home.write_settings(SETTINGS);
         let _ = placed.ccctl(&["install", "--no-service"]).ok();
         let listen = placed.home.running().proxy.listen;
+        let shown = placed.ccctl(&["uninstall", "--dry-run"]).ok().text();
+        for wanted in ["settings.json", "hooks.json", "tools/bin/ccctl", "nothing was changed"] {
+            assert!(shown.contains(wanted), "{wanted}: {shown}");
+        }
         let out = placed.ccctl(args).ok();
         placed.assert_nothing_left(&listen);
         assert_eq!(std::fs::read_to_string(placed.home.settings()).unwrap(), SETTINGS);
@@ -137,12 +125,12 @@ fn a_session_that_holds_the_url_is_answered_until_it_ends() {
     let mock = Mock::start(Script::new());
     let placed = Placed::new(&mock.url());
     let _ = placed.ccctl(&["install", "--no-service"]).ok();
-    let (listen, url) = (placed.home.running().proxy.listen, placed.home.base_url());
-    let session = Holding::start(&placed.home, &url);
+    let listen = placed.home.running().proxy.listen;
+    let session = Holding::start(&placed.home);
     let proxy = Proxy::of(&placed.home);
     let told = placed.ccctl(&["uninstall", "--json"]).ok().json();
     assert_eq!((&told["daemon"], &told["finished"]), (&json!("retired"), &json!(false)), "{told}");
-    assert_eq!(told["sessions"][0]["pid"], session.0.id(), "{told}");
+    assert_eq!(told["sessions"][0]["pid"], session.pid(), "{told}");
     assert!(placed.bin.join("ccd").exists(), "a worker that dies is replaced");
     let status = placed.home.running();
     assert_eq!(status.daemon.state, "retiring");
@@ -161,7 +149,7 @@ fn a_session_that_holds_the_url_is_answered_until_it_ends() {
     let _ = client.read_rest();
     let waiting = std::thread::scope(|scope| {
         let waiting = scope.spawn(|| placed.ccctl(&["uninstall", "--wait"]));
-        session.end();
+        drop(session);
         waiting.join().unwrap().ok()
     });
     assert!(waiting.text().contains("has ended"), "{waiting}");
@@ -173,10 +161,10 @@ fn an_installation_made_meanwhile_keeps_its_programs() {
     let mock = Mock::start(Script::new());
     let placed = Placed::new(&mock.url());
     let _ = placed.ccctl(&["install", "--no-service"]).ok();
-    let session = Holding::start(&placed.home, &placed.home.base_url());
+    let session = Holding::start(&placed.home);
     let _ = placed.ccctl(&["uninstall"]).ok();
     let _ = placed.ccctl(&["install", "--no-service"]).ok();
-    session.end();
+    drop(session);
     assert_eq!(placed.home.running().daemon.state, "serving");
     assert!(placed.bin.join("ccctl").exists() && !placed.home.layout().leaving_note().exists());
     let listen = placed.home.running().proxy.listen;

@@ -155,8 +155,151 @@ fn a_deleted_file_stays_deleted() {
     assert!(!settings.exists());
 }
 
+/// The client's own edit, as it makes it: all of it is read, one key is set, all of it is written.
+fn edit(path: &Path) {
+    let read = |bytes: Vec<u8>| serde_json::from_slice(&bytes).unwrap_or_else(|_| serde_json::json!({}));
+    let mut value: serde_json::Value = std::fs::read(path).map_or_else(|_| serde_json::json!({}), read);
+    value["edited"] = true.into();
+    std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+    std::fs::write(path, serde_json::to_string_pretty(&value).unwrap()).unwrap();
+}
+
+#[test]
+fn an_edit_of_the_clients_between_any_two_steps_is_never_lost() {
+    for before in [None, Some("{}"), Some("{\r\n  \"model\": \"opus\"\r\n}")] {
+        for at in 0..12 {
+            let home = Home::new();
+            if let Some(text) = before {
+                home.write(".claude/settings.json", text);
+            }
+            let settings = home.path().join(".claude/settings.json");
+            let layout = home.env().layout;
+            let mut journal = journal(&layout);
+            let path = settings.clone();
+            journal.meddler = Some((at, Box::new(move || edit(&path))));
+            loop {
+                let planned = plan(&journal, &settings, 1);
+                match journal.apply(&planned) {
+                    Err(e) => assert_eq!(e.kind, Kind::Changed, "{e}"),
+                    Ok(_) => break,
+                }
+            }
+            assert!(home.read(".claude/settings.json").unwrap().contains(TOKEN));
+            journal.undo(&settings).unwrap();
+            if journal.meddler.take().is_some() {
+                continue;
+            }
+            let left: serde_json::Value =
+                serde_json::from_str(&home.read(".claude/settings.json").unwrap()).unwrap();
+            assert_eq!(left["edited"], true, "after {at} steps, before: {before:?}");
+            assert!(!left.to_string().contains(TOKEN), "{left}");
+        }
+    }
+}
+
+#[test]
+fn large_deep_and_empty_files_come_back_byte_for_byte() {
+    let large = format!("{{\n  \"a\": [\n{}    0\n  ]\n}}\n", "    \"0123456789abcdef\",\n".repeat(240_000));
+    let deep = format!("{{\"a\": {}1{}}}", "[".repeat(100), "]".repeat(100));
+    assert!(large.len() > 5_000_000);
+    for text in [large.as_str(), &deep, "", "\n"] {
+        let home = Home::new();
+        let settings = home.write(".claude/settings.json", text);
+        let was = home.foreign_files();
+        let layout = home.env().layout;
+        let mut journal = journal(&layout);
+        let planned = plan(&journal, &settings, 1);
+        assert!(journal.apply(&planned).unwrap());
+        drop(journal);
+        uninstall(&layout);
+        assert!(home.foreign_files() == was, "{} bytes", text.len());
+    }
+}
+
+/// How a settings file lies where it lies.
+#[derive(Clone, Copy, Debug)]
+enum Form {
+    Plain,
+    Relative,
+    Absolute,
+    Chain,
+    Directory,
+}
+
+/// Makes it, and gives the file's own place.
+fn laid(home: &Home, form: Form, text: &str) -> PathBuf {
+    use std::os::unix::fs::symlink;
+    let claude = home.path().join(".claude");
+    let link = claude.join("settings.json");
+    if matches!(form, Form::Directory) {
+        let real = home.write("dotfiles/claude/settings.json", text);
+        symlink("dotfiles/claude", claude).unwrap();
+        return real;
+    }
+    if matches!(form, Form::Plain) {
+        return home.write(".claude/settings.json", text);
+    }
+    std::fs::create_dir(&claude).unwrap();
+    let real = home.write("dotfiles/settings.json", text);
+    match form {
+        Form::Relative => symlink("../dotfiles/settings.json", link).unwrap(),
+        Form::Absolute => symlink(&real, link).unwrap(),
+        _ => {
+            symlink("second", link).unwrap();
+            symlink("../dotfiles/settings.json", claude.join("second")).unwrap();
+        }
+    }
+    real
+}
+
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(48))]
+
+    #[test]
+    fn links_and_modes_stay_and_what_may_not_be_written_is_not(
+        form in prop_oneof![Just(Form::Plain), Just(Form::Relative), Just(Form::Absolute), Just(Form::Chain), Just(Form::Directory)],
+        mode in prop_oneof![Just(0o600), Just(0o644), Just(0o640), Just(0o755), Just(0o200), Just(0o444), Just(0o400)],
+        text in prop_oneof![Just(""), Just("{}"), Just("{\r\n\t\"model\": \"opus\"\r\n}"), Just("\u{feff}{ }\n")],
+    ) {
+        use std::os::unix::fs::PermissionsExt;
+        let home = Home::new();
+        let real = laid(&home, form, text);
+        std::fs::set_permissions(&real, PermissionsExt::from_mode(mode)).unwrap();
+        let link = home.path().join(".claude/settings.json");
+        let leads = |path: &Path| std::fs::read_link(path).ok();
+        let was = (leads(&link), leads(link.parent().unwrap()));
+        let path = files::resolve(&link, &[home.path().to_owned()]).unwrap();
+        prop_assert_eq!(&path, &real.canonicalize().unwrap());
+        let layout = home.env().layout;
+        let mut journal = journal(&layout);
+        // Without the right to read, nothing is planned; root reads everything.
+        let Ok(_) = files::read(&path) else { return Ok(()) };
+        let done = journal.apply(&plan(&journal, &path, 1));
+        prop_assert_eq!(done.is_ok(), mode & 0o200 != 0);
+        drop(journal);
+        uninstall(&layout);
+        prop_assert_eq!(std::fs::read(&real).unwrap(), text.as_bytes());
+        prop_assert_eq!(real.metadata().unwrap().permissions().mode() & 0o7777, mode);
+        prop_assert_eq!((leads(&link), leads(link.parent().unwrap())), was);
+        let beside = std::fs::read_dir(real.parent().unwrap()).unwrap().count();
+        prop_assert_eq!(beside, 1, "nothing is left beside it");
+    }
+
+    #[test]
+    fn what_the_client_could_not_read_is_not_touched(
+        head in "[ \n]{0,2}", comment in prop_oneof![Just("// x\n"), Just("/* x */"), Just("")],
+        key in "[a-z]{1,4}", comma in prop_oneof![Just(","), Just("")], tail in prop_oneof![Just("}"), Just(""), Just("}}")],
+    ) {
+        let text = format!("{head}{{{comment}\"{key}\": 1{comma}{tail}");
+        let strict = serde_json::from_str::<serde_json::Value>(&text).is_ok();
+        let home = Home::new();
+        let path = home.write(".claude/settings.json", &text);
+        prop_assert_eq!(Document::read(text.as_bytes()).is_ok(), strict);
+        let layout = home.env().layout;
+        let journal = journal(&layout);
+        prop_assert_eq!(journal.base(FileKind::Settings, &path, Some(text.as_bytes())).is_ok(), strict);
+        prop_assert_eq!(home.read(".claude/settings.json").unwrap(), text);
+    }
 
     #[test]
     fn installing_and_uninstalling_changes_no_byte(text in prop::option::of(prop_oneof![

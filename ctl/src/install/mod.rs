@@ -6,8 +6,11 @@
 
 mod plan;
 mod screen;
+pub(crate) mod surroundings;
 #[cfg(test)]
 mod tests;
+#[cfg(test)]
+mod tests_around;
 
 use std::path::{Path, PathBuf};
 use std::thread::sleep;
@@ -16,13 +19,14 @@ use std::time::{Duration, Instant};
 use ccd_proto::api::Status;
 use ccd_proto::paths::base_url;
 
-use crate::args::InstallArgs;
+use crate::args::{HooksIn, InstallArgs};
 use crate::changes::{Journal, Planned, Undone};
 use crate::client::Client;
 use crate::config::same_upstream;
 use crate::env::Env;
 use crate::error::{CommandError, Kind, Result};
 use crate::files::{self, Lock};
+use crate::human::plural;
 use crate::manifest::{Options, ServiceChange};
 use crate::printer::Printer;
 use crate::service::{self, Manager};
@@ -30,23 +34,45 @@ use crate::uninstall::Note;
 use crate::{config, daemon, diff, plugin, proof, uninstall};
 
 use plan::Plan;
+use surroundings::Surroundings;
 
 /// How long the daemon may take to notice a changed configuration.
 const RELOAD_LIMIT: Duration = Duration::from_millis(if cfg!(test) { 500 } else { 5000 });
 
 /// Runs the command.
 pub fn run(env: &Env, out: &mut Printer, args: &InstallArgs) -> Result<()> {
+    let (args, around) = fitting(env, args)?;
     if args.dry_run {
-        let plan = Plan::make(env, args)?;
-        return dry_run(env, out, args, &plan);
+        let plan = Plan::make(env, &args)?;
+        around.warnings().iter().for_each(|warning| out.warn(warning));
+        return dry_run(env, out, &args, &plan);
     }
-    let (plan, report) = put_in_place(env, out, args)?;
-    screen::print(env, out, args, &plan, &report)
+    let (plan, report) = put_in_place(env, out, &args, &around)?;
+    screen::print(env, out, &args, &plan, &report, &around)
+}
+
+/// What was asked for, as far as it would work here.
+fn fitting(env: &Env, args: &InstallArgs) -> Result<(InstallArgs, Surroundings)> {
+    let around = Surroundings::find(env, &plan::settings_files(env, args)?);
+    let mut fitting = args.clone();
+    if args.only_proxy
+        && let Some(why) = &around.no_requests
+    {
+        return Err(CommandError::failed(format!("no request would come here: {why}"))
+            .hint("`ccctl install` records hooks and transcripts all the same"));
+    }
+    fitting.no_proxy |= around.no_requests.is_some();
+    fitting.no_hooks = around.no_hooks.is_some();
+    if around.no_plugin.is_some() {
+        fitting.hooks = HooksIn::Settings;
+    }
+    Ok((fitting, around))
 }
 
 /// Does what an earlier installation did, and nothing that is done already. Gives the files that were changed.
 pub(crate) fn again(env: &Env, out: &mut Printer, args: &InstallArgs) -> Result<Vec<PathBuf>> {
-    let (_, report) = put_in_place(env, out, args)?;
+    let (args, around) = fitting(env, &InstallArgs { yes: true, json: true, ..args.clone() })?;
+    let (_, report) = put_in_place(env, out, &args, &around)?;
     report.warnings.iter().for_each(|warning| out.warn(warning));
     Ok(report.changed)
 }
@@ -62,7 +88,12 @@ fn grounds(env: &Env) -> Vec<PathBuf> {
     found
 }
 
-fn put_in_place(env: &Env, out: &mut Printer, args: &InstallArgs) -> Result<(Plan, Report)> {
+fn put_in_place(
+    env: &Env,
+    out: &mut Printer,
+    args: &InstallArgs,
+    around: &Surroundings,
+) -> Result<(Plan, Report)> {
     if let Some((tool, instead)) = env.passing() {
         return Err(CommandError::failed(format!(
             "these programs lie in a cache of {tool}, which clears it up: hooks and service would lead nowhere then"
@@ -73,7 +104,23 @@ fn put_in_place(env: &Env, out: &mut Printer, args: &InstallArgs) -> Result<(Pla
     let _lock = Lock::take(&env.layout.state_dir)?;
     let plan = Plan::make(env, args)?;
     let first = !env.layout.install_manifest().exists();
-    let was_running = daemon::status(env, out)?.is_some();
+    let running = daemon::status(env, out)?;
+    let was_running = running.is_some();
+    if !args.yes && !args.json && out.is_drawn() {
+        let changes = changes(env, args, &plan, running.as_ref())?;
+        screen::announce(env, out, args, &plan, &changes, around)?;
+        // What was somebody else's way to the API is about to be led through here.
+        if first
+            && let Some(foreign) = &plan.foreign
+            && out.ask(&format!(
+                "Requests go to {} now, and will go there through ccd. Go on?",
+                config::shown(foreign)
+            )) == Some(false)
+        {
+            return Err(CommandError::failed("nothing was changed")
+                .hint("`--no-proxy` leaves the way to the API alone"));
+        }
+    }
     let mut journal = Journal::open(&env.layout, env.token())?;
     // An uninstallation that is not finished will not be.
     let left = Note::forget(&env.layout)?;
@@ -105,12 +152,36 @@ pub(crate) struct Report {
     pub(crate) status: Status,
     /// The service manager that keeps it.
     pub(crate) manager: Option<&'static str>,
+    /// What arrived.
+    pub(crate) proof: Proof,
     /// Files that were changed.
     pub(crate) changed: Vec<PathBuf>,
     /// Settings files that hold our base URL.
     pub(crate) settings: Vec<PathBuf>,
     /// What the user should know.
     pub(crate) warnings: Vec<String>,
+}
+
+/// What really arrived, and how long each took from end to end.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Proof {
+    /// The installed hook command, started as Claude Code starts it.
+    pub(crate) hook: Option<Duration>,
+    /// A request to the base URL in the settings.
+    pub(crate) request: Option<Duration>,
+}
+
+impl Proof {
+    fn text(&self) -> Option<String> {
+        let part = |what: &str, took: Option<Duration>| {
+            took.map(|took| format!("{what} ({} ms)", took.as_millis().max(1)))
+        };
+        let parts: Vec<_> = [part("a hook event", self.hook), part("a request", self.request)]
+            .into_iter()
+            .flatten()
+            .collect();
+        (!parts.is_empty()).then(|| format!("{} arrived", parts.join(" and ")))
+    }
 }
 
 struct Installer<'a> {
@@ -129,6 +200,7 @@ impl Installer<'_> {
             hooks: self.args.hooks,
             settings: self.args.settings.as_ref().map(|path| env.cwd.join(path)),
             only_proxy: self.args.only_proxy,
+            no_hooks: self.args.no_hooks,
             no_mcp: self.args.no_mcp,
             no_skill: self.args.no_skill,
             statusline: self.args.statusline,
@@ -150,6 +222,8 @@ impl Installer<'_> {
             ));
         }
         let status = self.daemon(out, manager.as_ref())?;
+        let kept = manager.as_ref().map_or("", |manager| manager.name());
+        screen::tick(out, self.args, &format!("daemon: pid {} {kept}", status.daemon.pid))?;
         if upstream || plan.foreign.is_some() {
             self.upstream_in_force(out)?;
         }
@@ -171,18 +245,30 @@ impl Installer<'_> {
         for path in &plan.settings {
             self.change(journal, |journal| plan.settings(env, journal, path, url.as_deref()))?;
         }
+        if !self.changed.is_empty() {
+            screen::tick(out, self.args, &format!("{} written", plural(self.changed.len() as u64, "file")))?;
+        }
 
-        if !self.args.only_proxy {
+        let mut proof = Proof::default();
+        if self.args.has_hooks() {
+            let begun = Instant::now();
             proof::hook(env, &self.installed_hooks()?)?;
+            proof.hook = Some(begun.elapsed());
         }
         if url.is_some() {
             for path in &plan.settings {
+                let begun = Instant::now();
                 proof::request(env, path)?;
+                proof.request = Some(begun.elapsed());
             }
+        }
+        if let Some(text) = proof.text() {
+            screen::tick(out, self.args, &text)?;
         }
         Ok(Report {
             status,
             manager: manager.as_ref().map(Manager::name),
+            proof,
             changed: self.changed,
             settings: if url.is_some() { plan.settings.clone() } else { Vec::new() },
             warnings,
@@ -312,9 +398,16 @@ impl Installer<'_> {
 
 /// Prints what would change, file by file.
 fn dry_run(env: &Env, out: &mut Printer, args: &InstallArgs, plan: &Plan) -> Result<()> {
-    let mut journal = Journal::open(&env.layout, env.token())?;
     let status = daemon::status(env, out)?;
-    let running = status.map(|s| s.proxy.listen);
+    let planned = changes(env, args, plan, status.as_ref())?;
+    plan.warnings.iter().for_each(|warning| out.warn(warning));
+    show_plans(out, &planned, args.json)
+}
+
+/// Every file that would change, and how.
+fn changes(env: &Env, args: &InstallArgs, plan: &Plan, status: Option<&Status>) -> Result<Vec<Planned>> {
+    let mut journal = Journal::open(&env.layout, env.token())?;
+    let running = status.map(|s| s.proxy.listen.clone());
     let url = base_url(
         &running.map_or_else(|| config::addresses(env).map(|a| a.proxy), Ok)?,
         env.token().as_deref().unwrap_or("<token>"),
@@ -343,8 +436,7 @@ fn dry_run(env: &Env, out: &mut Printer, args: &InstallArgs, plan: &Plan) -> Res
     for path in &plan.settings {
         planned.extend(plan.settings(env, &mut journal, path, url)?);
     }
-    plan.warnings.iter().for_each(|warning| out.warn(warning));
-    show_plans(out, &planned, args.json)
+    Ok(planned)
 }
 
 /// Prints planned changes: as diffs, or as one object.

@@ -41,6 +41,7 @@ pub(crate) struct Plan {
     pub(crate) warnings: Vec<String>,
     hooks_in: HooksIn,
     only_proxy: bool,
+    has_hooks: bool,
     /// `.mcp.json`, where it is wanted.
     server: Option<String>,
     /// The skill in the plugin, where it is wanted.
@@ -64,7 +65,7 @@ impl Plan {
         let client = program.as_deref().and_then(|program| claude::version(env, program));
         let mut hooks = Hooks::new(env, client)?;
         // Which hooks the client knows matters to who writes hooks.
-        if client.is_none() && !args.only_proxy {
+        if client.is_none() && args.has_hooks() {
             let what = if program.is_some() { "does not tell its version" } else { "was not found" };
             // What is there was written for a client that told, and may do so again.
             let installed = dirs.iter().find_map(|dir| plugin::in_force(env, dir, args.settings.as_deref()));
@@ -81,10 +82,7 @@ impl Plan {
                 claude::name(env).to_string_lossy()
             ));
         }
-        let named = match &args.settings {
-            Some(path) => vec![env.cwd.join(path)],
-            None => dirs.iter().map(|dir| dir.join("settings.json")).collect(),
-        };
+        let named = settings_files(env, args)?;
         let mut settings = Vec::new();
         for path in named {
             let real = files::resolve(&path, &roots)?;
@@ -92,7 +90,7 @@ impl Plan {
                 settings.push(real);
             }
         }
-        let wants_skill = !args.no_skill && !args.only_proxy;
+        let wants_skill = !args.no_skill && args.has_hooks();
         let skill = |name| wants_skill.then(|| skill::file(env, name)).transpose();
         let mut plan = Plan {
             ccd,
@@ -105,7 +103,8 @@ impl Plan {
             warnings,
             hooks_in: args.hooks,
             only_proxy: args.only_proxy,
-            server: (!args.no_mcp && !args.only_proxy).then(|| plugin::server::file(env)).transpose()?,
+            has_hooks: args.has_hooks(),
+            server: (!args.no_mcp && args.has_hooks()).then(|| plugin::server::file(env)).transpose()?,
             skill: skill(skill::IN_PLUGIN)?,
             codex: match skill::codex_path(env) {
                 Some(path) => Some((files::resolve(&path, &roots)?, skill(skill::ALONE)?)),
@@ -247,7 +246,7 @@ impl Plan {
         if self.statusline && (self.force || !others) {
             wanted.top.insert(status_line::KEY.to_owned(), status_line::ours(env));
         }
-        if self.hooks_in == HooksIn::Settings {
+        if self.has_hooks && self.hooks_in == HooksIn::Settings {
             wanted.hooks = Some(self.hooks.clone());
         }
         let merged = base.merged(&wanted).map_err(wrong)?;
@@ -317,12 +316,20 @@ impl Plan {
                 (plugin::server::path(&plugin), self.server.clone()),
                 (plugin::skill_path(&plugin), self.skill.clone()),
             ];
-            let wanted = self.hooks_in == HooksIn::Plugin;
+            let wanted = self.has_hooks && self.hooks_in == HooksIn::Plugin;
             found.extend(files.into_iter().map(|(path, content)| (path, content.filter(|_| wanted))));
         }
         found.extend(self.codex.clone());
         Ok(found)
     }
+}
+
+/// The settings files that an installation changes, links not resolved.
+pub(super) fn settings_files(env: &Env, args: &InstallArgs) -> Result<Vec<PathBuf>> {
+    Ok(match &args.settings {
+        Some(path) => vec![env.cwd.join(path)],
+        None => env.claude_dirs()?.iter().map(|dir| dir.join("settings.json")).collect(),
+    })
 }
 
 /// What is there, with nothing of ours in it.

@@ -13,7 +13,7 @@ use crate::{uninstall, verify};
 use serde_json::{Value, json};
 
 /// A daemon of this home, with an upstream that may be changed.
-fn daemon(home: &Home, upstream: &str) -> (Daemon, Arc<Mutex<String>>) {
+pub(super) fn daemon(home: &Home, upstream: &str) -> (Daemon, Arc<Mutex<String>>) {
     daemon_at(home.socket(), upstream, "daemonized")
 }
 
@@ -46,7 +46,7 @@ fn daemon_at(socket: PathBuf, upstream: &str, manager: &'static str) -> (Daemon,
 }
 
 /// Answers for the client, the daemon's program, the hook and a machine without a service manager.
-fn programs(call: &Invocation) -> Outcome {
+pub(super) fn programs(call: &Invocation) -> Outcome {
     let line = call.line();
     match line.split_whitespace().next().unwrap_or_default().rsplit('/').next().unwrap_or_default() {
         "claude" => said("2.1.329 (Claude Code)\n"),
@@ -60,25 +60,25 @@ fn programs(call: &Invocation) -> Outcome {
     }
 }
 
-fn home() -> Home {
+pub(super) fn home() -> Home {
     let home = Home::new();
     home.programs();
     let path = home.path().join("bin");
     home.var("PATH", path)
 }
 
-fn install(env: &Env, args: &InstallArgs) -> Result<String> {
+pub(super) fn install(env: &Env, args: &InstallArgs) -> Result<String> {
     let (mut out, text, err) = Printer::captured(100);
     run(env, &mut out, args).map(|()| text.text() + &err.text())
 }
 
-fn uninstall(env: &Env) -> String {
+pub(super) fn uninstall(env: &Env) -> String {
     let (mut out, text, _) = Printer::captured(100);
     uninstall::run(env, &mut out, &UninstallArgs::default()).unwrap();
     text.text()
 }
 
-fn settings(home: &Home) -> Value {
+pub(super) fn settings(home: &Home) -> Value {
     serde_json::from_str(&home.read(".claude/settings.json").unwrap()).unwrap()
 }
 
@@ -123,7 +123,7 @@ fn install_and_uninstall_leave_no_trace() {
         let env = home.env_with(programs);
         let text = install(&env, &InstallArgs::default()).unwrap();
         assert!(
-            text.contains("Remote Control") && text.contains("a hook event and a request arrived"),
+            text.contains("Remote Control") && text.contains("a hook event (") && text.contains(" arrived"),
             "{text}"
         );
         assert_eq!(

@@ -330,6 +330,18 @@ fn dry_run(env: &Env, out: &mut Printer, args: &UninstallArgs) -> Result<()> {
     for found in unknown(env, &journal)? {
         planned.push(Planned { target: found.original.clone(), ..found });
     }
+    if !args.json {
+        let placed = &journal.manifest.placed.files;
+        for file in placed {
+            out.line(visible(&format!(
+                "removed at the end, if it is still what was installed: {}",
+                file.path.display()
+            )))?;
+        }
+        if !placed.is_empty() {
+            out.line("")?;
+        }
+    }
     show_plans(out, &planned, args.json)
 }
 

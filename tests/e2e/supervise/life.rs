@@ -6,7 +6,7 @@ use std::time::Duration;
 use ccd_tests::assert_eventually;
 use ccd_tests::harness::soak::{count, summary};
 use ccd_tests::harness::wire::{Upstream, Wire};
-use ccd_tests::harness::{Daemon, Supervised, TestHome, binary, eventually, signal, supervision};
+use ccd_tests::harness::{Daemon, Holding, Supervised, TestHome, binary, eventually, signal, supervision};
 use ccd_tests::mock::Mock;
 use rustix::process::Signal;
 
@@ -162,6 +162,7 @@ fn a_retiring_worker_that_dies_is_followed_by_one_that_retires_and_sends_where_i
     configure(format!("upstream = \"{}\"\n", mock.url()));
     let supervised = Supervised::start(&home);
     let proxy = Proxy::of(&home);
+    let _session = Holding::start(&home);
     let _ = home.ccctl(&["uninstall"]).ok();
     // What an uninstallation takes out of the configuration.
     configure(String::new());

@@ -13,6 +13,7 @@ mod daemon;
 pub mod events;
 #[cfg(target_os = "linux")]
 pub mod group;
+mod holding;
 mod home;
 #[cfg(target_os = "linux")]
 pub mod mount;
@@ -29,6 +30,7 @@ pub use ccusage::{CCUSAGE_VERSION, ccusage, ccusage_command, ccusage_told};
 pub use client::{CLIENT_VERSION, ClientRun, DUMMY_KEY, RealClient};
 pub use control::Control;
 pub use daemon::{Daemon, Supervised, supervision};
+pub use holding::Holding;
 pub use home::{TestHome, bin_dir, binary, repo_root};
 pub use notify::Notified;
 pub use process::{Out, run, run_within, signal};
