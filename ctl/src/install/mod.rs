@@ -207,22 +207,21 @@ impl Installer<'_> {
         let files = manager.files(env, &plan.ccd)?;
         journal.manifest.service =
             Some(ServiceChange { manager: manager.name().to_owned(), path: manager.path() });
-        let mut changed = false;
-        for (path, content) in &files {
-            match content {
-                Some(content) => {
-                    changed |= self.change(journal, |journal| plan::own(journal, path, content))?;
-                }
-                None => changed |= journal.undo(path)? != Undone::Nothing,
-            }
+        let mut changed = Vec::new();
+        for (path, content) in files {
+            let new = match content {
+                Some(content) => self.change(journal, |journal| plan::own(journal, &path, &content))?,
+                None => journal.undo(&path)? != Undone::Nothing,
+            };
+            changed.extend(new.then_some(path));
         }
         journal.save()?;
-        // A daemon started otherwise holds the lock of this home; one that the service keeps must see a new file.
         let running = daemon::status(env, out)?;
-        if running.as_ref().is_some_and(|s| changed || s.daemon.manager != manager.name()) {
-            daemon::stop(env, out, false)?;
-        }
         manager.enable(env)?;
+        // A daemon started otherwise holds this home; one that the service keeps must see a new file.
+        if let Some(running) = running.filter(|s| !changed.is_empty() || s.daemon.manager != manager.name()) {
+            daemon::make_room(env, out, &manager, &running, &changed)?;
+        }
         manager.start(env)?;
         Ok(Some(manager))
     }

@@ -138,10 +138,11 @@ impl Manager {
         }
     }
 
-    /// Has the manager listen as its files say now, once the service has ended.
-    pub fn hold_anew(&self, env: &Env) {
+    /// Has the manager listen as its files say now, once the service has ended; `changed` are those that said something
+    /// else before.
+    pub fn hold_anew(&self, env: &Env, changed: &[PathBuf]) {
         match self {
-            Manager::Systemd(s) => s.hold_anew(env),
+            Manager::Systemd(s) => s.hold_anew(env, changed),
             Manager::Launchd(l) => l.hold_anew(env),
         }
     }

@@ -80,8 +80,7 @@ impl Systemd {
 
     /// Our units that hold sockets.
     fn sockets(&self) -> Vec<&'static str> {
-        let units = [(SOCKET, self.socket_path()), (WEB_SOCKET, self.web_socket_path())];
-        units.into_iter().filter(|(_, path)| path.exists()).map(|(name, _)| name).collect()
+        [SOCKET, WEB_SOCKET].into_iter().filter(|name| self.units.join(name).exists()).collect()
     }
 
     /// Our units, the sockets first: a service that runs already keeps systemd from listening for it.
@@ -105,9 +104,12 @@ impl Systemd {
         }
     }
 
-    pub(super) fn hold_anew(&self, env: &Env) {
-        for socket in self.sockets() {
-            let _ = Self::all(env, "restart", &[socket]);
+    /// Restarts the sockets' units that have changed alone: meanwhile nobody listens there.
+    pub(super) fn hold_anew(&self, env: &Env, changed: &[PathBuf]) {
+        for socket in [SOCKET, WEB_SOCKET].into_iter().filter(|name| changed.contains(&self.units.join(name)))
+        {
+            let verb = if self.units.join(socket).exists() { "restart" } else { "stop" };
+            let _ = Self::all(env, verb, &[socket]);
         }
     }
 
