@@ -5,6 +5,7 @@
 mod budget;
 mod pages;
 mod proxy;
+mod search;
 mod store;
 
 use std::ffi::OsString;
@@ -16,6 +17,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 pub use self::budget::{BudgetArgs, BudgetCommand, BudgetName, BudgetSetArgs, StatusLineArgs, Switch};
 pub use self::pages::{CompletionsArgs, ManArgs, PackageFilesArgs};
 pub use self::proxy::{ProxyArgs, ProxyCommand, ProxyInstallArgs, ProxyUninstallArgs, ServeArgs, ShellName};
+pub use self::search::SearchArgs;
 pub use self::store::{BackupArgs, PruneArgs, RestoreArgs, StoreArgs, StoreCommand};
 
 const STYLES: Styles =
@@ -69,6 +71,8 @@ pub enum Command {
     Exchange(ExchangeArgs),
     /// One session, turn, span or exchange in full
     Show(ShowArgs),
+    /// Find words in what was captured: prompts, answers, thinking, tools' inputs and outputs, errors
+    Search(SearchArgs),
     /// Tokens and cost
     Usage(UsageArgs),
     /// One line for Claude Code's status line: what the session and the day cost, and how far the limits are used
@@ -410,6 +414,12 @@ pub struct UninstallArgs {
     /// Delete everything recorded, too; implies --now
     #[arg(long)]
     pub purge: bool,
+    /// Show the sessions that still need the daemon, and wait until all is gone
+    #[arg(long, conflicts_with = "now")]
+    pub wait: bool,
+    /// Remove what could not go while the daemon ran: what the daemon itself asks for at its end
+    #[arg(long, hide = true)]
+    pub finish: bool,
     /// Print what would change in every file, and change nothing
     #[arg(long)]
     pub dry_run: bool,

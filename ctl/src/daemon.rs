@@ -118,6 +118,8 @@ pub fn ensure_lasting(env: &Env, out: &mut Printer) -> Result<(Status, bool)> {
 
 /// Stops the daemon and waits until it is gone. Says whether there was one.
 pub fn stop(env: &Env, out: &mut Printer, now: bool) -> Result<bool> {
+    // One that was killed must not come back with the next event of Claude Code.
+    let _ = std::fs::remove_file(env.layout.revival_note());
     let supervision = supervisor::supervision(&env.layout).ok().flatten();
     let status = if supervision.is_some() { None } else { status(env, out)? };
     if supervision.is_none() && status.is_none() {

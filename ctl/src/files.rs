@@ -130,6 +130,14 @@ pub fn remove(path: &Path, expected: &[u8]) -> Result<()> {
     sync_dir(path)
 }
 
+/// Removes a file of our own, whatever is in it; none there is as well.
+pub fn remove_file(path: &Path) -> Result<()> {
+    match fs_err::remove_file(path) {
+        Err(e) if !is_absent(&e) => Err(e.into()),
+        _ => Ok(()),
+    }
+}
+
 /// Removes what a killed run may have left beside `path`.
 pub fn tidy(path: &Path) {
     let _ = std::fs::remove_file(temporary(path));
@@ -178,18 +186,29 @@ impl Lock {
     /// Takes the lock, or says that somebody else has it.
     pub fn take(state_dir: &Path) -> Result<Self> {
         make_dirs(state_dir)?;
-        let path = state_dir.join("install.lock");
-        let mut options = fs_err::OpenOptions::new();
-        options.write(true).create(true).truncate(false);
-        fs_err::os::unix::fs::OpenOptionsExt::mode(&mut options, NEW_FILE);
-        let file = options.open(&path)?;
-        rustix::fs::flock(file.file(), rustix::fs::FlockOperation::NonBlockingLockExclusive).map_err(
-            |_| {
-                CommandError::failed("another `ccctl install` or `uninstall` is running")
-                    .hint("wait until it has ended")
-            },
-        )?;
-        Ok(Lock { _file: file })
+        let path = Self::path(state_dir);
+        loop {
+            let mut options = fs_err::OpenOptions::new();
+            options.write(true).create(true).truncate(false);
+            fs_err::os::unix::fs::OpenOptionsExt::mode(&mut options, NEW_FILE);
+            let file = options.open(&path)?;
+            rustix::fs::flock(file.file(), rustix::fs::FlockOperation::NonBlockingLockExclusive).map_err(
+                |_| {
+                    CommandError::failed("another `ccctl install` or `uninstall` is running")
+                        .hint("wait until it has ended")
+                },
+            )?;
+            // The one before may have removed the file at its very end: then this is nobody's lock.
+            let (ours, there) = (file.metadata()?, std::fs::metadata(&path));
+            if there.is_ok_and(|there| (there.dev(), there.ino()) == (ours.dev(), ours.ino())) {
+                return Ok(Lock { _file: file });
+            }
+        }
+    }
+
+    /// The file that is locked.
+    pub(crate) fn path(state_dir: &Path) -> PathBuf {
+        state_dir.join("install.lock")
     }
 }
 

@@ -38,6 +38,7 @@ pub mod query;
 pub mod repair;
 pub mod restart;
 pub mod run;
+pub mod search;
 pub mod service;
 pub mod sessions;
 pub mod settings;
@@ -89,6 +90,7 @@ pub fn dispatch(env: &Env, out: &mut Printer, cli: &Cli) -> Result<()> {
         Command::Exchanges(args) => exchanges::run(env, out, args),
         Command::Exchange(args) => exchange::run(env, out, args),
         Command::Show(args) => show::run(env, out, args),
+        Command::Search(args) => search::run(env, out, args),
         Command::Usage(args) => usage::run(env, out, args),
         Command::StatusLine(args) => statusline::run(env, out, args),
         Command::Budget(args) => budget::run(env, out, args),

@@ -12,6 +12,7 @@ use crate::args::HooksIn;
 use crate::error::{CommandError, Result};
 use crate::files;
 use crate::settings::Written;
+use crate::uninstall::Placed;
 
 /// The form of the file.
 const VERSION: u32 = 1;
@@ -33,6 +34,12 @@ pub struct Manifest {
     pub service: Option<ServiceChange>,
     /// The upstream that we put into the configuration.
     pub upstream: Option<String>,
+    /// Programs that are ours to remove.
+    #[serde(default)]
+    pub placed: Placed,
+    /// Directories that did not exist before our own were made in them, outermost first.
+    #[serde(default)]
+    pub grounds: Vec<PathBuf>,
 }
 
 /// What was asked for.
@@ -114,6 +121,8 @@ impl Default for Manifest {
             directories: Vec::new(),
             service: None,
             upstream: None,
+            placed: Placed::default(),
+            grounds: Vec::new(),
         }
     }
 }

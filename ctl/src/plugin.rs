@@ -162,6 +162,12 @@ pub fn directory(config_dir: &Path) -> PathBuf {
     config_dir.join("skills").join("ccd")
 }
 
+/// Where the client lets our plugin keep data of its own; it keeps none.
+#[must_use]
+pub fn data_directory(config_dir: &Path) -> PathBuf {
+    config_dir.join("plugins/data/ccd-skills-dir")
+}
+
 /// `hooks.json` below our plugin directory.
 #[must_use]
 pub fn hooks_path(plugin: &Path) -> PathBuf {
@@ -248,7 +254,7 @@ mod tests {
             json!([{"hooks": [{
                 "type": "command",
                 "command": home.path().join("bin/cc-hook"),
-                "args": [home.path().join("ccd/run/hook.sock"), home.path().join("ccd/spool")],
+                "args": [home.path().join("ccd/run/hook.sock"), home.path().join("ccd/state/spool")],
                 "timeout": 10
             }]}])
         );

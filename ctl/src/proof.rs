@@ -1,6 +1,8 @@
 //! Proof that the ways are open: one hook event and one request, sent as Claude Code would send them.
 
 use std::path::Path;
+use std::thread::sleep;
+use std::time::{Duration, Instant};
 
 use crate::client::Client;
 use crate::env::Env;
@@ -8,6 +10,12 @@ use crate::error::{CommandError, Result};
 use crate::exec::Invocation;
 use crate::plugin::Hooks;
 use crate::settings::{BASE_URL, Document};
+
+/// How long the daemon may take: `cc-hook` itself waits for 50 ms, which a machine that has just built something, or a
+/// daemon that has just started, may not keep to.
+const PATIENCE: Duration = Duration::from_secs(if cfg!(test) { 0 } else { 5 });
+/// How long to wait before another try.
+const AGAIN: Duration = Duration::from_millis(50);
 
 /// Calls the installed hook command as Claude Code does. With `CCD_HOOK_PROBE` it asks for an answer instead
 /// of handing in an event, and is the only time it may exit with anything but 0.
@@ -19,11 +27,15 @@ pub fn hook(env: &Env, hooks: &Hooks) -> Result<()> {
         CommandError::failed(format!("no hook event gets through: {} {why}", hooks.command))
             .hint("`ccctl status` tells whether the daemon is running; `ccctl install` puts the hooks right")
     };
-    let outcome = env.runner.run(&call).map_err(|e| failed(format!("cannot be run: {e}")))?;
-    match outcome.code {
-        Some(0) => Ok(()),
-        Some(1) => Err(failed("got no answer from the daemon".into())),
-        _ => Err(failed(outcome.complaint())),
+    let deadline = Instant::now() + PATIENCE;
+    loop {
+        let outcome = env.runner.run(&call).map_err(|e| failed(format!("cannot be run: {e}")))?;
+        match outcome.code {
+            Some(0) => return Ok(()),
+            Some(1) if Instant::now() < deadline => sleep(AGAIN),
+            Some(1) => return Err(failed("got no answer from the daemon".into())),
+            _ => return Err(failed(outcome.complaint())),
+        }
     }
 }
 

@@ -1,7 +1,7 @@
 //! `ccctl status`: what the daemon is doing. Whether the hooks are installed is answered here, because the
 //! daemon does not read Claude Code's files.
 
-use ccd_proto::api::{DaemonStatus, HookStatus, Reply, Status, StoreStatus};
+use ccd_proto::api::{DaemonStatus, HookStatus, Reply, RetiringStatus, Status, StoreStatus};
 use jsonc_parser::ParseOptions;
 use jsonc_parser::cst::{CstInputValue, CstRootNode};
 
@@ -14,6 +14,8 @@ use crate::limits;
 use crate::manifest::Manifest;
 use crate::plugin;
 use crate::printer::{Printer, Tone, visible, visible_block};
+use crate::supervisor;
+use crate::uninstall::session_named;
 
 /// Runs the command.
 pub fn run(env: &Env, out: &mut Printer, args: &JsonArgs) -> Result<()> {
@@ -44,7 +46,11 @@ pub fn hooks_installed(env: &Env) -> bool {
 /// The status of a daemon that is not there.
 fn absent(env: &Env, hooks: bool) -> Status {
     Status {
-        daemon: DaemonStatus { state: "stopped".to_owned(), ..DaemonStatus::default() },
+        daemon: DaemonStatus {
+            state: "stopped".to_owned(),
+            killed: supervisor::is_killed(&env.layout),
+            ..DaemonStatus::default()
+        },
         hooks: HookStatus { installed: hooks, ..HookStatus::default() },
         store: StoreStatus { path: env.layout.store_dir().display().to_string(), ..StoreStatus::default() },
         ..Status::default()
@@ -67,6 +73,21 @@ fn with_hooks(body: &[u8], installed: bool) -> Vec<u8> {
 
 /// What is said of a daemon that has outlived its supervisor.
 pub const SUPERVISOR_GONE: &str = "the supervisor is gone: nobody holds the port if the daemon ends";
+
+/// How it stands with a daemon whose installation was taken back.
+fn retiring_facts(retiring: &RetiringStatus) -> Vec<String> {
+    let who = match (retiring.sessions.len() as u64, retiring.known) {
+        (0, true) => "nobody holds its address any more: it ends in a moment".to_owned(),
+        (0, false) => {
+            format!("it ends after {} without a request", duration_ms(retiring.idle_s.saturating_mul(1000)))
+        }
+        (1, _) => "1 session still holds its address".to_owned(),
+        (n, _) => format!("{n} sessions still hold its address"),
+    };
+    let mut facts = vec![format!("uninstalled since {}: {who}", retiring.since)];
+    facts.extend(retiring.sessions.iter().map(|session| format!("  {}", session_named(session))));
+    facts
+}
 
 /// The status for people.
 #[must_use]
@@ -93,6 +114,9 @@ pub fn lines(env: &Env, out: &Printer, status: &Status) -> Vec<String> {
     if let Some(supervisor) = daemon.supervisor.as_ref().filter(|s| s.restarts > 0) {
         let last = supervisor.last_exit.as_deref().map(|end| format!(", last: {end}")).unwrap_or_default();
         fact("", Tone::Warn, format!("started again after {}{last}", plural(supervisor.restarts, "crash")));
+    }
+    for text in daemon.retiring.iter().flat_map(retiring_facts) {
+        fact("", Tone::Warn, text);
     }
     if daemon.supervisor_gone {
         fact("", Tone::Bad, format!("{SUPERVISOR_GONE} → `ccctl restart`"));

@@ -72,6 +72,13 @@ pub fn stop(env: &Env, now: bool) -> Result<bool> {
     ask(&env.layout, if now { "stop now" } else { "stop" }, QUICK).map(|answer| answer.is_some())
 }
 
+/// Whether a daemon that is not there was killed, and comes back: what it leaves for that is taken away where somebody
+/// asks it to end.
+#[must_use]
+pub fn is_killed(layout: &Layout) -> bool {
+    layout.revival_note().is_file()
+}
+
 /// Why nobody answers on the control socket.
 #[must_use]
 pub fn absence(layout: &Layout) -> CommandError {
@@ -80,6 +87,9 @@ pub fn absence(layout: &Layout) -> CommandError {
             CommandError::new(Kind::NotRunning, format!("the daemon cannot run: {reason}"))
                 .hint("`ccctl logs` may say more; `ccctl restart` tries again at once")
         }
+        Ok(None) if is_killed(layout) => CommandError::new(Kind::NotRunning, "the daemon was killed")
+            .hint("the next event of Claude Code, or `ccctl start`, brings it back")
+            .hint("where it does not come back, `ccctl logs` may say why; `ccctl stop` leaves it stopped"),
         _ => CommandError::not_running(),
     }
 }

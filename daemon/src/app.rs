@@ -4,6 +4,7 @@
 
 mod keeper;
 mod life;
+mod retire;
 
 pub use life::run;
 
@@ -24,6 +25,7 @@ use crate::ingest::shared::Shared;
 use crate::ingest::{Door, rebuild};
 use crate::maintenance::Maintenance;
 use crate::project::price::Prices;
+use crate::revival;
 use crate::source::proxy::server::{Proxy, Settings};
 use crate::source::proxy::upstream::{self, Target, Upstream};
 use crate::source::spool;
@@ -32,6 +34,9 @@ use crate::startup::Prepared;
 use crate::supervise::channel::Word;
 use crate::telemetry::LogHandle;
 use crate::watch::{self, Watches};
+
+pub use retire::RETIRE_IDLE;
+use retire::Retirement;
 
 /// Loads the configuration anew.
 pub type Reload = Arc<dyn Fn() -> Result<Config, ConfigError> + Send + Sync>;
@@ -71,16 +76,17 @@ pub struct Problem {
     pub about: &'static str,
 }
 
+/// The manager of a daemon in the background that nobody but its own supervisor keeps running.
+pub const DAEMONIZED: &str = "daemonized";
+
 const SERVING: u8 = 0;
 const DRAINING: u8 = 1;
 const RETIRING: u8 = 2;
 
-/// How long a retiring daemon waits after the last request before it ends, unless it is told otherwise. A
-/// session may rest over night and still hold our URL; an idle daemon costs next to nothing.
-pub const RETIRE_IDLE: Duration = Duration::from_secs(12 * 3600);
-
 /// Questions answered at a time; the others wait.
 const QUESTIONS: usize = 4;
+/// Searches under way at a time, likewise.
+const SEARCHES: usize = 2;
 
 /// A daemon that serves.
 pub struct Running {
@@ -127,9 +133,11 @@ pub struct Running {
     drain: Mutex<Option<Duration>>,
     /// It retires from now on.
     retires: Notify,
-    retire_idle: Mutex<Duration>,
+    retirement: Mutex<Option<Retirement>>,
     /// Questions answered at a time.
     pub questions: Semaphore,
+    /// Searches that may begin now.
+    pub searches: Arc<Semaphore>,
     /// The long operation on the store.
     pub maintenance: Maintenance,
     /// The budgets in force.
@@ -197,6 +205,13 @@ impl Running {
         Ok(())
     }
 
+    /// Somebody asked for the end of a daemon in the background: no hook event shall bring it back.
+    pub fn forget(&self) {
+        if self.manager == DAEMONIZED {
+            revival::forget(&self.layout.revival_note());
+        }
+    }
+
     /// Asks the daemon to end: after streams in flight, or at once.
     pub fn stop(&self, now: bool) {
         let limit = Duration::from_secs(locked(&self.config).drain_s);
@@ -240,32 +255,6 @@ impl Running {
         self.supervisor_gone.load(Ordering::Relaxed)
     }
 
-    /// Asks the daemon to end by itself once nobody has used it for `idle`.
-    pub fn retire(self: &Arc<Self>, idle: Duration) {
-        if self.state.swap(RETIRING, Ordering::Relaxed) == RETIRING {
-            return;
-        }
-        tracing::info!(idle_s = idle.as_secs(), "retiring: answering until nobody asks any more");
-        *locked(&self.retire_idle) = idle;
-        self.retires.notify_one();
-        let this = Arc::clone(self);
-        let asked_ns = self.clock.now_ns();
-        tokio::spawn(async move {
-            let look = (idle / 10).clamp(Duration::from_millis(50), Duration::from_secs(60));
-            while this.state.load(Ordering::Relaxed) == RETIRING {
-                tokio::time::sleep(look).await;
-                let gauges = this.proxy.gauges();
-                let last = gauges.last_request_ns.load(Ordering::Relaxed).max(asked_ns);
-                let quiet = this.clock.now_ns().saturating_sub(last);
-                let busy = gauges.in_flight.load(Ordering::Relaxed) > 0;
-                if !busy && u128::from(quiet) >= idle.as_nanos() {
-                    tracing::info!("nobody asked any more");
-                    this.stop(false);
-                }
-            }
-        });
-    }
-
     /// The way to upstream by `new`: the one in force, where nothing about it changed.
     fn upstream(&self, old: &Config, new: &Config) -> Option<Arc<Upstream>> {
         if (&new.upstream, &new.network) == (&old.upstream, &old.network) {
@@ -279,8 +268,7 @@ impl Running {
     /// and to send requests where this one sent them.
     pub async fn retiring(&self) -> Word {
         self.retires.notified().await;
-        let idle = *locked(&self.retire_idle);
-        Word::Retiring(idle.as_secs(), self.proxy.settings().upstream.target().to_string())
+        Word::Retiring(self.retire_idle().as_secs(), self.proxy.settings().upstream.target().to_string())
     }
 
     /// Puts a changed configuration in force; a wrong one is shown and leaves the old one as it is.

@@ -9,23 +9,25 @@ use std::io::{BufRead, BufReader, PipeReader, PipeWriter, Write};
 use std::net::SocketAddr;
 use std::os::fd::RawFd;
 use std::os::unix::net::UnixStream;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context;
-use ccd::app::{self, Parts, Running};
+use ccd::app::{self, DAEMONIZED, Parts, Running};
 use ccd::clock::SystemClock;
 use ccd::config::Config;
+use ccd::sender::Sender;
 use ccd::startup::{Prepared, StartError};
 use ccd::supervise::channel::Word;
 use ccd::supervise::ladder::Policy;
 use ccd::supervise::listeners::{self, Holder, PROXY};
 use ccd::supervise::reexec::Succession;
 use ccd::supervise::{self, ASSIGNMENT, Assignment, Ended, SUCCESSION, Setup, inherit, link};
-use ccd::{resources, startup, telemetry};
+use ccd::{leaving, resources, revival, startup, telemetry};
 use ccd_proto::paths::Layout;
+use ccd_proto::revival::REVIVED;
 use clap::{Parser, Subcommand};
 use daemonize::{Daemonize, Outcome};
 use rustix::fs::Mode;
@@ -95,8 +97,6 @@ fn load() -> anyhow::Result<(Layout, Config)> {
 
 const SYSTEMD: &str = "systemd";
 const LAUNCHD: &str = "launchd";
-/// In the background, started by `ccctl start`.
-const DAEMONIZED: &str = "daemonized";
 /// Nobody keeps it running.
 const FOREGROUND: &str = "foreground";
 
@@ -170,9 +170,12 @@ fn alone(bypass: Option<String>) -> anyhow::Result<()> {
         let listener = listeners::obtain(&given, config.proxy_listen, Holder::Own)?;
         (startup::prepare_behind(&layout, listener.socket, false)?, listener.holder)
     };
+    let kept = layout.clone();
     serve(layout, config, prepared, Served { manager, holder, to_stderr: true, bypass }, |_| {
         notify_ready(manager);
-    })
+    })?;
+    finish_leaving(&kept);
+    Ok(())
 }
 
 fn notify_ready(manager: &str) {
@@ -242,8 +245,16 @@ fn hold(manager: &'static str, to_stderr: bool, tell: supervise::Tell) -> anyhow
     let takeover = listener.holder.outlives_us();
     let control = startup::bind(&layout.supervisor_socket())?;
     telemetry::init_plain(&layout.log_dir, to_stderr);
+    let (note, kept_by, named) = (layout.revival_note(), manager, program.clone());
+    let tell: supervise::Tell = Box::new(move |outcome| {
+        if let Ok((_, addr)) = outcome {
+            leave_note(&note, kept_by, &named, configured, addr);
+        }
+        tell(outcome);
+    });
     let setup = Setup {
         program,
+        note: note_of(&layout, manager),
         listener,
         configured,
         reload: reload(&layout),
@@ -260,6 +271,27 @@ fn hold(manager: &'static str, to_stderr: bool, tell: supervise::Tell) -> anyhow
     until_ended(setup, None, &layout)
 }
 
+/// The note that is ours to take away.
+fn note_of(layout: &Layout, manager: &str) -> Option<PathBuf> {
+    (manager == DAEMONIZED).then(|| layout.revival_note())
+}
+
+/// Leaves the note from which a hook event brings this daemon back, if nobody else does; whoever has a service manager
+/// takes the one before away. One in the foreground is its user's own business.
+fn leave_note(path: &Path, manager: &str, program: &Path, configured: SocketAddr, addr: SocketAddr) {
+    match manager {
+        DAEMONIZED => {
+            if std::env::var_os(REVIVED).is_some() {
+                tracing::info!("brought back by a hook event: it was killed");
+            }
+            let listen = (configured.port() == 0).then_some(addr);
+            revival::write(path, &revival::note(program, std::env::vars_os(), listen));
+        }
+        SYSTEMD | LAUNCHD => revival::forget(path),
+        _ => {}
+    }
+}
+
 /// Goes on as the new program in the place of the old one.
 fn succeed(left: &Succession) -> anyhow::Result<()> {
     let listener = listeners::adopt(left.listener, Holder::named(&left.holder))?;
@@ -268,8 +300,14 @@ fn succeed(left: &Succession) -> anyhow::Result<()> {
     let layout = Layout::resolve(|name| std::env::var_os(name))?;
     let config = Config::load(&layout.config_file, |name| std::env::var_os(name));
     telemetry::init_plain(&layout.log_dir, left.to_stderr);
+    let note = note_of(&layout, &left.manager);
+    // Where somebody has asked for the end, it is gone for good.
+    if let (Some(note), Ok(addr)) = (note.as_deref().filter(|n| n.exists()), listener.socket.local_addr()) {
+        leave_note(note, DAEMONIZED, &left.program, left.configured, addr);
+    }
     let setup = Setup {
         program: left.program.clone(),
+        note,
         listener,
         configured: left.configured,
         reload: reload(&layout),
@@ -299,14 +337,25 @@ fn until_ended(setup: Setup, left: Option<&Succession>, layout: &Layout) -> anyh
     // Still ours: the lock goes with the process.
     let _ = std::fs::remove_file(layout.supervisor_socket());
     match ended? {
-        Ended::Stopped => Ok(()),
+        Ended::Stopped => {
+            finish_leaving(layout);
+            Ok(())
+        }
         Ended::Failed(why) => Err(NotStarted(why).into()),
         Ended::Running(who) => Err(RunsAlready(who).into()),
     }
 }
 
+/// Does not come back where an uninstallation waits for our end.
+fn finish_leaving(layout: &Layout) {
+    if let Some(error) = leaving::finish(layout) {
+        tracing::error!(%error, "the uninstallation cannot be finished");
+    }
+}
+
 fn background() -> anyhow::Result<()> {
-    let (layout, _) = load()?;
+    inherit::close_others();
+    let (layout, _) = load().map_err(tell_the_log)?;
     // A wrong start must be seen here, not in a log: whoever runs answers on the control socket.
     if UnixStream::connect(layout.control_socket()).is_ok() {
         println!("ccd is already running");
@@ -317,8 +366,10 @@ fn background() -> anyhow::Result<()> {
     match daemon.execute() {
         Outcome::Parent(started) => {
             drop(told);
-            started.context("cannot start in the background")?;
-            wait(outcome)
+            started
+                .context("cannot start in the background")
+                .and_then(|_| wait(outcome))
+                .map_err(tell_the_log)
         }
         Outcome::Child(started) => {
             drop(outcome);
@@ -336,6 +387,17 @@ fn background() -> anyhow::Result<()> {
             }
         }
     }
+}
+
+/// Who was to be brought back by a hook event prints to nobody.
+fn tell_the_log(error: anyhow::Error) -> anyhow::Error {
+    if std::env::var_os(REVIVED).is_some()
+        && let Ok(layout) = Layout::resolve(|name| std::env::var_os(name))
+    {
+        telemetry::init_plain(&layout.log_dir, false);
+        tracing::error!(%error, "it was killed, and a hook event could not bring it back");
+    }
+    error
 }
 
 /// What the daemon tells the parent that waits for it: `ready …`, `running …` or `error …`.
@@ -387,6 +449,8 @@ fn harden() {
 /// terminal that started us may close.
 async fn signals(app: Arc<Running>) {
     use tokio::signal::unix::{SignalKind, signal};
+    // Before the others: it must know first.
+    let sender = Sender::watch();
     let (Ok(mut term), Ok(mut int), Ok(mut hup)) =
         (signal(SignalKind::terminate()), signal(SignalKind::interrupt()), signal(SignalKind::hangup()))
     else {
@@ -399,6 +463,9 @@ async fn signals(app: Arc<Running>) {
             _ = term.recv() => {}
             _ = int.recv() => {}
             _ = hup.recv() => continue,
+        }
+        if !sender.as_ref().is_ok_and(Sender::is_system) {
+            app.forget();
         }
         app.stop(asked);
         asked = true;

@@ -10,14 +10,16 @@
 //!   daemon hands it a decision: what a hook prints can reach the model, and what it returns can block it;
 //! - once stdin is read, 50 ms later at most it stops waiting and leaves the event in the spool;
 //! - the event's bytes are neither parsed nor changed;
+//! - a daemon that was killed, and that nobody keeps running, is started again by the next event, never waited for;
 //! - an event that the daemon got and that was spooled as well (an answer too late) is the same frame, byte
 //!   for byte, and counts once.
 
 mod deliver;
+mod revive;
 mod spool;
 
 use std::ffi::OsString;
-use std::io::{Read, Write};
+use std::io::{ErrorKind, Read, Write};
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
@@ -61,8 +63,12 @@ fn main() -> ExitCode {
             }
             ExitCode::SUCCESS
         }
-        Err(_) => {
+        Err(error) => {
             spool::write(&spool_dir, &file, frame);
+            // Nobody listens; one that is merely slow fails otherwise. What is started takes the event from the spool.
+            if matches!(error.kind(), ErrorKind::NotFound | ErrorKind::ConnectionRefused) {
+                let _ = revive::revive(&socket, &spool_dir);
+            }
             ExitCode::SUCCESS
         }
     }
@@ -111,7 +117,7 @@ mod tests {
         let got = places(args.into_iter(), |_| Some("/x".into())).unwrap();
         assert_eq!(got, ("/run/h.sock".into(), "/spool".into()));
         let got = places(std::iter::empty(), |n| (n == "CCD_HOME").then(|| "/x".into())).unwrap();
-        assert_eq!(got, ("/x/run/hook.sock".into(), "/x/spool".into()));
+        assert_eq!(got, ("/x/run/hook.sock".into(), "/x/state/spool".into()));
         assert_eq!(places(std::iter::empty(), |_| None), None);
     }
 }

@@ -123,7 +123,8 @@ fn each_threshold_is_told_once_whatever_restarts() {
     std::fs::create_dir_all(&bin).unwrap();
     let shown = home.user().join("shown");
     let script = format!(
-        "#!/bin/sh\nfor arg in \"$@\"; do printf '%s|' \"$arg\"; done >> '{0}'\necho >> '{0}'\n",
+        // In one write: two may be told at the same time.
+        "#!/bin/sh\nfor arg in \"$@\"; do told=\"$told$arg|\"; done\nprintf '%s\\n' \"$told\" >> '{}'\n",
         shown.display()
     );
     std::fs::write(bin.join("notify-send"), script).unwrap();

@@ -79,6 +79,8 @@ fn the_users_own_base_url_becomes_the_upstream_and_comes_back() {
     let _ = client.read_rest();
     assert_eq!(mock.ledger().len(), before + 1);
 
+    let mut session = home.command(Path::new("sleep"));
+    let mut session = session.arg("1000").env("ANTHROPIC_BASE_URL", home.base_url()).spawn().unwrap();
     let _ = home.ccctl(&["uninstall"]).ok();
     assert_eq!(std::fs::read_to_string(home.settings()).unwrap(), settings);
     // A session that was started before holds the old URL for as long as it lives: it must go on.
@@ -87,6 +89,8 @@ fn the_users_own_base_url_becomes_the_upstream_and_comes_back() {
     assert_eq!(client.read_head().status(), 200);
     let _ = client.read_rest();
     assert_eq!(mock.ledger().len(), before + 2);
+    session.kill().unwrap();
+    session.wait().unwrap();
 }
 
 #[test]

@@ -23,7 +23,10 @@ mod proxy_raw;
 mod readme;
 mod real_client;
 mod retries;
+#[cfg(target_os = "linux")]
+mod revival;
 mod scenario;
+mod search;
 #[cfg(target_os = "linux")]
 mod service;
 mod statusline;
@@ -31,3 +34,4 @@ mod store;
 mod supervise;
 mod tls;
 mod transcripts;
+mod uninstall;

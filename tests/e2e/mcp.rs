@@ -50,7 +50,7 @@ fn every_tool_answers_what_its_command_answers() {
     assert_eq!(answers[0]["result"]["protocolVersion"], "2025-11-25");
     let tools = answers[1]["result"]["tools"].as_array().unwrap();
     let names: Vec<_> = tools.iter().map(|tool| tool["name"].as_str().unwrap()).collect();
-    assert_eq!(names, ["sessions", "turns", "spans", "show", "exchanges", "usage"]);
+    assert_eq!(names, ["sessions", "turns", "spans", "search", "show", "exchanges", "usage"]);
 
     let of = json!({"session": session.session});
     let told = call(
@@ -63,6 +63,7 @@ fn every_tool_answers_what_its_command_answers() {
             ("usage", json!({"period": "total", "by": ["model"]})),
             ("show", json!({"id": session.prompt})),
             ("show", json!({"id": "toolu_1"})),
+            ("search", json!({"q": "\"HELLO\"", "session": session.session, "kind": "agent", "limit": 1})),
         ],
     );
     let query = |args: &[&str]| -> Value { home.ccctl(&[args, &["--json"]].concat()).ok().json() };
@@ -94,6 +95,10 @@ fn every_tool_answers_what_its_command_answers() {
     same(&told[4]["rows"][0], &usage["rows"][0], "key tokens cost_usd_micros exchanges");
     assert_eq!((&told[5]["kind"], &told[5]["turn"]["prompt"]), (&json!("turn"), &json!("hello")));
     assert_eq!((&told[6]["kind"], &told[6]["span"]["tool_use_id"]), (&json!("span"), &json!("toolu_1")));
+
+    let hits = query(&["search", "hello", "--kind", "agent"]);
+    assert_eq!(told[7]["complete"], true, "{}", told[7]);
+    same(&told[7]["hits"][0], &hits["hits"][0], "session_id turn_id span_id kind name at field snippet");
 
     // The exchange in full: its words, and no credential, which went by in two headers.
     let id = exchanges["exchanges"][0]["exchange_id"].clone();

@@ -22,10 +22,11 @@ use crate::client::Client;
 use crate::config::same_upstream;
 use crate::env::Env;
 use crate::error::{CommandError, Kind, Result};
-use crate::files::Lock;
+use crate::files::{self, Lock};
 use crate::manifest::{Options, ServiceChange};
 use crate::printer::Printer;
 use crate::service::{self, Manager};
+use crate::uninstall::Note;
 use crate::{config, daemon, diff, plugin, proof, uninstall};
 
 use plan::Plan;
@@ -50,12 +51,32 @@ pub(crate) fn again(env: &Env, out: &mut Printer, args: &InstallArgs) -> Result<
     Ok(report.changed)
 }
 
+/// Directories that do not exist yet and that ours will lie in, outermost first.
+fn grounds(env: &Env) -> Vec<PathBuf> {
+    let l = &env.layout;
+    let mut found: Vec<PathBuf> = Vec::new();
+    for dir in [&l.state_dir, &l.run_dir, &l.config_file] {
+        let more: Vec<_> = files::missing_dirs(dir).into_iter().filter(|dir| !found.contains(dir)).collect();
+        found.extend(more);
+    }
+    found
+}
+
 fn put_in_place(env: &Env, out: &mut Printer, args: &InstallArgs) -> Result<(Plan, Report)> {
+    let grounds = grounds(env);
     let _lock = Lock::take(&env.layout.state_dir)?;
     let plan = Plan::make(env, args)?;
     let first = !env.layout.install_manifest().exists();
     let was_running = daemon::status(env, out)?.is_some();
     let mut journal = Journal::open(&env.layout, env.token())?;
+    // An uninstallation that is not finished will not be.
+    let left = Note::forget(&env.layout)?;
+    let manifest = &mut journal.manifest;
+    if first {
+        (manifest.placed, manifest.grounds) = (left.placed, left.grounds);
+    }
+    manifest.grounds.extend(grounds);
+    manifest.placed = uninstall::note_programs(env, &manifest.placed);
     let done = Installer { env, args, plan: &plan, changed: Vec::new() }.carry_out(out, &mut journal);
     match done {
         Ok(report) => Ok((plan, report)),

@@ -40,6 +40,10 @@ pub fn answer(
     let target = (tool.target)(&ask, &given)?;
     let mut reply: Value = decode(&fetch(client, out, &target)?)?;
     let mut cut = Vec::new();
+    if let Some(Value::Array(hits)) = reply.get_mut("hits") {
+        // Places of characters, for those who paint them.
+        hits.iter_mut().filter_map(Value::as_object_mut).for_each(|hit| drop(hit.remove("ranges")));
+    }
     if let Some(key) = tool.shape.rows() {
         let limit = usize::try_from(given.count("limit", ROWS)).unwrap_or(usize::MAX);
         // Usage is no list: all of its rows make the sum.
@@ -119,6 +123,21 @@ pub fn spans(ask: &Ask<'_>, given: &Given<'_>) -> Result<Target> {
         .with("status", given.text("status"))
         .with("tool", given.text("tool"))
         .flag("content", given.flag("content")))
+}
+
+/// The question behind `search`.
+pub fn search(ask: &Ask<'_>, given: &Given<'_>) -> Result<Target> {
+    Ok(ask
+        .common("/v0/search", given)?
+        // It says by itself whether there is more.
+        .with("limit", Some(given.count("limit", ROWS).to_string()))
+        .with("q", given.text("q"))
+        .flag("regex", given.flag("regex"))
+        .flag("raw", given.flag("raw"))
+        .with("kind", given.text("kind"))
+        .with("status", given.text("status"))
+        .with("tool", given.text("tool"))
+        .with("cursor", given.text("cursor")))
 }
 
 /// The question behind `show`.

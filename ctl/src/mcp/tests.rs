@@ -27,21 +27,28 @@ fn every_tool_asks_the_question_of_its_command() {
     let home = Home::new();
     let daemon = home.daemon(|request| {
         let key = request.uri().path().rsplit('/').next().unwrap();
-        let key = if key == "usage" { "rows" } else { key };
+        let key = match key {
+            "usage" => "rows",
+            "search" => "hits",
+            key => key,
+        };
         Reply::json(json!({"schema_version": 1, key: [], "kind": "span"}).to_string())
     });
     let everything = json!({
         "project": "p q", "session": "5f", "since": "12h", "until": "today", "limit": 4, "turn": "t", "kind": "llm",
         "status": "error", "tool": "Bash", "content": true, "id": "../x", "reasoning": true, "period": "weekly",
-        "by": ["model", "tool"], "max_bytes": 500,
+        "by": ["model", "tool"], "max_bytes": 500, "q": "a \"b c\"", "regex": true, "raw": true, "cursor": "1-2-3",
     });
     for tool in TOOLS {
         let takes = |name: &str| tool.params.iter().any(|param| param.name == name);
         let given = everything.as_object().unwrap().iter().filter(|(name, _)| takes(name));
         let given: Value = given.map(|(name, value)| (name.clone(), value.clone())).collect();
         assert_eq!(call(&home, tool.name, &given)["isError"], false, "{}", tool.name);
-        let most = json!({"id": "x"});
-        let least = if tool.name == "show" { most } else { json!({}) };
+        let least = match tool.name {
+            "show" => json!({"id": "x"}),
+            "search" => json!({"q": "x"}),
+            _ => json!({}),
+        };
         assert_eq!(call(&home, tool.name, &least)["isError"], false, "{}", tool.name);
     }
     // Times are those of the call: the fake clock is half a day on from the moment of the start.
@@ -55,6 +62,10 @@ fn every_tool_asks_the_question_of_its_command() {
             "GET /v0/turns?limit=21".into(),
             format!("GET /v0/spans?{range}&limit=5&turn=t&kind=llm&status=error&tool=Bash&content=1"),
             "GET /v0/spans?limit=21".into(),
+            format!(
+                "GET /v0/search?{range}&limit=4&q=a%20%22b%20c%22&regex=1&raw=1&kind=llm&status=error&tool=Bash&cursor=1-2-3"
+            ),
+            "GET /v0/search?limit=20&q=x".into(),
             "GET /v0/show/..%2Fx?content=1&reasoning=1".into(),
             "GET /v0/show/x?content=1".into(),
             format!("GET /v0/exchanges?{range}&limit=5"),

@@ -83,6 +83,7 @@ mod tests {
         let url = format!("{{\"env\":{{\"ANTHROPIC_BASE_URL\":\"http://127.0.0.1:1/{TOKEN}\"}}}}");
         home.write(".claude/settings.json", url);
         assert!(!uninstalled().contains("nothing was installed"));
-        assert_eq!(daemon.requests(), ["POST /v0/retire"]);
+        let asked = daemon.requests();
+        assert!(asked.contains(&"POST /v0/retire".to_owned()), "{asked:?}");
     }
 }

@@ -12,6 +12,7 @@
 pub mod api;
 pub mod frame;
 pub mod paths;
+pub mod revival;
 #[cfg(feature = "api")]
 pub mod size;
 

@@ -22,7 +22,7 @@ pub struct Layout {
     pub state_dir: PathBuf,
     /// Sockets.
     pub run_dir: PathBuf,
-    /// Hook events that the daemon has not taken yet, one file each.
+    /// Hook events that the daemon has not taken yet, one file each; in the state directory.
     pub spool_dir: PathBuf,
     /// Log files.
     pub log_dir: PathBuf,
@@ -72,7 +72,7 @@ impl Layout {
                 config_file: home.join("config.toml"),
                 state_dir: home.join("state"),
                 run_dir: home.join("run"),
-                spool_dir: home.join("spool"),
+                spool_dir: home.join("state/spool"),
                 log_dir: home.join("logs"),
                 home: Some(home),
             }
@@ -152,11 +152,30 @@ impl Layout {
         self.state_dir.join("install.json")
     }
 
+    /// What a hook event brings a killed daemon back from ([`crate::revival`]); there as long as nobody asked the daemon
+    /// to end.
+    #[must_use]
+    pub fn revival_note(&self) -> PathBuf {
+        revival_note(&self.spool_dir)
+    }
+
+    /// What is still to be removed once the daemon has ended, after an uninstallation that had to wait for it.
+    #[must_use]
+    pub fn leaving_note(&self) -> PathBuf {
+        self.state_dir.join("leaving.json")
+    }
+
     /// The daemon's log.
     #[must_use]
     pub fn log_file(&self) -> PathBuf {
         self.log_dir.join("ccd.log")
     }
+}
+
+/// [`Layout::revival_note`] for `cc-hook`, which is told where the spool is, and no more.
+#[must_use]
+pub fn revival_note(spool_dir: &Path) -> PathBuf {
+    spool_dir.with_file_name("revival")
 }
 
 /// The base URL that Claude Code is given: the proxy's address and the path token.
@@ -212,6 +231,15 @@ mod tests {
         assert_eq!(l.config_file, Path::new("/h/.config/ccd/config.toml"));
         let l = Layout::resolve(env(&[("HOME", "/h"), ("XDG_STATE_HOME", "rel")])).unwrap();
         assert_eq!(l.hook_socket(), Path::new("/h/.local/state/ccd/run/hook.sock"));
+    }
+
+    #[test]
+    fn the_note_is_found_from_the_spool_and_lies_in_the_state_directory() {
+        for layout in [env(&[("CCD_HOME", "/x")]), env(&[("HOME", "/h")])].map(Layout::resolve) {
+            let layout = layout.unwrap();
+            assert_eq!(layout.revival_note().parent(), Some(&*layout.state_dir));
+            assert_eq!(revival_note(&layout.spool_dir), layout.revival_note());
+        }
     }
 
     #[test]

@@ -7,6 +7,7 @@
 mod body;
 mod follow;
 mod routes;
+mod search;
 mod statusline;
 mod store;
 

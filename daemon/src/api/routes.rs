@@ -8,8 +8,8 @@ use http::{Method, Request, Response, StatusCode};
 use hyper::body::Incoming;
 
 use super::body::ApiBody;
-use super::{follow, json, statusline, store, with_type};
-use crate::app::{RETIRE_IDLE, Running};
+use super::{follow, json, search, statusline, store, with_type};
+use crate::app::Running;
 use crate::maintenance::stats;
 use crate::query::exchanges::Side;
 use crate::query::filter::Filter;
@@ -29,6 +29,8 @@ enum Route<'a> {
     Exchange(&'a str),
     Body(&'a str, Side),
     Show(&'a str),
+    Search,
+    SearchLines,
     Usage,
     Explain,
     Budget,
@@ -56,6 +58,8 @@ fn find<'a>(method: &Method, path: &'a str) -> Result<Route<'a>, bool> {
         ["v0", "exchanges", id, "request"] => (false, Route::Body(id, Side::Request)),
         ["v0", "exchanges", id, "response"] => (false, Route::Body(id, Side::Response)),
         ["v0", "show", id] => (false, Route::Show(id)),
+        ["v0", "search"] => (false, Route::Search),
+        ["v0", "search", "lines"] => (false, Route::SearchLines),
         ["v0", "usage"] => (false, Route::Usage),
         ["v0", "usage", "explain"] => (false, Route::Explain),
         ["v0", "budget"] => (false, Route::Budget),
@@ -96,15 +100,16 @@ pub(super) async fn route(
             json(blocking(move || Ok(status::status(&app))).await?)
         }
         Route::Stop => {
+            app.forget();
             app.stop(parameter(query, "now").is_some());
             json(Done { ok: true })
         }
         Route::Retire => {
             let idle = match parameter(query, "idle_s") {
-                Some(text) => Duration::from_secs(
+                Some(text) => Some(Duration::from_secs(
                     text.parse().map_err(|_| QueryError::bad(format!("idle_s={text:?}: not a number")))?,
-                ),
-                None => RETIRE_IDLE,
+                )),
+                None => None,
             };
             app.retire(idle);
             json(Done { ok: true })
@@ -126,6 +131,8 @@ pub(super) async fn route(
             let lines = follow::exchanges(&app, filter).await?;
             Ok(with_type("application/x-ndjson", ApiBody::Lines(lines)))
         }
+        Route::Search => search::whole(&app, query).await,
+        Route::SearchLines => search::lines(&app, query).await,
         Route::Sessions => ask(&app, query, sessions::sessions).await,
         Route::Turns => ask(&app, query, turns::turns).await,
         Route::Spans => ask(&app, query, spans::spans).await,

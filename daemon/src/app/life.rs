@@ -23,7 +23,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use super::keeper::Keeper;
-use super::{Parts, QUESTIONS, Running, SERVING, locked};
+use super::{Parts, QUESTIONS, Running, SEARCHES, SERVING, locked};
 use crate::budget::{self, Guard};
 use crate::ingest::shared::{Shared, StoreState};
 use crate::ingest::writer::Writer;
@@ -416,8 +416,9 @@ fn wire(parts: Parts) -> Result<Wired, StartError> {
         stop: Notify::new(),
         drain: Mutex::new(None),
         retires: Notify::new(),
-        retire_idle: Mutex::default(),
+        retirement: Mutex::default(),
         questions: Semaphore::new(QUESTIONS),
+        searches: Arc::new(Semaphore::new(SEARCHES)),
         maintenance: Maintenance::default(),
     });
     *locked(&app.config_problem) = app.problem();

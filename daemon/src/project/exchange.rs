@@ -173,6 +173,15 @@ impl ExchangeFacts {
 
 /// The error of an exchange that the client left.
 const CLIENT_GONE: &str = "the client went away before the end";
+/// What an error begins with that only a status tells of.
+const BY_STATUS: &str = "HTTP status ";
+
+/// Whether an exchange's error is told in our own words.
+#[must_use]
+pub fn is_own_wording(error: &str) -> bool {
+    error == CLIENT_GONE || error.starts_with(BY_STATUS)
+}
+
 /// Longest path kept in a row, in characters.
 const MAX_PATH: usize = 200;
 /// Longest of the other strings that come from outside, in characters.
@@ -286,7 +295,7 @@ pub fn read(record: &ExchangeV2, request: &[u8], response: &[u8], prices: &Price
                 .or(answer.error.as_deref())
                 .map(preview)
                 .or_else(|| left.then(|| CLIENT_GONE.to_owned()))
-                .or_else(|| record.status.filter(|s| *s >= 400).map(|s| format!("HTTP status {s}"))),
+                .or_else(|| record.status.filter(|s| *s >= 400).map(|s| format!("{BY_STATUS}{s}"))),
             tokens: usage.as_ref().map(|(t, _)| *t),
             web_searches: usage.as_ref().map_or(0, |(_, w)| *w),
             cost,

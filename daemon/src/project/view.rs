@@ -18,6 +18,7 @@ use std::collections::{HashMap, HashSet};
 use ccd_proto::api;
 use ccd_store::Locator;
 
+use super::exchange;
 use super::foreign::PISAMA;
 use super::ids;
 use super::links::link_agents;
@@ -28,6 +29,18 @@ use super::price::Prices;
 use super::session::{Agent, SessionState, Tool};
 use super::turns::TurnFrame;
 use crate::clock::rfc3339;
+
+const INTERRUPTED: &str = "interrupted";
+const WITH_ITS_CALL: &str = "interrupted with the call that started it";
+const OUTLIVED: &str = "the session ended before it did";
+const NO_END: &str = "interrupted: nothing tells of its end";
+const CUT: &str = "the response was cut";
+
+/// Whether an error is told in our own words: nothing that was captured says it.
+#[must_use]
+pub fn is_own_wording(error: &str) -> bool {
+    [INTERRUPTED, WITH_ITS_CALL, OUTLIVED, NO_END, CUT].contains(&error) || exchange::is_own_wording(error)
+}
 
 /// Where a piece of a span's content stands: a record, and what of it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -256,7 +269,7 @@ impl<'a> Builder<'a> {
         span.span_id = ids::span(&self.state.session_id, "turn", &t.id);
         span.duration_ms = t.end.map(|end| millis(t.start, end));
         span.status = if t.status == "interrupted" { "error" } else { t.status }.into();
-        span.error = t.error.clone().or_else(|| (t.status == "interrupted").then(|| "interrupted".into()));
+        span.error = t.error.clone().or_else(|| (t.status == "interrupted").then(|| INTERRUPTED.into()));
         span.summary.clone_from(&t.prompt);
         let prompt = self.state.prompts.get(&t.id);
         let told = prompt
@@ -313,7 +326,7 @@ impl<'a> Builder<'a> {
             let last = last.filter(|c| c.is_final() && (c.message.is_some() || agent.start.is_none()));
             last.map(|c| c.end_ns()).or(last_line.filter(|_| agent.finished))
         });
-        let stopped = agent.interrupted.map(|ns| (ns, "interrupted".to_owned()));
+        let stopped = agent.interrupted.map(|ns| (ns, INTERRUPTED.to_owned()));
         let broken = agent.error.clone().into_iter().chain(stopped).max();
         let broken = broken.filter(|(ns, _)| agent.stop.is_none() && over.is_none_or(|over| over <= *ns));
         // Its call failed or was interrupted, and nothing tells of the subagent itself.
@@ -328,11 +341,11 @@ impl<'a> Builder<'a> {
             }
             (None, Some(end)) => ("ok".into(), Some(millis(start_ns, end))),
             (None, None) if starter_end.is_some() => {
-                span.error = Some("interrupted with the call that started it".into());
+                span.error = Some(WITH_ITS_CALL.into());
                 ("error".into(), starter_end.map(|end| millis(start_ns, end)))
             }
             (None, None) if self.state.ended() => {
-                span.error = Some("the session ended before it did".into());
+                span.error = Some(OUTLIVED.into());
                 let end = last.map(|c| c.end_ns()).or(last_line);
                 ("error".into(), end.map(|end| millis(start_ns, end)))
             }
@@ -379,7 +392,7 @@ impl<'a> Builder<'a> {
             let failed = row.error.is_some() || !row.complete;
             span.duration_ms = Some(row.end_us / 1000);
             span.status = if failed { "error" } else { "ok" }.into();
-            span.error = row.error.clone().or_else(|| failed.then(|| "the response was cut".into()));
+            span.error = row.error.clone().or_else(|| failed.then(|| CUT.into()));
             span.exchange_id = Some(ids::exchange(row.id));
         }
         span.summary = call.text().map(str::to_owned).or_else(|| {
@@ -437,7 +450,7 @@ impl<'a> Builder<'a> {
         let over = agent.map_or(turn_over, |a| !self.running.contains(a));
         if status == "running" && (self.state.ended() || over) {
             span.status = "error".into();
-            span.error = Some("interrupted: nothing tells of its end".into());
+            span.error = Some(NO_END.into());
         }
         let end = tool.end.as_ref().map(|(at, _)| *at);
         let hooks = [tool.start, end, tool.batch.as_ref().map(|(at, ..)| *at)];

@@ -22,6 +22,8 @@ enum Read {
     Exchange {
         request: Option<Value>,
         answer: Assembled,
+        /// What went wrong on the connection.
+        failed: Option<String>,
     },
     /// A stretch of a transcript.
     Lines(Vec<u8>),
@@ -59,6 +61,19 @@ impl<'a> Contents<'a> {
             span.reasoning = self.reasoning(at).or(span.reasoning);
         }
         span
+    }
+
+    /// What stands at a place.
+    pub(super) fn value(&mut self, at: &ContentRef) -> Option<Value> {
+        self.get(at)
+    }
+
+    /// What the API, or the way to it, said went wrong with an exchange: all of it.
+    pub(super) fn error(&mut self, record: Locator) -> Option<String> {
+        match &*self.read(record) {
+            Read::Exchange { answer, failed, .. } => answer.error.clone().or_else(|| failed.clone()),
+            _ => None,
+        }
     }
 
     fn reasoning(&mut self, at: &ContentRef) -> Option<Reasoning> {
@@ -169,6 +184,7 @@ fn read(ask: &Ask, at: Locator) -> Result<Read, QueryError> {
             Read::Exchange {
                 request: serde_json::from_slice(&decoded_request(&exchange, &request)).ok(),
                 answer: assemble(&exchange, &response),
+                failed: exchange.error,
             }
         }
         Ok(Payload::Transcript(lines)) => Read::Lines(body(&ask.reader, &lines.body)?),

@@ -9,6 +9,7 @@ pub mod exchanges;
 pub mod explain;
 pub mod filter;
 pub mod limits;
+pub mod search;
 pub mod sessions;
 pub mod show;
 pub mod spans;

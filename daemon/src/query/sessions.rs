@@ -52,7 +52,16 @@ fn found(ask: &Ask, filter: &Filter, limit: usize) -> Result<Vec<Session>, Query
 
 /// Sessions that were used since then, newest first.
 pub(super) fn recent(ask: &Ask, since_ns: u64) -> impl Iterator<Item = Result<Session, QueryError>> {
-    let (from, to) = rows::recents(since_ns, u64::MAX);
+    recent_until(ask, since_ns, u64::MAX)
+}
+
+/// Sessions that were used last between these times, the later one included, newest first.
+pub(super) fn recent_until(
+    ask: &Ask,
+    since_ns: u64,
+    until_ns: u64,
+) -> impl Iterator<Item = Result<Session, QueryError>> {
+    let (from, to) = rows::recents(since_ns, until_ns);
     ask.reader.scan(&from, &to).filter_map(|key| {
         let key = match key {
             Ok((key, _)) => rows::session_of_recent(&key)?,
@@ -62,7 +71,7 @@ pub(super) fn recent(ask: &Ask, since_ns: u64) -> impl Iterator<Item = Result<Se
     })
 }
 
-fn row(ask: &Ask, key: [u8; 16]) -> Result<Option<Session>, QueryError> {
+pub(super) fn row(ask: &Ask, key: [u8; 16]) -> Result<Option<Session>, QueryError> {
     Ok(ask.reader.get(&rows::session(key))?.map(|bytes| rows::decode(&bytes)).transpose()?)
 }
 

@@ -48,6 +48,8 @@ pub fn status(app: &Running) -> Status {
             config_error: problem.map(|problem| problem.text),
             supervisor: app.supervisor(),
             supervisor_gone: app.has_lost_supervisor(),
+            killed: false,
+            retiring: app.retirement(),
         },
         proxy: ProxyStatus {
             listen: app.proxy_listen.to_string(),

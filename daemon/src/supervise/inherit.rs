@@ -44,6 +44,23 @@ pub fn inherited<T>(fds: &[&dyn AsFd], work: impl FnOnce() -> io::Result<T>) -> 
     worked
 }
 
+/// Closes what whoever started us left open besides the standard streams: a daemon would hold it for ever, and its other
+/// end would wait for ever. For a process that has opened nothing itself yet.
+pub fn close_others() {
+    let list = if cfg!(target_os = "linux") { "/proc/self/fd" } else { "/dev/fd" };
+    let Ok(entries) = std::fs::read_dir(list) else { return };
+    let open: Vec<RawFd> =
+        entries.flatten().filter_map(|entry| entry.file_name().to_str()?.parse().ok()).collect();
+    for fd in open.into_iter().filter(|fd| *fd > 2) {
+        #[allow(unsafe_code, reason = "nobody in this process owns what it was started with")]
+        // SAFETY: this process has opened nothing yet that it still holds, so no owner of this number is left with a
+        // closed file. The list's own number is closed already: the system says so, and nothing happens.
+        unsafe {
+            libc::close(fd);
+        }
+    }
+}
+
 /// The number that a child finds it by.
 pub fn number(fd: &impl AsFd) -> RawFd {
     fd.as_fd().as_raw_fd()

@@ -11,7 +11,7 @@ use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader};
 
 use super::channel::{Order, Word};
 use super::listeners::Holder;
-use crate::app::Running;
+use crate::app::{RETIRE_IDLE, Running};
 
 /// Says that this worker accepts, and does what the supervisor says, until the channel ends.
 pub async fn attend(channel: UnixStream, app: Arc<Running>) {
@@ -43,7 +43,10 @@ pub async fn attend(channel: UnixStream, app: Arc<Running>) {
                 Some(Order::Drain) => app.hand_over(),
                 Some(Order::Stop) => app.stop(false),
                 Some(Order::StopNow) => app.stop(true),
-                Some(Order::Retire(idle_s)) => app.retire(Duration::from_secs(idle_s)),
+                Some(Order::Retire(idle_s)) => {
+                    let idle = Duration::from_secs(idle_s);
+                    app.retire((idle != RETIRE_IDLE).then_some(idle));
+                }
                 Some(Order::Info(json)) => match serde_json::from_str(&json) {
                     Ok(about) => app.set_supervisor(Some(about)),
                     Err(error) => {

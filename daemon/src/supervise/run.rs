@@ -21,6 +21,7 @@ use super::refuse::Refuser;
 use super::signals::Signals;
 use super::stuck::Watch;
 use super::worker::{Role, Worker};
+use crate::revival;
 use crate::startup::StartError;
 
 /// Reads the configuration anew: where to listen.
@@ -56,6 +57,8 @@ pub struct Setup {
     pub patience: Duration,
     /// When to give way.
     pub policy: Policy,
+    /// What a hook event brings us back from; taken away when somebody asks for the end. None where we leave none.
+    pub note: Option<PathBuf>,
     /// Told once.
     pub tell: Tell,
 }
@@ -89,6 +92,7 @@ pub(super) struct Supervisor {
     pub(super) takeover: bool,
     pub(super) to_stderr: bool,
     pub(super) patience: Duration,
+    note: Option<PathBuf>,
     pub(super) tell: Option<Tell>,
     pub(super) workers: Vec<Worker>,
     pub(super) ladder: Ladder,
@@ -128,6 +132,9 @@ pub fn supervise(setup: Setup, succession: Option<&Succession>) -> Result<Ended,
         let now = Instant::now();
         let came = signals.take();
         if came.stop {
+            if !came.of_system {
+                this.forget();
+            }
             // The second signal is the impatient one.
             let again = std::mem::replace(&mut this.signalled, true);
             this.stop(again, now);
@@ -165,6 +172,7 @@ impl Supervisor {
             takeover: setup.takeover,
             to_stderr: setup.to_stderr,
             patience: setup.patience,
+            note: setup.note,
             tell: Some(setup.tell),
             workers: Vec::new(),
             ladder: Ladder::new(setup.policy),
@@ -181,6 +189,13 @@ impl Supervisor {
             signalled: false,
             renew: false,
             ended: None,
+        }
+    }
+
+    /// Somebody asked for the end: nobody shall bring us back.
+    pub(super) fn forget(&self) {
+        if let Some(note) = &self.note {
+            revival::forget(note);
         }
     }
 

@@ -10,11 +10,15 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use signal_hook::consts::{SIGCHLD, SIGHUP, SIGINT, SIGTERM};
 
+use crate::sender::Sender;
+
 /// What came since it was last asked for.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct Came {
     /// SIGTERM or SIGINT.
     pub(super) stop: bool,
+    /// That came from the system, which goes down.
+    pub(super) of_system: bool,
     /// SIGHUP.
     pub(super) hup: bool,
 }
@@ -24,6 +28,7 @@ pub(super) struct Signals {
     wake: UnixStream,
     stop: Arc<AtomicBool>,
     hup: Arc<AtomicBool>,
+    sender: Sender,
 }
 
 impl Signals {
@@ -31,7 +36,9 @@ impl Signals {
     pub(super) fn catch() -> io::Result<Self> {
         let (wake, end) = UnixStream::pair()?;
         wake.set_nonblocking(true)?;
-        let signals = Signals { wake, stop: Arc::default(), hup: Arc::default() };
+        // First, so that it knows before the loop wakes up.
+        let sender = Sender::watch()?;
+        let signals = Signals { wake, stop: Arc::default(), hup: Arc::default(), sender };
         for (signal, flag) in [(SIGTERM, &signals.stop), (SIGINT, &signals.stop), (SIGHUP, &signals.hup)] {
             signal_hook::flag::register(signal, Arc::clone(flag))?;
         }
@@ -47,7 +54,8 @@ impl Signals {
         let mut sink = [0; 64];
         while matches!(self.wake.read(&mut sink), Ok(n) if n > 0) {}
         let take = |flag: &AtomicBool| flag.swap(false, Ordering::SeqCst);
-        Came { stop: take(&self.stop), hup: take(&self.hup) }
+        let stop = take(&self.stop);
+        Came { stop, of_system: stop && self.sender.is_system(), hup: take(&self.hup) }
     }
 }
 

@@ -217,8 +217,14 @@ impl Supervisor {
         for request in self.control.advance(now, || status.clone()) {
             match request {
                 Request::Restart(at_once) => self.hand_over(at_once, now),
-                Request::Leave => self.leave(),
-                Request::Stop(at_once) => self.stop(at_once, now),
+                Request::Leave => {
+                    self.forget();
+                    self.leave();
+                }
+                Request::Stop(at_once) => {
+                    self.forget();
+                    self.stop(at_once, now);
+                }
                 Request::Status => {}
             }
         }

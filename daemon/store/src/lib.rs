@@ -63,6 +63,7 @@ mod reader;
 mod recipe;
 mod recover;
 mod restore;
+mod seen;
 mod segment;
 mod shared;
 mod split;
@@ -82,6 +83,7 @@ pub use self::open::Opened;
 pub use self::prune::{Dropped, Moves, PackShare, PackUse};
 pub use self::reader::Reader;
 pub use self::restore::{Staged, Swapped};
+pub use self::seen::Seen;
 pub use self::store::Store;
 pub use self::types::{
     BlobRef, Damage, FileKind, IndexState, Locator, Mutation, NewRecord, Options, Progress, Record, RecordId,

@@ -146,7 +146,7 @@ impl Packs {
         group.piece(at).map(<[u8]>::to_vec).ok_or_else(|| self.bad(at.block, "has no such piece"))
     }
 
-    fn group_from<'a>(&self, kept: &'a mut Option<Arc<Group>>, at: BlockAt) -> Result<&'a Group> {
+    pub(crate) fn group_from<'a>(&self, kept: &'a mut Option<Arc<Group>>, at: BlockAt) -> Result<&'a Group> {
         if kept.as_ref().is_none_or(|group| group.find(at).is_none()) {
             *kept = Some(self.group(at)?);
         }

@@ -11,6 +11,7 @@ use crate::error::{Result, StoreError};
 use crate::files;
 use crate::index::Row;
 use crate::packs::hash;
+use crate::seen::Seen;
 use crate::shared::Shared;
 use crate::types::{BlobRef, Damage, Locator, Record, RecordId, ReplayReport, SegmentInfo, Stats};
 use crate::zip;
@@ -58,6 +59,13 @@ impl Reader {
             return Err(StoreError::damaged(format!("the body {} is not what was stored", hex(&blob.id))));
         }
         Ok(body)
+    }
+
+    /// What of a body was in none that was read with this `seen` before, as runs of bytes in order, not compared with the
+    /// body's name. Neighbouring pieces come together; pieces are cut where an element of an array ends, and every 64 KiB.
+    pub fn unseen(&self, blob: &BlobRef, seen: &mut Seen) -> Result<Vec<Vec<u8>>, StoreError> {
+        let runs = self.shared.unseen(blob, seen)?;
+        runs.ok_or_else(|| StoreError::damaged(format!("no pack holds the body {}", hex(&blob.id))))
     }
 
     /// The value of one of the caller's keys.

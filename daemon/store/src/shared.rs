@@ -55,12 +55,12 @@ impl Shared {
         pending.map_or_else(|| index::record(&*self.index(), id), |at| Ok(Some(at)))
     }
 
-    fn locate_piece(&self, hash: &Hash) -> Result<Option<PieceAt>> {
+    pub(crate) fn locate_piece(&self, hash: &Hash) -> Result<Option<PieceAt>> {
         let pending = read(&self.pending).pieces.get(hash).copied();
         pending.map_or_else(|| index::piece(&*self.index(), hash), |at| Ok(Some(at)))
     }
 
-    fn locate_recipe(&self, id: &Hash) -> Result<Option<BlockAt>> {
+    pub(crate) fn locate_recipe(&self, id: &Hash) -> Result<Option<BlockAt>> {
         let pending = read(&self.pending).recipes.get(id).copied();
         pending.map_or_else(|| index::recipe(&*self.index(), id), |at| Ok(Some(at)))
     }

@@ -3,9 +3,10 @@
 
 mod support;
 
+use std::collections::HashSet;
 use std::fmt::Write as _;
 
-use ccd_store::{BlobRef, FileKind, Store, StoreError};
+use ccd_store::{BlobRef, FileKind, Seen, Store, StoreError};
 use proptest::prelude::*;
 use support::{copy, files, flip, noise, open, open_with, options};
 
@@ -326,4 +327,43 @@ proptest! {
             }
         }
     }
+}
+
+/// Every window of two bodies' bytes that is not longer than a small piece.
+fn windows<'a>(body: &'a [u8], len: usize) -> impl Iterator<Item = &'a [u8]> {
+    body.windows(len.min(body.len()).max(1))
+}
+
+#[test]
+fn what_requests_repeat_is_read_once_and_nothing_of_them_is_left_out() {
+    let dir = tempfile::tempdir().unwrap();
+    let (mut store, _) = open_with(dir.path(), ccd_store::Options::default());
+    let mut session = Session::new();
+    let mut bodies = Vec::new();
+    for n in 0..12 {
+        let body = session.turn(n);
+        bodies.push((put(&mut store, "s", body.as_bytes()), body));
+    }
+    // A text that is cut in its middle, and one that nothing was cut from.
+    let long = format!("{{\"messages\":[{{\"content\":\"{}\"}}]}}", text(77, 200_000));
+    bodies.push((put(&mut store, "s", long.as_bytes()), long));
+    bodies.push((put(&mut store, "t", b"small"), "small".to_owned()));
+    let reader = store.reader();
+    let (mut seen, mut read, mut whole) = (Seen::default(), 0, 0);
+    let mut known: HashSet<Vec<u8>> = HashSet::new();
+    for (blob, body) in &bodies {
+        let runs = reader.unseen(blob, &mut seen).unwrap();
+        whole += body.len();
+        read += runs.iter().map(Vec::len).sum::<usize>();
+        for run in &runs {
+            known.extend(windows(run, 24).map(<[u8]>::to_vec));
+            assert!(body.contains(std::str::from_utf8(run).unwrap()), "a run is a stretch of its body");
+        }
+        // In a text, that is: between two elements of an array nothing is looked for.
+        for window in windows(body.as_bytes(), 24).filter(|w| !w.iter().any(|b| b"{}[],".contains(b))) {
+            assert!(known.contains(window), "{:?}", String::from_utf8_lossy(window));
+        }
+        assert!(reader.unseen(blob, &mut seen).unwrap().is_empty(), "nothing of it is new the second time");
+    }
+    assert!(read * 3 < whole, "{read} of {whole} bytes");
 }

@@ -26,7 +26,7 @@ const NO_UPSTREAM: &str = "http://127.0.0.1:9";
 
 /// The same home, its proxy on one port for ever, as an installed one is. The port is none that the system hands
 /// out by itself, so that nobody takes it while the daemon is down.
-fn with_fixed_port(home: TestHome) -> TestHome {
+pub(crate) fn with_fixed_port(home: TestHome) -> TestHome {
     let mut random = Random::of(&home.ccd().display().to_string());
     let free = eventually("a free port", || {
         let address = format!("127.0.0.1:{}", 11_000 + random.below(20_000));

@@ -12,6 +12,8 @@
 //! | `GET /v0/exchanges/ID` | [`ExchangeDetail`] |
 //! | `GET /v0/exchanges/ID/request`, `…/response` | the exact body bytes |
 //! | `GET /v0/show/ID` | [`Shown`] |
+//! | `GET /v0/search?q=WORDS` | [`Search`] |
+//! | `GET /v0/search/lines?q=WORDS` | [`SearchLine`]s, each hit as it is found |
 //! | `GET /v0/usage` | [`Usage`] |
 //! | `GET /v0/budget` | [`Budget`] |
 //! | `POST /v0/statusline` with the client's JSON | [`StatusLine`] |
@@ -31,7 +33,8 @@
 //!
 //! Query parameters, where they make sense: `since`, `until` (RFC 3339), `limit`, `session` (a prefix is
 //! enough), `project`, `tool`, `kind`, `status`, `turn`, `content=1` (a span's input and output),
-//! `reasoning=1` (thinking text), and for usage `period`, `by` (comma list) and `tz`.
+//! `reasoning=1` (thinking text), for a search `q` (words that must all be there, "phrases"), `regex=1`, `case=1`,
+//! `raw=1` (what no span shows, too), `cursor`, `timeout_s`, and for usage `period`, `by` (comma list) and `tz`.
 //!
 //! Every reply object opens with `schema_version`. Errors are [`ErrorReply`] with a fitting HTTP status.
 //! Times are RFC 3339 in UTC with microseconds; money is integer micro-dollars beside a display string.
@@ -41,6 +44,7 @@ mod budget;
 mod exchanges;
 mod explain;
 mod limits;
+mod search;
 mod status;
 mod store;
 mod timing;
@@ -52,9 +56,10 @@ pub use self::budget::{Budget, BudgetScope, StatusLine};
 pub use self::exchanges::{Exchange, ExchangeDetail, Exchanges, StreamEvent};
 pub use self::explain::{Explain, ExplainCharge, ExplainTerm};
 pub use self::limits::{Limited, RateLimit, RateLimits};
+pub use self::search::{Hit, Search, SearchEnd, SearchLine};
 pub use self::status::{
-    CaptureStatus, DaemonStatus, DetectionStatus, HookStatus, ProxyStatus, Status, StoreStatus, Supervision,
-    SupervisorStatus, TranscriptRoot, TranscriptStatus, WebStatus,
+    CaptureStatus, DaemonStatus, DetectionStatus, HookStatus, ProxyStatus, RetiringSession, RetiringStatus,
+    Status, StoreStatus, Supervision, SupervisorStatus, TranscriptRoot, TranscriptStatus, WebStatus,
 };
 pub use self::store::{
     BackedUp, DamagedRange, DamagedRecord, FileStats, Imported, Line, LostRecord, NotImported, Operation,
@@ -88,7 +93,7 @@ pub struct ErrorReply {
 }
 
 /// An error for people and programs.
-#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ApiError {
     /// Stable, low-cardinality name: `not_found`, `bad_request`, `ambiguous`, `unavailable`, `forbidden`, …
     pub code: String,

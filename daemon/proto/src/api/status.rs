@@ -97,6 +97,39 @@ pub struct DaemonStatus {
     pub supervisor: Option<SupervisorStatus>,
     /// It had a supervisor, which is gone, and nobody starts another: nobody holds the port if the daemon ends.
     pub supervisor_gone: bool,
+    /// It is not running although nobody asked it to end: the next hook event brings it back. Only where `running` is
+    /// false.
+    pub killed: bool,
+    /// How it stands with a daemon whose installation was taken back; null otherwise.
+    pub retiring: Option<RetiringStatus>,
+}
+
+/// A daemon that answers as long as somebody holds its address, and ends by itself then.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct RetiringStatus {
+    /// Since when.
+    pub since: String,
+    /// When it ends whoever still holds the address.
+    pub until: String,
+    /// Seconds without a request after which it ends in any case.
+    pub idle_s: u64,
+    /// Whether `sessions` are all there are. Where the system does not tell of processes, nobody knows.
+    pub known: bool,
+    /// Who holds the address.
+    pub sessions: Vec<RetiringSession>,
+}
+
+/// A process that may send requests to a retiring daemon.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct RetiringSession {
+    /// Process id.
+    pub pid: u32,
+    /// The session that it runs, where that is known.
+    pub session_id: Option<String>,
+    /// Where it runs.
+    pub cwd: Option<String>,
 }
 
 /// The supervisor: the process that holds the listener and keeps a worker behind it.

@@ -4,8 +4,13 @@
 //! stopped: a session that is running keeps the base URL it started with, whatever the settings say now.
 //! Works with the daemon down, after a killed installation, without a manifest, and any number of times.
 
+mod finish;
+mod programs;
+mod wait;
+
 use std::path::{Path, PathBuf};
 
+use ccd_proto::api::RetiringSession;
 use serde::Serialize;
 
 use crate::args::UninstallArgs;
@@ -23,6 +28,13 @@ use crate::service;
 use crate::settings::{Document, Written, hooks};
 use crate::skill;
 
+pub(crate) use finish::Note;
+pub(crate) use programs::note as note_programs;
+pub use programs::{Placed, PlacedFile};
+pub(crate) use wait::named as session_named;
+
+use wait::Stand;
+
 /// What was taken back.
 #[derive(Clone, Debug, Default, Serialize)]
 pub struct Report {
@@ -38,6 +50,12 @@ pub struct Report {
     pub daemon: String,
     /// Whether what was recorded is gone, too.
     pub purged: bool,
+    /// Sessions that the daemon goes on for.
+    pub sessions: Vec<RetiringSession>,
+    /// Whether everything is gone; if not, the daemon removes the rest at its end.
+    pub finished: bool,
+    /// Programs that somebody has replaced since they were installed, which stay.
+    pub programs_kept: Vec<PathBuf>,
 }
 
 /// Runs the command.
@@ -45,24 +63,60 @@ pub fn run(env: &Env, out: &mut Printer, args: &UninstallArgs) -> Result<()> {
     if args.dry_run {
         return dry_run(env, out, args);
     }
+    if args.finish {
+        return finish::run(env);
+    }
     let lock = Lock::take(&env.layout.state_dir)?;
     adopt(env, &mut Journal::open(&env.layout, env.token())?)?;
     let journal = Journal::open(&env.layout, env.token())?;
+    let whole = !journal.manifest.options.only_proxy;
     let mut report = Report::default();
     let journal = claude_files(env, out, journal, &mut report)?;
-    report.daemon = dismiss(env, out, args.now || args.purge)?.to_owned();
+    let now = args.now || args.purge;
+    let mut note = Note::load(&env.layout)?.unwrap_or_default();
+    note.ccctl.clone_from(&env.exe);
+    if !journal.manifest.placed.files.is_empty() {
+        note.placed = journal.manifest.placed.clone();
+    }
+    if !journal.manifest.grounds.is_empty() {
+        note.grounds.clone_from(&journal.manifest.grounds);
+    }
+    let told = if note.placed.files.is_empty() { Some(programs::remover(env)) } else { None };
+    // A daemon that is stopped leaves the rest to us.
+    if whole && !now {
+        note.save(&env.layout)?;
+    }
+    dismiss(env, out, now)?.clone_into(&mut report.daemon);
+    if whole && now {
+        note.save(&env.layout)?;
+    }
     close(journal, &mut report)?;
+    for dir in env.claude_dirs().unwrap_or_default() {
+        // The client has made it; refused where anything is in it.
+        let _ = std::fs::remove_dir(plugin::data_directory(&dir));
+    }
     // They hold the path token; whoever still runs may read its own once more. Without a directory there are none.
     let _ = crate::run::remove_ended(&env.layout.run_dir);
-    if args.purge {
+    if matches!(report.daemon.as_str(), "stopped" | "not_running") && whole {
+        let removed = finish::all(env, lock, args.purge)?;
+        report.removed.extend(removed.removed);
+        report.programs_kept = removed.kept;
+        (report.finished, report.purged) = (true, args.purge);
+    } else {
         drop(lock);
-        purge(env)?;
-        report.purged = true;
+        if report.daemon == "retired" {
+            match wait::until_gone(env, out, args.wait)? {
+                Stand::Gone => report.finished = true,
+                Stand::Goes(sessions) => report.sessions = sessions,
+            }
+        }
     }
     if args.json {
         return out.json(&report);
     }
-    lines(env, &report).iter().try_for_each(|line| out.line(line))
+    let mut lines = lines(env, &report);
+    lines.extend(told.filter(|_| whole));
+    lines.iter().try_for_each(|line| out.line(line))
 }
 
 /// Whether there is nothing of ours to take back.
@@ -107,13 +161,21 @@ fn claude_files<'a>(
     let settings = of(&journal, FileKind::Settings);
     // One file that cannot be taken back must not keep the others as they are.
     let mut failed = None;
+    let mut still_sent = false;
     for path in settings.into_iter().chain(of(&journal, FileKind::Own)) {
         if let Err(error) = undo(&mut journal, &path, report) {
+            still_sent |= points_here(env, &path);
             match failed {
                 None => failed = Some(error),
                 Some(_) => out.warn(&error.message),
             }
         }
+    }
+    if still_sent && let Some(error) = failed {
+        journal.save()?;
+        return Err(error
+            .hint("Claude Code is still sent here by that file: the daemon and its service stay until `ccctl uninstall` succeeds")
+            .hint("everything else of ours in Claude Code's files is gone"));
     }
     if service.is_some() {
         if let Some(manager) = &manager
@@ -139,6 +201,12 @@ fn claude_files<'a>(
         return Err(error);
     }
     Ok(journal)
+}
+
+/// Whether a settings file sends Claude Code to us.
+fn points_here(env: &Env, path: &Path) -> bool {
+    let document = std::fs::read(path).ok().and_then(|bytes| Document::read(&bytes).ok());
+    document.and_then(|d| d.env(crate::settings::BASE_URL)).is_some_and(|url| env.is_our_url(&url))
 }
 
 /// The daemon's configuration, directories and the manifest itself. Last, because a daemon that has not been
@@ -237,6 +305,8 @@ fn is_ours(env: &Env, kind: FileKind, path: &Path, bytes: &[u8]) -> bool {
 
 /// Retires the daemon, or stops it.
 fn dismiss(env: &Env, out: &mut Printer, now: bool) -> Result<&'static str> {
+    // One that was killed must not come back with the next event of a session that is still running.
+    let _ = std::fs::remove_file(env.layout.revival_note());
     if now {
         return Ok(if daemon::stop(env, out, true)? { "stopped" } else { "not_running" });
     }
@@ -249,22 +319,6 @@ fn dismiss(env: &Env, out: &mut Printer, now: bool) -> Result<&'static str> {
             Ok("unknown")
         }
     }
-}
-
-/// Deletes what was recorded. The user's configuration stays: it is not ours.
-fn purge(env: &Env) -> Result<()> {
-    let l = &env.layout;
-    for dir in [&l.state_dir, &l.spool_dir, &l.log_dir, &l.run_dir] {
-        match std::fs::remove_dir_all(dir) {
-            Err(e) if e.kind() != std::io::ErrorKind::NotFound => return Err(e.into()),
-            _ => {}
-        }
-    }
-    if let Some(home) = &l.home {
-        // Gone if nothing else is in it.
-        let _ = std::fs::remove_dir(home);
-    }
-    Ok(())
 }
 
 fn dry_run(env: &Env, out: &mut Printer, args: &UninstallArgs) -> Result<()> {
@@ -288,15 +342,23 @@ fn lines(env: &Env, report: &Report) -> Vec<String> {
     tell("removed", &report.removed);
     tell("changed by somebody else since, so only what is ours was taken out", &report.taken_out);
     tell("kept, because it holds files that are not ours", &report.kept);
+    tell("kept, because somebody has replaced it", &report.programs_kept);
     if lines.is_empty() {
         lines.push("nothing was installed".to_owned());
     }
     match report.daemon.as_str() {
-        "retired" => lines.push(
-            "the daemon goes on answering sessions that are still running, and ends by itself (`--now` stops it at once)"
-                .to_owned(),
-        ),
-        "stopped" => lines.push("the daemon was stopped: sessions that were running need a restart".to_owned()),
+        "retired" if report.finished => lines.push("the daemon has ended: no session needed it".to_owned()),
+        "retired" => {
+            lines.push(
+                "the daemon goes on answering sessions that are still running, and ends by itself (`--wait` waits, `--now` stops it at once)"
+                    .to_owned(),
+            );
+            lines.extend(report.sessions.iter().map(|session| format!("  {}", session_named(session))));
+            lines.push("its sockets, logs and programs go with it".to_owned());
+        }
+        "stopped" => {
+            lines.push("the daemon was stopped: sessions that were running need a restart".to_owned());
+        }
         _ => {}
     }
     if report.purged {
