@@ -216,12 +216,20 @@ impl Installer<'_> {
             return Ok(None);
         }
         let (env, plan) = (self.env, self.plan);
-        let Ok(manager) = service::detect(env) else { return Ok(None) };
+        let manager = match service::detect(env) {
+            Ok(manager) => manager,
+            Err(absence) => {
+                // Where nothing can be done about it, the screen says what it means.
+                warnings.extend(absence.hint().map(|hint| format!("no service: {absence}; {hint}")));
+                return Ok(None);
+            }
+        };
         let foreign = |path: &PathBuf| path.exists() && journal.manifest.file(path).is_none();
         if let Some(path) = manager.paths().into_iter().find(foreign) {
             warnings.push(format!(
-                "{} is not of this installation: the daemon runs without a service, and does not start by itself after a reboot",
-                path.display()
+                "{} is not of this installation: the daemon runs without a service; {}",
+                path.display(),
+                service::after_a_reboot(!self.args.only_proxy)
             ));
             return Ok(None);
         }
@@ -244,6 +252,9 @@ impl Installer<'_> {
             daemon::make_room(env, out, &manager, &running, &changed)?;
         }
         manager.start(env)?;
+        warnings.extend(
+            manager.lingers(env).filter(|lingers| !lingers).map(|_| service::WITHOUT_LINGERING.to_owned()),
+        );
         Ok(Some(manager))
     }
 

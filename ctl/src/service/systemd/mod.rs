@@ -4,14 +4,16 @@
 
 mod told;
 pub(crate) mod units;
+#[cfg(all(test, target_os = "linux"))]
+mod verified;
 
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-pub(super) use told::{PROPERTIES, read_linger, read_show, without_variables};
+pub(super) use told::{PROPERTIES, read_show, without_variables};
 
-use super::{Absence, must};
+use super::{Absence, health, must};
 use crate::env::Env;
 use crate::error::Result;
 use crate::exec::Invocation;
@@ -32,6 +34,12 @@ const QUICK: Duration = Duration::from_secs(5);
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Systemd {
     units: PathBuf,
+}
+
+/// Whether this user's manager goes on without a login session; none where logind does not say.
+pub(super) fn lingers(env: &Env) -> Option<bool> {
+    let uid = rustix::process::getuid().as_raw().to_string();
+    told::read_linger(&health::ask(env, "loginctl", &["show-user", &uid, "--property=Linger"])?)
 }
 
 impl Systemd {
