@@ -215,6 +215,11 @@ impl<'a> Client<'a> {
         matches!(supervisor::supervision(&self.env.layout), Ok(Some(s)) if !s.refusing)
     }
 
+    /// Whether a supervisor is there, and no worker can run.
+    fn is_refused(&self) -> bool {
+        matches!(supervisor::supervision(&self.env.layout), Ok(Some(s)) if s.refusing)
+    }
+
     /// Sends a request; an error reply becomes an error.
     async fn ask(&self, method: Method, target: &str) -> Result<(Head, Incoming)> {
         let socket = self.env.layout.control_socket();
@@ -247,6 +252,10 @@ impl<'a> Client<'a> {
                         && self.changes_hands() =>
                 {
                     tokio::time::sleep(Duration::from_millis(20)).await;
+                }
+                // A socket that a service manager holds is there although nobody can answer: the supervisor hangs up.
+                Err(e) if e.kind == Kind::Disconnected && self.is_refused() => {
+                    return Err(supervisor::absence(&self.env.layout));
                 }
                 done => break done?,
             }

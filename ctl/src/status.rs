@@ -135,6 +135,9 @@ pub fn lines(env: &Env, out: &Printer, status: &Status) -> Vec<String> {
     if let Some(listen) = &web.listen {
         fact("web", Tone::Plain, listen.clone());
     }
+    if let Some(error) = &web.error {
+        fact("web", Tone::Warn, error.clone());
+    }
 
     let (tone, installed) =
         if hooks.installed { (Tone::Plain, "installed") } else { (Tone::Warn, "not installed") };

@@ -2,6 +2,7 @@
 //!
 //! How it is put together, and how it ends, is in [`life`].
 
+mod inside;
 mod keeper;
 mod life;
 mod retire;
@@ -32,8 +33,10 @@ use crate::source::spool;
 use crate::source::transcript::Transcripts;
 use crate::startup::Prepared;
 use crate::supervise::channel::Word;
+use crate::supervise::listeners::{Holder, Listener, Listeners, Name};
 use crate::telemetry::LogHandle;
 use crate::watch::{self, Watches};
+use crate::web::Web;
 
 pub use retire::RETIRE_IDLE;
 use retire::Retirement;
@@ -55,8 +58,8 @@ pub struct Parts {
     pub log: LogHandle,
     /// Who keeps it running.
     pub manager: &'static str,
-    /// Who holds the proxy's listener.
-    pub holder: &'static str,
+    /// Who holds the listeners that were handed to it.
+    pub holders: Holders,
     /// Why nothing is to be captured, if so: requests are relayed, and the store is left alone.
     pub bypass: Option<String>,
     /// The time.
@@ -65,6 +68,33 @@ pub struct Parts {
     pub zone: TimeZone,
     /// Makes the watcher of directories.
     pub watcher: watch::Make,
+}
+
+/// Who holds the listeners of a daemon.
+#[derive(Clone, Copy, Debug)]
+pub struct Holders {
+    /// The proxy's.
+    pub proxy: Holder,
+    /// The hook events'.
+    pub hook: Holder,
+    /// The control API's.
+    pub control: Holder,
+}
+
+impl Holders {
+    /// Nobody but the daemon.
+    pub const OWN: Holders = Holders { proxy: Holder::Own, hook: Holder::Own, control: Holder::Own };
+
+    /// Those of listeners that were handed over; what is missing, the daemon makes.
+    #[must_use]
+    pub fn of(listeners: &Listeners) -> Self {
+        let unix = |listener: &Option<_>| listener.as_ref().map_or(Holder::Own, |l: &Listener<_>| l.holder);
+        Holders {
+            proxy: listeners.proxy.holder,
+            hook: unix(&listeners.hook),
+            control: unix(&listeners.control),
+        }
+    }
 }
 
 /// Why something configured is not in force.
@@ -98,8 +128,8 @@ pub struct Running {
     pub started_ns: u64,
     /// Who keeps it running.
     pub manager: &'static str,
-    /// Who holds the proxy's listener.
-    pub holder: &'static str,
+    /// Who holds the listeners that were handed to it.
+    pub holders: Holders,
     /// Who starts it again when it dies.
     supervisor: Mutex<Option<SupervisorStatus>>,
     /// Nobody does any more, and nobody starts another supervisor.
@@ -114,6 +144,8 @@ pub struct Running {
     pub proxy: Arc<Proxy>,
     /// Where it listens.
     pub proxy_listen: SocketAddr,
+    /// The web door.
+    pub web: Arc<Web>,
     /// The client's own files.
     pub transcripts: Arc<Transcripts>,
     /// What watches directories.
@@ -178,11 +210,30 @@ impl Running {
             let about = if config.network.is_of_environment(text) { "environment" } else { "file" };
             return Some(Problem { text: text.to_owned(), about });
         }
-        let (wanted, listen) = (config.proxy_listen, self.proxy_listen);
-        (wanted.port() != 0 && wanted != listen).then(|| Problem {
-            text: format!("proxy.listen = {wanted} is not in force: the daemon listens on {listen}"),
-            about: "restart",
+        let doors = [
+            ("proxy", config.proxy_listen, Some(self.proxy_listen)),
+            ("web", config.web_listen, self.web.listen()),
+        ];
+        doors.into_iter().find_map(|(name, wanted, listen)| {
+            let listen = listen.filter(|listen| wanted.port() != 0 && wanted != *listen)?;
+            Some(Problem {
+                text: format!("{name}.listen = {wanted} is not in force: the daemon listens on {listen}"),
+                about: "restart",
+            })
         })
+    }
+
+    /// Who holds a listener, as it is now; none where there is no such listener.
+    #[must_use]
+    pub fn held_by(&self, name: Name) -> Option<Holder> {
+        let holder = match name {
+            Name::Proxy => self.holders.proxy,
+            Name::Web => self.web.holder()?,
+            Name::Hook => self.holders.hook,
+            Name::Control => self.holders.control,
+        };
+        let lost = holder == Holder::Supervise && self.has_lost_supervisor();
+        Some(if lost { Holder::Own } else { holder })
     }
 
     /// How long the past is kept.
@@ -271,6 +322,12 @@ impl Running {
         Word::Retiring(self.retire_idle().as_secs(), self.proxy.settings().upstream.target().to_string())
     }
 
+    /// Opens the web door where it is not open: its port may be free by now.
+    fn open_web(&self) {
+        let wanted = locked(&self.config).web_listen;
+        self.web.open(None, wanted);
+    }
+
     /// Puts a changed configuration in force; a wrong one is shown and leaves the old one as it is.
     fn reload(&self) {
         if self.state.load(Ordering::Relaxed) == RETIRING {
@@ -309,6 +366,11 @@ impl Running {
         if new.proxy_listen != old.proxy_listen {
             tracing::warn!(listen = %new.proxy_listen, "proxy.listen changes at the next start");
         }
+        if new.web_listen != old.web_listen && self.web.listen().is_some() {
+            tracing::warn!(listen = %new.web_listen, "web.listen changes at the next start");
+        }
+        // One that was taken may be free by now, whatever has changed.
+        self.open_web();
         if new.budget != old.budget {
             self.budget.set(new.budget.clone());
         }

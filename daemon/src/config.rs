@@ -34,6 +34,8 @@ pub struct Config {
     pub upstream: http::Uri,
     /// Where the proxy listens. Loopback only.
     pub proxy_listen: SocketAddr,
+    /// Where the web pages are to be seen. Loopback only.
+    pub web_listen: SocketAddr,
     /// Log filter, in `tracing-subscriber`'s syntax.
     pub log: String,
     /// The way to upstream.
@@ -223,7 +225,7 @@ impl Config {
         let (name, value) = pick("CCD_PROXY_LISTEN", "proxy.listen", file.proxy.listen, "127.0.0.1:7788");
         let proxy_listen = parse_listen(name, &value)?;
         let (name, value) = pick("CCD_WEB_LISTEN", "web.listen", file.web.listen, "127.0.0.1:7789");
-        parse_listen(name, &value)?;
+        let web_listen = parse_listen(name, &value)?;
         let (name, log) = pick("CCD_LOG", "log", file.log, "info");
         if let Err(e) = log.parse::<tracing_subscriber::EnvFilter>() {
             return Err(ConfigError::Value { name, value: log, reason: e.to_string() });
@@ -231,6 +233,7 @@ impl Config {
         Ok(Config {
             upstream,
             proxy_listen,
+            web_listen,
             log,
             network: file.network.read(env)?,
             transcripts: file.transcripts.read(env)?,
@@ -294,6 +297,7 @@ mod tests {
         let c = parse("", &[]).unwrap();
         assert_eq!(c.upstream.to_string(), "https://api.anthropic.com/");
         assert_eq!(c.proxy_listen.to_string(), "127.0.0.1:7788");
+        assert_eq!(c.web_listen.to_string(), "127.0.0.1:7789");
         assert_eq!(c.log, "info");
         assert_eq!(c.retention, Retention { days: Some(90), max_bytes: Some(10 << 30) });
     }
@@ -345,6 +349,7 @@ mod tests {
             ("[retention]\nweeks = 3", None, "weeks"),
             ("[transcripts]\nroots = [\"here\"]", None, "transcripts.roots"),
             ("", Some(("CCD_PROXY_LISTEN", "0.0.0.0:1")), "loopback"),
+            ("[web]\nlisten = \"192.0.2.1:1\"", None, "loopback"),
             ("", Some(("CCD_UPSTREAM", "nonsense")), "CCD_UPSTREAM"),
         ] {
             let env: Vec<_> = env.into_iter().collect();

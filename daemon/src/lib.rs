@@ -15,6 +15,7 @@
 //!   query/            every question, once
 //!                         │
 //!   api/              HTTP/1.1 + JSON on ccd.sock ──► ccctl
+//!   web/              HTTP/1.1 on loopback ──► browsers
 //! ```
 //!
 //! Arrows go one way. `source/proxy` waits for nothing behind the door. `project` does no I/O and reads no
@@ -41,3 +42,4 @@ pub mod startup;
 pub mod supervise;
 pub mod telemetry;
 pub mod watch;
+pub mod web;

@@ -15,14 +15,15 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context;
-use ccd::app::{self, DAEMONIZED, Parts, Running};
+use ccd::app::{self, DAEMONIZED, Holders, Parts, Running};
 use ccd::clock::SystemClock;
 use ccd::config::Config;
 use ccd::sender::Sender;
 use ccd::startup::{Prepared, StartError};
 use ccd::supervise::channel::Word;
 use ccd::supervise::ladder::Policy;
-use ccd::supervise::listeners::{self, Holder, PROXY};
+use ccd::supervise::listeners::{self, Addresses, Given, Holder, Listeners, Wanted};
+use ccd::supervise::notify::Notifier;
 use ccd::supervise::reexec::Succession;
 use ccd::supervise::{self, ASSIGNMENT, Assignment, Ended, SUCCESSION, Setup, inherit, link};
 use ccd::{leaving, resources, revival, startup, telemetry};
@@ -119,9 +120,20 @@ fn is_running_already(error: &anyhow::Error) -> bool {
     matches!(error.downcast_ref(), Some(StartError::AlreadyRunning { .. })) || error.is::<RunsAlready>()
 }
 
-/// Sockets that systemd has passed on.
-fn passed() -> Vec<(RawFd, String)> {
-    sd_notify::listen_fds_with_names().map(Iterator::collect).unwrap_or_default()
+/// Sockets that a service manager has passed on, and who it is.
+fn passed() -> (Vec<(RawFd, String)>, Holder) {
+    listeners::of_manager(sd_notify::listen_fds_with_names().map(Iterator::collect).unwrap_or_default())
+}
+
+fn tell_refused(sockets: Vec<String>) {
+    for socket in sockets {
+        tracing::warn!(socket, "a socket that was passed on is not served");
+    }
+}
+
+/// What there is to tell systemd by.
+fn notifier() -> Notifier {
+    Notifier::new(std::env::var_os("NOTIFY_SOCKET"), sd_notify::watchdog_enabled())
 }
 
 /// What a supervisor has handed us, if one did.
@@ -135,18 +147,17 @@ fn run(bypass: Option<String>) -> anyhow::Result<()> {
     harden();
     let Some(assignment) = assignment()? else { return alone(bypass) };
     // Before anything else is opened: the numbers are what they were when we were started.
-    let proxy = assignment.listeners.iter().find(|l| l.name == PROXY).context("no listener was passed on")?;
-    let holder = Holder::named(&assignment.holder);
-    let proxy = listeners::adopt(proxy.fd, holder)?;
+    let listeners = Listeners::inherit(&assignment.listeners)?;
+    let holders = Holders::of(&listeners);
     let channel = UnixStream::from(inherit::take(assignment.channel).context("the supervisor's channel")?);
     let told = channel.try_clone()?;
     let takeover = assignment.takeover || bypass.is_some();
     let worked = (|| {
         let (layout, config) = load()?;
-        let prepared = startup::prepare_behind(&layout, proxy.socket, takeover)?;
+        let prepared = startup::prepare_behind(&layout, listeners, takeover)?;
         let manager = named_manager(&assignment.manager);
         let to_stderr = manager != DAEMONIZED;
-        serve(layout, config, prepared, Served { manager, holder, to_stderr, bypass }, |app| {
+        serve(layout, config, prepared, Served { manager, holders, to_stderr, bypass }, |app| {
             tokio::spawn(link::attend(channel, Arc::clone(app)));
         })
     })();
@@ -163,15 +174,21 @@ fn run(bypass: Option<String>) -> anyhow::Result<()> {
 fn alone(bypass: Option<String>) -> anyhow::Result<()> {
     let (layout, config) = load()?;
     let manager = manager();
-    let given = passed();
-    let (prepared, holder) = if given.is_empty() && manager != LAUNCHD {
-        (startup::prepare(&layout, &config)?, Holder::Own)
+    startup::directories(&layout)?;
+    let addresses = Addresses::of(&config);
+    let (passed, holder) = passed();
+    let mut given = Given::take(&passed, holder, &Wanted::new(addresses, &layout))?;
+    let refused = std::mem::take(&mut given.refused);
+    let (prepared, holders) = if passed.is_empty() {
+        (startup::prepare(&layout, &config)?, Holders::OWN)
     } else {
-        let listener = listeners::obtain(&given, config.proxy_listen, Holder::Own)?;
-        (startup::prepare_behind(&layout, listener.socket, false)?, listener.holder)
+        let listeners = given.complete(addresses, Holder::Own)?;
+        let holders = Holders::of(&listeners);
+        (startup::prepare_behind(&layout, listeners, false)?, holders)
     };
     let kept = layout.clone();
-    serve(layout, config, prepared, Served { manager, holder, to_stderr: true, bypass }, |_| {
+    serve(layout, config, prepared, Served { manager, holders, to_stderr: true, bypass }, |_| {
+        tell_refused(refused);
         notify_ready(manager);
     })?;
     finish_leaving(&kept);
@@ -211,8 +228,6 @@ fn supervised() -> anyhow::Result<()> {
         manager,
         true,
         Box::new(move |outcome| {
-            // The port is answered, if only with a refusal: that is what there is to wait for.
-            notify_ready(manager);
             if let Ok((pid, addr)) = outcome {
                 tracing::info!(pid, %addr, "serving");
             }
@@ -220,42 +235,44 @@ fn supervised() -> anyhow::Result<()> {
     )
 }
 
-/// Holds the port and keeps a worker behind it, until somebody asks for the end.
+/// Holds the listeners and keeps a worker behind them, until somebody asks for the end.
 fn hold(manager: &'static str, to_stderr: bool, tell: supervise::Tell) -> anyhow::Result<()> {
     let layout = Layout::resolve(|name| std::env::var_os(name))?;
-    let given = passed();
     let kept = matches!(manager, SYSTEMD | LAUNCHD);
     let program = program()?;
     let config = Config::load(&layout.config_file, |name| std::env::var_os(name));
     startup::directories(&layout)?;
     let lock = startup::lock(&layout.supervisor_lock())?;
-    let (configured, patience) = match &config {
-        Ok(config) => (config.proxy_listen, Duration::from_secs(config.drain_s)),
+    let configured = config.as_ref().map_or_else(|_| Addresses::unknown(), Addresses::of);
+    let (passed, holder) = passed();
+    let mut given = Given::take(&passed, holder, &Wanted::new(configured, &layout))?;
+    let refused = std::mem::take(&mut given.refused);
+    let patience = match config {
+        Ok(config) => Duration::from_secs(config.drain_s),
         // With a socket that is there already, a wrong configuration is a worker's problem, and the port is answered.
-        Err(_) if kept && !given.is_empty() => {
-            (SocketAddr::from(([127, 0, 0, 1], 0)), Duration::from_secs(600))
-        }
-        Err(_) => return Err(config.err().map_or_else(|| anyhow::anyhow!("no configuration"), Into::into)),
+        Err(_) if kept && given.proxy.is_some() => Duration::from_secs(600),
+        Err(error) => return Err(error.into()),
     };
     // A worker without a supervisor has this home: another one would wait for it for ever.
-    if let Some(other) = startup::owner(&layout).filter(|_| given.is_empty() && manager != LAUNCHD) {
+    if let Some(other) = startup::owner(&layout).filter(|_| given.proxy.is_none()) {
         return Err(other.into());
     }
-    let listener = listeners::obtain(&given, configured, Holder::Supervise)?;
-    let takeover = listener.holder.outlives_us();
+    let listeners = given.complete(configured, Holder::Supervise)?;
+    let takeover = listeners.proxy.holder.outlives_us();
     let control = startup::bind(&layout.supervisor_socket())?;
     telemetry::init_plain(&layout.log_dir, to_stderr);
+    tell_refused(refused);
     let (note, kept_by, named) = (layout.revival_note(), manager, program.clone());
     let tell: supervise::Tell = Box::new(move |outcome| {
         if let Ok((_, addr)) = outcome {
-            leave_note(&note, kept_by, &named, configured, addr);
+            leave_note(&note, kept_by, &named, configured.proxy, addr);
         }
         tell(outcome);
     });
     let setup = Setup {
         program,
         note: note_of(&layout, manager),
-        listener,
+        listeners,
         configured,
         reload: reload(&layout),
         control,
@@ -267,6 +284,7 @@ fn hold(manager: &'static str, to_stderr: bool, tell: supervise::Tell) -> anyhow
         patience: patience + Duration::from_secs(30),
         policy: Policy::default(),
         tell,
+        notifier: notifier(),
     };
     until_ended(setup, None, &layout)
 }
@@ -294,7 +312,7 @@ fn leave_note(path: &Path, manager: &str, program: &Path, configured: SocketAddr
 
 /// Goes on as the new program in the place of the old one.
 fn succeed(left: &Succession) -> anyhow::Result<()> {
-    let listener = listeners::adopt(left.listener, Holder::named(&left.holder))?;
+    let listeners = Listeners::inherit(&left.listeners)?;
     let lock = std::fs::File::from(inherit::take(left.lock).context("the lock")?);
     let control = inherit::take(left.control).context("the control socket")?;
     let layout = Layout::resolve(|name| std::env::var_os(name))?;
@@ -302,13 +320,15 @@ fn succeed(left: &Succession) -> anyhow::Result<()> {
     telemetry::init_plain(&layout.log_dir, left.to_stderr);
     let note = note_of(&layout, &left.manager);
     // Where somebody has asked for the end, it is gone for good.
-    if let (Some(note), Ok(addr)) = (note.as_deref().filter(|n| n.exists()), listener.socket.local_addr()) {
-        leave_note(note, DAEMONIZED, &left.program, left.configured, addr);
+    if let (Some(note), Ok(addr)) =
+        (note.as_deref().filter(|n| n.exists()), listeners.proxy.socket.local_addr())
+    {
+        leave_note(note, DAEMONIZED, &left.program, left.configured.proxy, addr);
     }
     let setup = Setup {
         program: left.program.clone(),
         note,
-        listener,
+        listeners,
         configured: left.configured,
         reload: reload(&layout),
         control: control.into(),
@@ -320,6 +340,7 @@ fn succeed(left: &Succession) -> anyhow::Result<()> {
         patience: Duration::from_secs(config.map_or(600, |c| c.drain_s) + 30),
         policy: Policy::default(),
         tell: Box::new(|_| ()),
+        notifier: notifier(),
     };
     until_ended(setup, Some(left), &layout)
 }
@@ -328,7 +349,7 @@ fn reload(layout: &Layout) -> supervise::Reload {
     let file = layout.config_file.clone();
     Box::new(move || {
         let config = Config::load(&file, |name| std::env::var_os(name));
-        config.map(|config| config.proxy_listen).map_err(|e| e.to_string())
+        config.map(|config| Addresses::of(&config)).map_err(|e| e.to_string())
     })
 }
 
@@ -475,7 +496,7 @@ async fn signals(app: Arc<Running>) {
 /// How a daemon serves.
 struct Served {
     manager: &'static str,
-    holder: Holder,
+    holders: Holders,
     to_stderr: bool,
     bypass: Option<String>,
 }
@@ -484,7 +505,7 @@ fn serve(
     layout: Layout,
     config: Config,
     prepared: Prepared,
-    Served { manager, holder, to_stderr, bypass }: Served,
+    Served { manager, holders, to_stderr, bypass }: Served,
     ready: impl FnOnce(&Arc<Running>),
 ) -> anyhow::Result<()> {
     resources::check()?;
@@ -509,7 +530,7 @@ fn serve(
         prepared,
         log,
         manager,
-        holder: holder.name(),
+        holders,
         bypass,
         clock: Arc::new(SystemClock),
         zone: jiff::tz::TimeZone::system(),

@@ -4,10 +4,12 @@
 //! Never removes what is not ours: a socket file is replaced only while the lock is held, and only if it is a
 //! socket.
 
+mod sockets;
+
 use std::fs::{DirBuilder, File, TryLockError};
 use std::io::{ErrorKind, Write};
 use std::net::{SocketAddr, TcpListener};
-use std::os::unix::fs::{DirBuilderExt, FileTypeExt, MetadataExt, OpenOptionsExt, PermissionsExt};
+use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt, PermissionsExt};
 use std::os::unix::net::UnixListener;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
@@ -15,6 +17,8 @@ use std::time::{Duration, Instant};
 use ccd_proto::paths::Layout;
 
 use crate::config::Config;
+use crate::supervise::listeners::{Listener, Listeners};
+pub use sockets::{Held, SocketFile, bind};
 
 /// How long another daemon may take from locking the lock file to writing its process id there.
 const PID_PATIENCE: Duration = Duration::from_millis(500);
@@ -56,7 +60,7 @@ pub enum StartError {
         /// Why.
         source: std::io::Error,
         /// What to do.
-        hint: &'static str,
+        hint: String,
     },
     /// The daemon's own process could not be set up.
     #[error("{0}")]
@@ -67,14 +71,16 @@ fn file_error<'a>(what: &'static str, path: &'a Path) -> impl FnOnce(std::io::Er
     move |source| StartError::File { what, path: path.to_owned(), source }
 }
 
-/// What a daemon holds that owns its home: nobody else writes to the store, and the sockets are its own.
+/// What a daemon holds that owns its home: nobody else writes to the store, and nobody else accepts at its sockets.
 pub struct Home {
     /// Held locked for as long as the home is owned.
     pub lock: File,
-    /// The hook socket; none for one that captures nothing.
+    /// The hook socket; none where nothing is captured, and no manager holds one.
     pub hooks: Option<UnixListener>,
     /// The control socket.
     pub control: UnixListener,
+    /// The sockets' files that go with the home: those that no manager holds.
+    pub files: Vec<SocketFile>,
 }
 
 /// Everything that a daemon needs before it serves.
@@ -83,8 +89,10 @@ pub struct Prepared {
     pub token: String,
     /// The proxy's listener.
     pub proxy: TcpListener,
-    /// The home; none where another daemon may still own it, which is then waited for ([`own`]).
-    pub home: Option<Home>,
+    /// The web door's listener, if it was handed to us.
+    pub web: Option<Listener>,
+    /// The home, or what goes with it once no other daemon owns it any more.
+    pub home: Result<Home, Held>,
 }
 
 /// Makes the directories, takes the lock, reads or makes the token, and binds.
@@ -93,25 +101,32 @@ pub fn prepare(layout: &Layout, config: &Config) -> Result<Prepared, StartError>
     let lock = lock(&layout.lock_file())?;
     let token = token(&layout.token_file())?;
     let proxy = listen(config.proxy_listen)?;
-    Ok(Prepared { token, proxy, home: Some(sockets(layout, lock, true)?) })
+    let home = sockets::home(layout, lock, true, Held::default())?;
+    Ok(Prepared { token, proxy, web: None, home: Ok(home) })
 }
 
-/// [`prepare`] with a listener that is there already. With `takeover`, what another daemon may still own is left for
+/// [`prepare`] with listeners that are there already. With `takeover`, what another daemon may still own is left for
 /// later.
-pub fn prepare_behind(layout: &Layout, proxy: TcpListener, takeover: bool) -> Result<Prepared, StartError> {
+pub fn prepare_behind(layout: &Layout, listeners: Listeners, takeover: bool) -> Result<Prepared, StartError> {
+    let Listeners { proxy, web, hook, control } = listeners;
+    let held = Held { hook: hook.map(|l| l.socket), control: control.map(|l| l.socket) };
     directories(layout)?;
-    let home = if takeover { None } else { Some(lock(&layout.lock_file())?) };
+    let lock = if takeover { None } else { Some(lock(&layout.lock_file())?) };
     let token = token(&layout.token_file())?;
-    let home = home.map(|lock| sockets(layout, lock, true)).transpose()?;
-    Ok(Prepared { token, proxy, home })
+    let home = match lock {
+        Some(lock) => Ok(sockets::home(layout, lock, true, held)?),
+        None => Err(held),
+    };
+    Ok(Prepared { token, proxy: proxy.socket, web, home })
 }
 
-/// Waits until no other daemon owns this home, and takes it. `hooks` says whether hook events are to be heard. Blocks.
-pub fn own(layout: &Layout, hooks: bool) -> Result<Home, StartError> {
+/// Waits until no other daemon owns this home, and takes it. `hooks` says whether hook events are to be captured.
+/// Blocks.
+pub fn own(layout: &Layout, hooks: bool, held: Held) -> Result<Home, StartError> {
     let path = layout.lock_file();
     let file = open_lock(&path)?;
     file.lock().map_err(file_error("cannot lock", &path))?;
-    sockets(layout, signed(file), hooks)
+    sockets::home(layout, signed(file), hooks, held)
 }
 
 /// Makes the directories, or makes sure that they are ours alone.
@@ -122,14 +137,14 @@ pub fn directories(layout: &Layout) -> Result<(), StartError> {
     make_dir(layout.config_file.parent().unwrap_or(&layout.state_dir))
 }
 
-fn sockets(layout: &Layout, lock: File, hooks: bool) -> Result<Home, StartError> {
-    let hooks = if hooks { Some(bind(&layout.hook_socket())?) } else { None };
-    Ok(Home { lock, hooks, control: bind(&layout.control_socket())? })
-}
-
 /// Listens on an address of the proxy's. Once it is ours, a service manager that asks for it (`ReusePort`) may listen
 /// beside us, to take our place with no moment between; whoever does not ask, as we did not, is still refused.
 pub fn listen(addr: SocketAddr) -> Result<TcpListener, StartError> {
+    listen_as(addr, "proxy")
+}
+
+/// Listens on the address of the configuration's table `[of]`.
+pub fn listen_as(addr: SocketAddr, of: &'static str) -> Result<TcpListener, StartError> {
     let socket = TcpListener::bind(addr).and_then(|l| l.set_nonblocking(true).map(|()| l));
     #[cfg(target_os = "linux")]
     if let Ok(socket) = &socket
@@ -140,9 +155,12 @@ pub fn listen(addr: SocketAddr) -> Result<TcpListener, StartError> {
     socket.map_err(|source| StartError::Listen {
         addr,
         hint: if source.kind() == ErrorKind::AddrInUse {
-            ": another program has this port; set [proxy] listen in config.toml or CCD_PROXY_LISTEN"
+            format!(
+                ": another program has this port; set [{of}] listen in config.toml or CCD_{}_LISTEN",
+                of.to_uppercase()
+            )
         } else {
-            ""
+            String::new()
         },
         source,
     })
@@ -283,27 +301,6 @@ pub fn token(path: &Path) -> Result<String, StartError> {
         }
         Err(source) => Err(StartError::File { what: "cannot read", path: path.to_owned(), source }),
     }
-}
-
-/// Binds a Unix socket, mode 0600. What lies there from a daemon that was killed is replaced: we hold the lock.
-pub fn bind(path: &Path) -> Result<UnixListener, StartError> {
-    match fs_err::symlink_metadata(path) {
-        Ok(meta) if meta.file_type().is_socket() => {
-            fs_err::remove_file(path).map_err(file_error("cannot replace", path))?;
-        }
-        Ok(_) => {
-            return Err(StartError::Unsafe { path: path.to_owned(), why: "is in the way and no socket" });
-        }
-        Err(e) if e.kind() == ErrorKind::NotFound => {}
-        Err(source) => {
-            return Err(StartError::File { what: "cannot look at", path: path.to_owned(), source });
-        }
-    }
-    let listener = UnixListener::bind(path).map_err(file_error("cannot bind", path))?;
-    fs_err::set_permissions(path, std::fs::Permissions::from_mode(0o600))
-        .map_err(file_error("cannot make private", path))?;
-    listener.set_nonblocking(true).map_err(file_error("cannot set up", path))?;
-    Ok(listener)
 }
 
 #[cfg(test)]

@@ -14,42 +14,39 @@ use std::net::SocketAddr;
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, AtomicU8};
 use std::sync::{Arc, Mutex};
-use std::thread::JoinHandle;
 use std::time::Duration;
 
-use tokio::net::{TcpListener, UnixListener};
+use tokio::net::TcpListener;
 use tokio::sync::{Notify, Semaphore, mpsc};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+use super::inside::Inside;
 use super::keeper::Keeper;
 use super::{Parts, QUESTIONS, Running, SEARCHES, SERVING, locked};
-use crate::budget::{self, Guard};
+use crate::budget::Guard;
 use crate::ingest::shared::{Shared, StoreState};
-use crate::ingest::writer::Writer;
 use crate::ingest::{Door, Submission};
-use crate::maintenance::{Maintenance, retention};
+use crate::maintenance::Maintenance;
 use crate::memory::Budget;
 use crate::project::price::Prices;
+use crate::resources;
 use crate::source::gap::{self, Gaps};
 use crate::source::proxy::bypass::{Bypass, Capturing};
 use crate::source::proxy::limits::Limits;
 use crate::source::proxy::runtime::Streams;
 use crate::source::proxy::server::{Proxy, Settings};
 use crate::source::proxy::upstream::{self, Target, Upstream};
+use crate::source::transcript::Transcripts;
 use crate::source::transcript::take::Taker;
-use crate::source::transcript::{self, Transcripts};
-use crate::source::{hook, spool};
-use crate::startup::{self, Home, StartError};
+use crate::startup::{self, Held, Home, StartError};
+use crate::supervise::listeners::Listener;
 use crate::watch::{self, Watches};
-use crate::{api, resources};
 
 /// How long the writer may take to write what waits, once the sources are closed.
 pub(super) const WRITER_PATIENCE: Duration = Duration::from_secs(20);
 /// How long connections may take to end once they are cut.
-const CUT_PATIENCE: Duration = Duration::from_secs(2);
-/// How long hook events under way may take when another daemon waits for the store; the shim spools them otherwise.
-const EVENTS_PATIENCE: Duration = Duration::from_millis(500);
+pub(super) const CUT_PATIENCE: Duration = Duration::from_secs(2);
 
 pub(super) fn failed(what: &str, e: &dyn std::fmt::Display) -> StartError {
     StartError::Process(format!("{what}: {e}"))
@@ -59,8 +56,10 @@ pub(super) fn failed(what: &str, e: &dyn std::fmt::Display) -> StartError {
 /// socket: a store with much to catch up on is waited for by questions, not by the start.
 pub async fn run(parts: Parts, ready: impl FnOnce(&Arc<Running>)) -> Result<(), StartError> {
     let capture = parts.bypass.is_none();
-    let (app, proxy, home, rx) = wire(parts)?;
+    let Wired { app, proxy, web, home, rx } = wire(parts)?;
     let reception = Reception::open(&app, proxy)?;
+    app.web.open(web, locked(&app.config).web_listen);
+    *locked(&app.config_problem) = app.problem();
     let gaps = Arc::new(Gaps::new(app.layout.spool_dir.clone(), Arc::clone(app.door.gauges())));
     let relaying = CancellationToken::new();
     let rx = if capture {
@@ -92,25 +91,26 @@ async fn let_go(gaps: &Arc<Gaps>) {
 async fn live(
     app: &Arc<Running>,
     reception: Reception,
-    home: Option<Home>,
+    home: Result<Home, Held>,
     rx: Option<mpsc::Receiver<Submission>>,
     gaps: &Arc<Gaps>,
     ready: impl FnOnce(&Arc<Running>),
 ) -> Result<(), StartError> {
     let capture = rx.is_some();
     let mut ready = Some(ready);
-    if home.is_none()
+    if home.is_err()
         && let Some(ready) = ready.take()
     {
         ready(app);
         tracing::info!(proxy = %app.proxy_listen, "accepting; waiting for the store");
     }
-    let home = if home.is_some() {
-        home
-    } else {
-        tokio::select! {
-            home = owned(app, capture) => Some(home?),
-            () = app.stop.notified() => None,
+    let home = match home {
+        Ok(home) => Some(home),
+        Err(held) => {
+            tokio::select! {
+                home = owned(app, capture, held) => Some(home?),
+                () = app.stop.notified() => None,
+            }
         }
     };
     let Some(home) = home else {
@@ -122,6 +122,8 @@ async fn live(
         reception.end(app).await;
         return keeper.finish(app).await;
     };
+    // The one before may have had its port.
+    app.open_web();
     let inside = Inside::open(app, home, rx)?;
     if let Some(ready) = ready.take() {
         ready(app);
@@ -132,7 +134,7 @@ async fn live(
 
     if app.succeeded.load(std::sync::atomic::Ordering::Relaxed) {
         app.proxy.hand_over();
-        reception.close().await;
+        tokio::join!(reception.close(), app.web.close());
         let keeper = Keeper::start(app)?;
         let_go(gaps).await;
         let given_up = inside.give_up(app, &keeper).await;
@@ -142,25 +144,22 @@ async fn live(
             tracing::error!("the store is not let go of; its journal is whole");
         }
     } else {
-        inside.retention.abort();
-        inside.budgets.abort();
-        inside.closing.cancel();
-        inside.sources.close();
+        inside.stop();
         reception.stopping.cancel();
         reception.drain(app).await;
-        reception.close().await;
+        tokio::join!(reception.close(), app.web.close());
         inside.end(app).await;
     }
     Ok(())
 }
 
 /// The home, once no other daemon has it.
-async fn owned(app: &Arc<Running>, hooks: bool) -> Result<Home, StartError> {
+async fn owned(app: &Arc<Running>, hooks: bool, held: Held) -> Result<Home, StartError> {
     let layout = app.layout.clone();
     let (tx, rx) = tokio::sync::oneshot::channel();
     // Not a thread of the runtime's: it may wait for minutes.
     let wait = move || {
-        let _ = tx.send(startup::own(&layout, hooks));
+        let _ = tx.send(startup::own(&layout, hooks, held));
     };
     std::thread::Builder::new().name("ccd-home".into()).spawn(wait).map_err(|e| failed("a thread", &e))?;
     rx.await.map_err(|e| failed("the home", &e))?
@@ -222,149 +221,18 @@ impl Reception {
     }
 }
 
-/// What a daemon does that owns the home.
-struct Inside {
-    lock: std::fs::File,
-    writer: Option<JoinHandle<()>>,
-    /// Hook events under way.
-    events: TaskTracker,
-    /// Hook socket and spool.
-    sources: TaskTracker,
-    closing: CancellationToken,
-    api: tokio::task::JoinHandle<()>,
-    retention: tokio::task::JoinHandle<()>,
-    budgets: tokio::task::JoinHandle<()>,
-    spool_changed: Arc<Notify>,
+/// A daemon that serves nothing yet, and what it will serve on.
+struct Wired {
+    app: Arc<Running>,
+    proxy: TcpListener,
+    web: Option<Listener>,
+    home: Result<Home, Held>,
+    rx: mpsc::Receiver<Submission>,
 }
-
-impl Inside {
-    /// Starts the writer, if anything is to be captured, and serves the sockets.
-    fn open(
-        app: &Arc<Running>,
-        home: Home,
-        rx: Option<mpsc::Receiver<Submission>>,
-    ) -> Result<Self, StartError> {
-        let control = UnixListener::from_std(home.control).map_err(|e| failed("control socket", &e))?;
-        let hooks = home.hooks.map(UnixListener::from_std).transpose();
-        let hooks = hooks.map_err(|e| failed("hook socket", &e))?;
-        let captures = rx.is_some();
-        let writer = rx.map(|rx| {
-            let writer = Writer::new(app.layout.store_dir(), rx, Arc::clone(&app.shared), &app.door);
-            std::thread::Builder::new().name("ccd-writer".into()).spawn(move || writer.run())
-        });
-        let writer = writer.transpose().map_err(|e| failed("the writer's thread", &e))?;
-        let (events, sources) = (TaskTracker::new(), TaskTracker::new());
-        let (closing, spool_changed) = (CancellationToken::new(), Arc::new(Notify::new()));
-        if let Some(hooks) = hooks {
-            let deciding = Arc::clone(app);
-            let decide: hook::Decide =
-                Arc::new(move |event| deciding.budget.decision(event, deciding.clock.now_ns()));
-            sources.spawn(hook::serve(hooks, app.door.clone(), decide, events.clone(), closing.clone()));
-            sources.spawn(spool::run(
-                app.layout.spool_dir.clone(),
-                app.door.clone(),
-                Arc::clone(&app.spool),
-                Arc::clone(&spool_changed),
-                closing.clone(),
-            ));
-        }
-        if captures {
-            let (transcripts, shared) = (Arc::clone(&app.transcripts), Arc::clone(&app.shared));
-            sources.spawn(transcript::run(transcripts, shared, closing.clone()));
-        }
-        let api = tokio::spawn(api::serve(control, Arc::clone(app)));
-        let retention =
-            if captures { tokio::spawn(retention::run(Arc::clone(app))) } else { tokio::spawn(async {}) };
-        let budgets =
-            if captures { tokio::spawn(budget::run(Arc::clone(app))) } else { tokio::spawn(async {}) };
-        let lock = home.lock;
-        Ok(Inside { lock, writer, events, sources, closing, api, retention, budgets, spool_changed })
-    }
-
-    /// The end after a stop: everything that came is written, the control socket goes last.
-    async fn end(self, app: &Arc<Running>) {
-        let all = async {
-            self.sources.wait().await;
-            self.events.close();
-            self.events.wait().await;
-        };
-        if tokio::time::timeout(CUT_PATIENCE, all).await.is_err() {
-            tracing::warn!("some hook events do not end");
-        }
-        app.maintenance.stop().await;
-        if let Some(writer) = self.writer {
-            let written = async {
-                app.door.stop().await;
-                tokio::task::spawn_blocking(move || writer.join()).await
-            };
-            if tokio::time::timeout(WRITER_PATIENCE, written).await.is_err() {
-                tracing::error!("the writer does not end; its journal is whole");
-            }
-        }
-        // Questions under way may be followers, who would stay for ever.
-        self.api.abort();
-        remove_sockets(app);
-        drop(self.lock);
-    }
-
-    /// Gives the home to another daemon: as soon as what was captured is written, and before the streams have ended.
-    /// What is returned ends when that is done.
-    async fn give_up(self, app: &Arc<Running>, keeper: &Keeper) -> tokio::sync::oneshot::Receiver<()> {
-        let (done, given_up) = tokio::sync::oneshot::channel();
-        self.retention.abort();
-        self.budgets.abort();
-        self.closing.cancel();
-        self.api.abort();
-        self.sources.close();
-        self.events.close();
-        let events = async {
-            self.sources.wait().await;
-            self.events.wait().await;
-        };
-        let _ = tokio::time::timeout(EVENTS_PATIENCE, events).await;
-        app.maintenance.stop().await;
-        app.door.set_aside(Some(keeper.to.clone()));
-        let Some(writer) = self.writer else {
-            remove_sockets(app);
-            drop(self.lock);
-            return given_up;
-        };
-        app.door.stop().await;
-        let (then, lock) = (Arc::clone(app), self.lock);
-        // Not a task of the runtime's, and not waited for: a disk that hangs must not keep the streams waiting. Until
-        // the store is let go of, the lock stays ours.
-        let release = move || {
-            let _ = writer.join();
-            // Whoever works views out writes beside the store; from here on nobody does.
-            let alone = then.shared.alone();
-            then.shared.state.send_replace(StoreState::Failed("it was given to another daemon".into()));
-            remove_sockets(&then);
-            drop(lock);
-            tracing::info!("the store is given up");
-            std::mem::forget(alone);
-            drop(done);
-        };
-        if let Err(error) = std::thread::Builder::new().name("ccd-release".into()).spawn(release) {
-            tracing::error!(%error, "the store is given up only at the end");
-        }
-        given_up
-    }
-}
-
-/// The hook socket too where we have none: one that was killed may have left it.
-fn remove_sockets(app: &Running) {
-    for socket in [app.layout.control_socket(), app.layout.hook_socket()] {
-        if let Err(error) = fs_err::remove_file(socket) {
-            tracing::debug!(%error, "a socket was gone already");
-        }
-    }
-}
-
-type Wired = (Arc<Running>, TcpListener, Option<Home>, mpsc::Receiver<Submission>);
 
 /// Builds everything that needs no home.
 fn wire(parts: Parts) -> Result<Wired, StartError> {
-    let Parts { layout, config, reload, prepared, log, manager, holder, bypass, clock, zone, watcher } =
+    let Parts { layout, config, reload, prepared, log, manager, holders, bypass, clock, zone, watcher } =
         parts;
     let listener = TcpListener::from_std(prepared.proxy).map_err(|e| failed("proxy listener", &e))?;
     let proxy_listen: SocketAddr = listener.local_addr().map_err(|e| failed("proxy listener", &e))?;
@@ -394,7 +262,7 @@ fn wire(parts: Parts) -> Result<Wired, StartError> {
         layout,
         clock,
         manager,
-        holder,
+        holders,
         supervisor: Mutex::new(None),
         supervisor_gone: AtomicBool::new(false),
         succeeded: AtomicBool::new(false),
@@ -402,6 +270,7 @@ fn wire(parts: Parts) -> Result<Wired, StartError> {
         door,
         proxy,
         proxy_listen,
+        web: Arc::default(),
         transcripts,
         watches,
         zone,
@@ -421,8 +290,7 @@ fn wire(parts: Parts) -> Result<Wired, StartError> {
         searches: Arc::new(Semaphore::new(SEARCHES)),
         maintenance: Maintenance::default(),
     });
-    *locked(&app.config_problem) = app.problem();
-    Ok((app, listener, prepared.home, rx))
+    Ok(Wired { app, proxy: listener, web: prepared.web, home: prepared.home, rx })
 }
 
 /// Looks after configuration and spool until the daemon is told to end.

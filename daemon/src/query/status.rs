@@ -4,13 +4,14 @@ use std::sync::PoisonError;
 use std::sync::atomic::Ordering;
 
 use ccd_proto::api::{
-    CaptureStatus, DaemonStatus, DetectionStatus, HookStatus, ProxyStatus, RateLimits, Status, StoreStatus,
-    WebStatus,
+    CaptureStatus, DaemonStatus, DetectionStatus, HookStatus, ProxyStatus, RateLimits, SocketStatus, Status,
+    StoreStatus, WebStatus,
 };
 
 use super::limits;
 use crate::app::Running;
 use crate::ingest::shared::StoreState;
+use crate::supervise::listeners::{Holder, Name};
 
 /// The status, now. Answers whatever the store's state is.
 #[must_use]
@@ -50,11 +51,12 @@ pub fn status(app: &Running) -> Status {
             supervisor_gone: app.has_lost_supervisor(),
             killed: false,
             retiring: app.retirement(),
+            sockets: sockets(app),
         },
         proxy: ProxyStatus {
             listen: app.proxy_listen.to_string(),
             upstream: app.proxy.settings().upstream.target().to_string(),
-            holder: if app.has_lost_supervisor() { "self" } else { app.holder }.into(),
+            holder: app.held_by(Name::Proxy).map_or("", Holder::name).into(),
             in_flight: proxy.in_flight.load(Ordering::Relaxed),
             exchanges: counters.exchanges,
             errors: proxy.errors.load(Ordering::Relaxed),
@@ -68,7 +70,7 @@ pub fn status(app: &Running) -> Status {
             last_error: proxy.last_error(),
             unreached: proxy.unreached.load(Ordering::Relaxed),
         },
-        web: WebStatus { listen: None },
+        web: WebStatus { listen: app.web.listen().map(|listen| listen.to_string()), error: app.web.error() },
         hooks: HookStatus {
             installed: false,
             events: counters.hooks,
@@ -93,6 +95,15 @@ pub fn status(app: &Running) -> Status {
         rate_limits: rate_limits(app, &state),
         transcripts: app.transcripts.status(),
     }
+}
+
+/// Who holds each of the listeners.
+fn sockets(app: &Running) -> Vec<SocketStatus> {
+    let held = |name: Name| {
+        let holder = app.held_by(name)?;
+        Some(SocketStatus { name: name.as_str().into(), held_by: holder.name().into() })
+    };
+    Name::ALL.into_iter().filter_map(held).collect()
 }
 
 /// What the upstream in force told last of its limits. A row that cannot be read is damage that others find.

@@ -62,6 +62,26 @@ pub async fn serve(
     }
 }
 
+/// Tells everybody who comes that nothing is captured, until `stop`, so that the event goes to the spool at once. Nothing
+/// is read.
+pub async fn turn_away(listener: UnixListener, stop: CancellationToken) {
+    loop {
+        let accepted = tokio::select! {
+            () = stop.cancelled() => return,
+            accepted = listener.accept() => accepted,
+        };
+        match accepted {
+            Ok((mut stream, _)) if peer_is_us(&stream) => {
+                // It fits any buffer; whoever does not get it reads an end instead, which says the same.
+                let _ = stream.try_write(&frame::encode_reply(Status::Refused, 0));
+                let _ = stream.shutdown().await;
+            }
+            Ok(_) => {}
+            Err(_) => tokio::time::sleep(Duration::from_millis(100)).await,
+        }
+    }
+}
+
 /// Whether the peer runs as our own user, or as root.
 #[must_use]
 pub fn peer_is_us(stream: &UnixStream) -> bool {

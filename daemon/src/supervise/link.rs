@@ -10,7 +10,6 @@ use std::time::Duration;
 use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader};
 
 use super::channel::{Order, Word};
-use super::listeners::Holder;
 use crate::app::{RETIRE_IDLE, Running};
 
 /// Says that this worker accepts, and does what the supervisor says, until the channel ends.
@@ -61,7 +60,7 @@ pub async fn attend(channel: UnixStream, app: Arc<Running>) {
     if app.is_ending() {
         return;
     }
-    if Holder::named(app.holder).outlives_us() {
+    if app.holders.proxy.outlives_us() {
         tracing::warn!("the supervisor is gone: making room for the next one's worker");
         app.hand_over();
     } else {

@@ -21,6 +21,7 @@ pub mod inherit;
 pub mod ladder;
 pub mod link;
 pub mod listeners;
+pub mod notify;
 pub mod reexec;
 mod refuse;
 mod run;
@@ -38,13 +39,15 @@ pub const ASSIGNMENT: &str = "CCD_WORKER";
 /// The variable in which a supervisor that has replaced its own program finds what it was doing.
 pub const SUCCESSION: &str = "CCD_SUPERVISOR";
 
-/// A file descriptor that a child inherits, by its name.
+/// A listening socket that another process inherits.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Passed {
-    /// What it is: `proxy`.
+    /// What it is: [`listeners::Name`].
     pub name: String,
     /// Its number.
     pub fd: i32,
+    /// Who holds it: [`listeners::Holder`].
+    pub holder: String,
 }
 
 /// What a supervisor hands its worker, as JSON in the variable [`ASSIGNMENT`].
@@ -56,8 +59,6 @@ pub struct Assignment {
     pub channel: i32,
     /// Who keeps the supervisor running.
     pub manager: String,
-    /// Who holds the listeners: `systemd`, `launchd` or `supervise`.
-    pub holder: String,
     /// Whether another worker may still have the store: serve first, and wait for it.
     pub takeover: bool,
 }

@@ -1,5 +1,5 @@
 //! A supervisor becomes its own successor: after an upgrade the process turns into the new program, and keeps its
-//! number, its listener, its lock and its workers.
+//! number, its listeners, its lock and its workers.
 //!
 //! Must never cost a connection: everything that it holds goes along as open files. If the new program cannot be
 //! executed, the old one goes on as it is.
@@ -16,10 +16,11 @@ use serde::{Deserialize, Serialize};
 
 use super::channel::Lines;
 use super::ladder::{Ladder, Policy, Rung};
+use super::listeners::{Addresses, Handed};
 use super::refuse::Refuser;
 use super::run::Supervisor;
 use super::worker::{Role, Worker};
-use super::{SUCCESSION, inherit, signals};
+use super::{Passed, SUCCESSION, inherit, signals};
 
 /// What a file is known by: whether another one lies there now.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -51,12 +52,10 @@ pub struct Succession {
     pid: u32,
     /// The program's path.
     pub program: PathBuf,
-    /// The listener.
-    pub listener: i32,
-    /// Who holds it.
-    pub holder: String,
-    /// What the configuration said when it was made.
-    pub configured: std::net::SocketAddr,
+    /// The listeners.
+    pub listeners: Vec<Passed>,
+    /// What the configuration said when they were made.
+    pub configured: Addresses,
     /// The lock.
     pub lock: i32,
     /// The supervisor's own socket.
@@ -103,7 +102,8 @@ impl Supervisor {
         }
         self.renew = false;
         self.stamp = stamp;
-        let Some(listener) = &self.listener else { return };
+        let Some(listeners) = &self.listeners else { return };
+        let handed = listeners.handed(None);
         let now = Instant::now();
         let heir = |w: &Worker| Heir {
             pid: w.number(),
@@ -117,8 +117,7 @@ impl Supervisor {
         let left = Succession {
             pid: std::process::id(),
             program: self.program.clone(),
-            listener: inherit::number(listener),
-            holder: listener.holder.name().into(),
+            listeners: handed.iter().map(Handed::passed).collect(),
             configured: self.configured,
             lock: inherit::number(&self.lock),
             control: inherit::number(&self.control.listener),
@@ -133,7 +132,8 @@ impl Supervisor {
             retiring: self.retiring.clone(),
         };
         let Ok(text) = serde_json::to_string(&left) else { return };
-        let mut fds: Vec<&dyn AsFd> = vec![&listener.socket, &self.lock, &self.control.listener];
+        let mut fds: Vec<&dyn AsFd> = vec![&self.lock, &self.control.listener];
+        fds.extend(handed.iter().map(|handed| handed as &dyn AsFd));
         fds.extend(self.workers.iter().map(|w| &w.channel as &dyn AsFd));
         tracing::info!(program = %self.program.display(), "becoming the new program");
         signals::hold_back(true);
@@ -175,6 +175,7 @@ impl Supervisor {
         self.reason.clone_from(&left.reason);
         self.retiring.clone_from(&left.retiring);
         self.tell = None;
+        self.notifier.is_main();
         if left.rung == Rung::Refuse {
             self.refuser = Some(Refuser::new());
         }
@@ -209,8 +210,8 @@ mod tests {
 
     #[test]
     fn a_succession_is_for_one_process() {
-        let text = r#"{"pid":7,"program":"/ccd","listener":3,"holder":"supervise","configured":"127.0.0.1:0",
-            "lock":4,"control":5,"manager":"daemonized","kept":false,"to_stderr":false,"workers":
+        let text = r#"{"pid":7,"program":"/ccd","listeners":[{"name":"proxy","fd":3,"holder":"supervise"}],
+            "configured":{"proxy":"127.0.0.1:0","web":null},"lock":4,"control":5,"manager":"daemonized","kept":false,"to_stderr":false,"workers":
             [{"pid":8,"channel":6,"kind":"full","role":"serving","ready":true,"age_ms":5,"kill_in_ms":null}],
             "rung":"full","restarts":2,"last_exit":null,"reason":null,"of_tomorrow":1}"#;
         assert!(Succession::read(text, 7).is_some());

@@ -7,6 +7,7 @@
 use std::io::{ErrorKind, Read, Write};
 use std::net::{Shutdown, TcpListener, TcpStream};
 use std::os::fd::{AsFd, BorrowedFd};
+use std::os::unix::net::UnixListener;
 use std::time::{Duration, Instant};
 
 /// Connections at a time; further ones wait in the kernel's queue.
@@ -72,6 +73,18 @@ impl Refuser {
                 rest: 0,
                 until: now + HEAD_PATIENCE,
             });
+        }
+    }
+
+    /// Ends what waits at another socket of ours: whoever came there goes on as if nobody listened.
+    pub(super) fn turn_away(&mut self, listener: &UnixListener, now: Instant) {
+        self.paused = self.paused.filter(|until| now < *until);
+        while self.paused.is_none() {
+            match listener.accept() {
+                Ok(connection) => drop(connection),
+                Err(e) if matches!(e.kind(), ErrorKind::WouldBlock | ErrorKind::Interrupted) => return,
+                Err(_) => self.paused = Some(now + PAUSE),
+            }
         }
     }
 

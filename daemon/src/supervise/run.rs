@@ -1,11 +1,11 @@
-//! The supervisor's loop: one `poll` over signals, channels, its own socket and, where it matters, the listener.
+//! The supervisor's loop: one `poll` over signals, channels, its own socket and, where it matters, the listeners.
 //!
 //! Invariants: what happens is decided in [`super::steps`]; here it is only noticed. Nothing in the loop blocks but the
 //! `poll` itself, which ends by itself only when something has to be done at a certain time.
 
 use std::fs::File;
 use std::io::Write;
-use std::net::SocketAddr;
+use std::net::{SocketAddr, TcpListener};
 use std::os::fd::{AsFd, BorrowedFd};
 use std::os::unix::net::UnixListener;
 use std::path::PathBuf;
@@ -15,7 +15,8 @@ use rustix::event::{PollFd, PollFlags, Timespec, poll};
 
 use super::control::Control;
 use super::ladder::{Ladder, Policy, Rung};
-use super::listeners::Listener;
+use super::listeners::{Addresses, Change, Handed, Listeners};
+use super::notify::Notifier;
 use super::reexec::{Stamp, Succession};
 use super::refuse::Refuser;
 use super::signals::Signals;
@@ -25,7 +26,7 @@ use crate::revival;
 use crate::startup::StartError;
 
 /// Reads the configuration anew: where to listen.
-pub type Reload = Box<dyn Fn() -> Result<SocketAddr, String>>;
+pub type Reload = Box<dyn Fn() -> Result<Addresses, String>>;
 
 /// Told what became of the start, once: the worker's process id, or why there is none.
 pub type Tell = Box<dyn FnOnce(Result<(u32, SocketAddr), &str>)>;
@@ -35,10 +36,10 @@ pub type Tell = Box<dyn FnOnce(Result<(u32, SocketAddr), &str>)>;
 pub struct Setup {
     /// The program of the workers, and our own. Read again at every start: it may have been replaced.
     pub program: PathBuf,
-    /// The listener.
-    pub listener: Listener,
-    /// What the configuration said when the listener was made.
-    pub configured: SocketAddr,
+    /// The listeners.
+    pub listeners: Listeners,
+    /// What the configuration said when they were made.
+    pub configured: Addresses,
     /// Reads the configuration anew.
     pub reload: Reload,
     /// Our own socket.
@@ -61,6 +62,8 @@ pub struct Setup {
     pub note: Option<PathBuf>,
     /// Told once.
     pub tell: Tell,
+    /// Tells the service manager.
+    pub notifier: Notifier,
 }
 
 /// How a supervisor ends.
@@ -80,10 +83,10 @@ pub(super) struct Supervisor {
     pub(super) program: PathBuf,
     pub(super) stamp: Option<Stamp>,
     /// None once the last worker that accepted has ended, and nothing shall follow it.
-    pub(super) listener: Option<Listener>,
-    pub(super) configured: SocketAddr,
-    /// The next worker's, where the configuration names another address.
-    pub(super) next_listener: Option<(Listener, SocketAddr)>,
+    pub(super) listeners: Option<Listeners>,
+    pub(super) configured: Addresses,
+    /// The next worker's, where the configuration names other addresses.
+    pub(super) change: Option<Change>,
     pub(super) reload: Reload,
     pub(super) control: Control,
     pub(super) lock: File,
@@ -94,6 +97,7 @@ pub(super) struct Supervisor {
     pub(super) patience: Duration,
     note: Option<PathBuf>,
     pub(super) tell: Option<Tell>,
+    pub(super) notifier: Notifier,
     pub(super) workers: Vec<Worker>,
     pub(super) ladder: Ladder,
     /// What to start, and when.
@@ -149,6 +153,8 @@ pub fn supervise(setup: Setup, succession: Option<&Succession>) -> Result<Ended,
         if let Some(ended) = this.ended.take() {
             return Ok(ended);
         }
+        this.notifier.status(this.situation());
+        this.notifier.look(now);
         if this.renew {
             this.become_the_new();
         }
@@ -161,9 +167,9 @@ impl Supervisor {
         Supervisor {
             stamp: Stamp::of(&setup.program),
             program: setup.program,
-            listener: Some(setup.listener),
+            listeners: Some(setup.listeners),
             configured: setup.configured,
-            next_listener: None,
+            change: None,
             reload: setup.reload,
             control: Control::new(setup.control),
             lock: setup.lock,
@@ -174,6 +180,7 @@ impl Supervisor {
             patience: setup.patience,
             note: setup.note,
             tell: Some(setup.tell),
+            notifier: setup.notifier,
             workers: Vec::new(),
             ladder: Ladder::new(setup.policy),
             next: None,
@@ -204,9 +211,14 @@ impl Supervisor {
         self.watch == Watch::Armed && self.workers.iter().any(|w| w.role == Role::Serving && w.ready)
     }
 
-    /// Whether a connection waits at the listener.
+    /// The proxy's listener.
+    pub(super) fn proxy(&self) -> Option<&TcpListener> {
+        self.listeners.as_ref().map(|listeners| &listeners.proxy.socket)
+    }
+
+    /// Whether a connection waits at the proxy's listener.
     pub(super) fn waits(&self) -> bool {
-        let Some(listener) = &self.listener else { return false };
+        let Some(listener) = self.proxy() else { return false };
         let mut fds = [PollFd::new(listener, PollFlags::IN)];
         poll(&mut fds, Some(&Timespec { tv_sec: 0, tv_nsec: 0 })).is_ok_and(|n| n > 0)
     }
@@ -214,11 +226,14 @@ impl Supervisor {
     /// Waits until something happens, or has to.
     fn wait(&mut self, signals: &Signals, now: Instant) {
         let timeout = self.deadline().map(|at| at.saturating_duration_since(now));
-        let listener = self.listener.as_ref();
         let refusing = self.refuser.as_ref().is_some_and(Refuser::has_room);
-        let watched = listener.filter(|_| refusing || self.is_watching());
+        let watched = self.proxy().filter(|_| refusing || self.is_watching());
         let mut fds: Vec<BorrowedFd<'_>> = vec![signals.as_fd()];
         fds.extend(watched.map(AsFd::as_fd));
+        // Nobody is there to answer at the others, either.
+        let others = self.listeners.iter().filter(|_| refusing).flat_map(|listeners| listeners.handed(None));
+        let others: Vec<Handed<'_>> = others.skip(1).collect();
+        fds.extend(others.iter().map(AsFd::as_fd));
         fds.extend(self.workers.iter().filter(|w| !w.channel.ended).map(|w| w.channel.as_fd()));
         fds.extend(self.control.fds());
         fds.extend(self.refuser.iter().flat_map(Refuser::fds));
@@ -232,14 +247,20 @@ impl Supervisor {
         // An error is an interruption by a signal, which the next turn sees.
         let _ = poll(&mut polled, timeout.as_ref());
         let came = watched.is_some() && !polled[1].revents().is_empty();
-        drop(polled);
-        drop(fds);
+        drop((polled, fds));
+        drop(others);
         let now = Instant::now();
         if came && self.refuser.is_none() {
             self.watch.comes(now);
         }
-        if let (Some(refuser), Some(listener)) = (&mut self.refuser, &self.listener) {
-            refuser.accept(&listener.socket, now);
+        if let (Some(refuser), Some(listeners)) = (&mut self.refuser, &self.listeners) {
+            refuser.accept(&listeners.proxy.socket, now);
+            if let Some(web) = &listeners.web {
+                refuser.accept(&web.socket, now);
+            }
+            for listener in [&listeners.hook, &listeners.control].into_iter().flatten() {
+                refuser.turn_away(&listener.socket, now);
+            }
             refuser.advance(now);
         }
     }
@@ -253,6 +274,7 @@ impl Supervisor {
             self.watch.deadline(),
             retry,
             self.control.deadline(),
+            self.notifier.deadline(),
             self.refuser.as_ref().and_then(Refuser::deadline),
         ]
         .into_iter()
@@ -275,13 +297,29 @@ impl Supervisor {
             refusing: self.refuser.is_some(),
             reason: self.reason.clone(),
             listen: self
-                .listener
-                .as_ref()
-                .and_then(|l| l.socket.local_addr().ok())
+                .proxy()
+                .and_then(|listener| listener.local_addr().ok())
                 .map(|addr| addr.to_string())
                 .unwrap_or_default(),
         })
         .unwrap_or_default()
+    }
+
+    /// How things are, in a line for the service manager.
+    fn situation(&self) -> String {
+        let why = || self.reason.as_deref().unwrap_or("it was asked for");
+        let serving = self.workers.iter().find(|w| w.role == Role::Serving && w.ready);
+        match serving {
+            _ if self.stopping => "draining: streams in flight finish".into(),
+            _ if self.refuser.is_some() => format!("refusing every request: {}", why()),
+            _ if self.watch == Watch::Stuck => "relaying without capture: the worker does not answer".into(),
+            Some(worker) if worker.kind == Rung::Bypass => format!("relaying without capture: {}", why()),
+            Some(_) => match self.proxy().and_then(|listener| listener.local_addr().ok()) {
+                Some(addr) => format!("serving on {addr}"),
+                None => "serving".into(),
+            },
+            None => "starting a worker".into(),
+        }
     }
 
     pub(super) fn about(&self) -> ccd_proto::api::SupervisorStatus {
@@ -296,6 +334,8 @@ impl Supervisor {
     pub(super) fn say(&mut self, outcome: Result<(u32, SocketAddr), &str>) {
         if let Some(tell) = self.tell.take() {
             tell(outcome);
+            // The port is answered, if only with a refusal: that is what there is to wait for.
+            self.notifier.ready();
         }
         let _ = std::io::stderr().flush();
     }

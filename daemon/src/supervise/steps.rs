@@ -8,12 +8,11 @@ use std::time::{Duration, Instant};
 use super::channel::{Order, Word};
 use super::control::Request;
 use super::ladder::{Life, Rung};
-use super::listeners::{Holder, Listener};
+use super::listeners::Change;
 use super::refuse::Refuser;
 use super::run::{Ended, Supervisor};
 use super::stuck::{Act, Watch};
 use super::worker::{End, Recipe, Role, Worker};
-use crate::startup;
 
 /// How long a worker may take until it accepts.
 const READY: Duration = Duration::from_secs(10);
@@ -28,13 +27,15 @@ impl Supervisor {
             (Rung::Bypass, _) => Some(self.reason.clone().unwrap_or_else(|| "it was asked for".into())),
             _ => None,
         };
-        let next = self.next_listener.as_ref().filter(|_| role == Role::Coming).map(|(listener, _)| listener);
-        let Some(listener) = next.or(self.listener.as_ref()) else {
+        let Some(listeners) = &mut self.listeners else {
             return Err("no listener is left".into());
         };
+        if self.change.is_none() {
+            listeners.complete(self.configured);
+        }
         let recipe = Recipe {
             program: &self.program,
-            listener,
+            listeners: listeners.handed(self.change.as_ref().filter(|_| role == Role::Coming)),
             manager: &self.manager,
             to_stderr: self.to_stderr,
             upstream: self.retiring.as_ref().map(|(_, upstream)| upstream.as_str()),
@@ -86,10 +87,11 @@ impl Supervisor {
                         other.kill_in(patience);
                     }
                 }
-                if let Some((listener, configured)) = self.next_listener.take() {
-                    (self.listener, self.configured) = (Some(listener), configured);
+                if let (Some(change), Some(listeners)) = (self.change.take(), &mut self.listeners) {
+                    listeners.replace(change, &mut self.configured);
                 }
                 self.control.finish(&Ok(pid));
+                self.notifier.reloaded();
                 self.renew = true;
             }
             Role::Serving => {
@@ -111,7 +113,7 @@ impl Supervisor {
         }
         self.inform();
         if let (Ok(pid), Some(Ok(addr))) =
-            (u32::try_from(pid), self.listener.as_ref().map(|l| l.socket.local_addr()))
+            (u32::try_from(pid), self.proxy().map(std::net::TcpListener::local_addr))
         {
             self.say(Ok((pid, addr)));
         }
@@ -251,6 +253,7 @@ impl Supervisor {
             return;
         }
         self.ladder.asked();
+        self.notifier.reloading();
         let begun = self.listen_anew().and_then(|()| {
             self.next = None;
             self.start(Rung::Full, Role::Coming, now)
@@ -260,22 +263,20 @@ impl Supervisor {
         }
     }
 
-    /// Binds another address, if the configuration names one now.
+    /// Binds other addresses, if the configuration names some now.
     fn listen_anew(&mut self) -> Result<(), String> {
-        let addr = (self.reload)()?;
-        if addr != self.configured {
-            let socket = startup::listen(addr).map_err(|e| e.to_string())?;
-            self.next_listener = Some((Listener { socket, holder: Holder::Supervise }, addr));
-        }
+        let to = (self.reload)()?;
+        self.change = Change::between(self.configured, to).map_err(|e| e.to_string())?;
         Ok(())
     }
 
     fn handing_failed(&mut self, why: &str, now: Instant) {
         tracing::error!(why, "no new worker took over; the one before goes on");
-        self.next_listener = None;
+        self.change = None;
         self.leave_now = false;
         self.ladder.retry_failed(now);
         self.control.finish(&Err(why.to_owned()));
+        self.notifier.reloaded();
         if !self.has(Role::Serving) && !self.stopping && self.next.is_none() {
             let next = self.ladder.died(now, Life { served: false, lasted: Duration::ZERO });
             self.next = Some((now + next.pause, next.rung));
@@ -285,6 +286,7 @@ impl Supervisor {
     /// Ends everything; the second time at once.
     pub(super) fn stop(&mut self, at_once: bool, now: Instant) {
         tracing::info!(at_once, "stopping");
+        self.notifier.stopping(if at_once { AT_ONCE } else { self.patience });
         (self.stopping, self.next, self.beside_at) = (true, None, None);
         (self.watch, self.refuser, self.renew) = (Watch::Stuck, None, false);
         self.control.finish(&Err("it is being stopped".into()));
@@ -312,7 +314,7 @@ impl Supervisor {
         if self.stopping {
             if !self.has(Role::Serving) && !self.has(Role::Beside) {
                 // Nobody will accept any more: better refused than left waiting.
-                self.listener = None;
+                self.listeners = None;
             }
             if self.workers.is_empty() {
                 self.ended = Some(Ended::Stopped);

@@ -12,8 +12,8 @@ use serde::{Deserialize, Serialize};
 
 use super::channel::{Lines, Order};
 use super::ladder::Rung;
-use super::listeners::{Listener, PROXY};
-use super::{ASSIGNMENT, Assignment, Passed, SUCCESSION, inherit};
+use super::listeners::Handed;
+use super::{ASSIGNMENT, Assignment, SUCCESSION, inherit};
 
 /// What a worker is for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -51,7 +51,7 @@ pub(super) struct Worker {
 /// What all workers are started with.
 pub(super) struct Recipe<'a> {
     pub(super) program: &'a Path,
-    pub(super) listener: &'a Listener,
+    pub(super) listeners: Vec<Handed<'a>>,
     pub(super) manager: &'a str,
     pub(super) to_stderr: bool,
     /// Where requests go, if not where the configuration says.
@@ -68,10 +68,9 @@ impl Worker {
     ) -> io::Result<Self> {
         let (channel, theirs) = Lines::pair()?;
         let assignment = Assignment {
-            listeners: vec![Passed { name: PROXY.into(), fd: inherit::number(recipe.listener) }],
+            listeners: recipe.listeners.iter().map(Handed::passed).collect(),
             channel: inherit::number(&theirs),
             manager: recipe.manager.into(),
-            holder: recipe.listener.holder.name().into(),
             takeover,
         };
         let mut command = Command::new(recipe.program);
@@ -80,9 +79,15 @@ impl Worker {
             command.arg("--bypass").arg(OsString::from(reason));
         }
         // What is meant for us alone must not look as if it were meant for the worker.
-        for name in
-            ["LISTEN_FDS", "LISTEN_PID", "LISTEN_FDNAMES", "NOTIFY_SOCKET", "WATCHDOG_USEC", SUCCESSION]
-        {
+        for name in [
+            "LISTEN_FDS",
+            "LISTEN_PID",
+            "LISTEN_FDNAMES",
+            "NOTIFY_SOCKET",
+            "WATCHDOG_USEC",
+            "WATCHDOG_PID",
+            SUCCESSION,
+        ] {
             command.env_remove(name);
         }
         if let Some(upstream) = recipe.upstream {
@@ -92,7 +97,9 @@ impl Worker {
         if !recipe.to_stderr {
             command.stdout(Stdio::null()).stderr(Stdio::null());
         }
-        let child = inherit::inherited(&[&recipe.listener.socket as &dyn AsFd, &theirs], || command.spawn())?;
+        let mut fds: Vec<&dyn AsFd> = vec![&theirs];
+        fds.extend(recipe.listeners.iter().map(|handed| handed as &dyn AsFd));
+        let child = inherit::inherited(&fds, || command.spawn())?;
         let pid = i32::try_from(child.id()).ok().and_then(Pid::from_raw);
         let pid = pid.ok_or_else(|| io::Error::other("a process without a number"))?;
         Ok(Worker {

@@ -87,7 +87,7 @@ impl Daemon {
             prepared,
             log: LogHandle::disconnected(),
             manager: "test",
-            holder: "self",
+            holders: app::Holders::OWN,
             bypass: None,
             clock,
             zone: jiff::tz::TimeZone::UTC,

@@ -59,7 +59,8 @@ pub use self::limits::{Limited, RateLimit, RateLimits};
 pub use self::search::{Hit, Search, SearchEnd, SearchLine};
 pub use self::status::{
     CaptureStatus, DaemonStatus, DetectionStatus, HookStatus, ProxyStatus, RetiringSession, RetiringStatus,
-    Status, StoreStatus, Supervision, SupervisorStatus, TranscriptRoot, TranscriptStatus, WebStatus,
+    SocketStatus, Status, StoreStatus, Supervision, SupervisorStatus, TranscriptRoot, TranscriptStatus,
+    WebStatus,
 };
 pub use self::store::{
     BackedUp, DamagedRange, DamagedRecord, FileStats, Imported, Line, LostRecord, NotImported, Operation,

@@ -102,6 +102,8 @@ pub struct DaemonStatus {
     pub killed: bool,
     /// How it stands with a daemon whose installation was taken back; null otherwise.
     pub retiring: Option<RetiringStatus>,
+    /// Its listeners, and who holds each.
+    pub sockets: Vec<SocketStatus>,
 }
 
 /// A daemon that answers as long as somebody holds its address, and ends by itself then.
@@ -130,6 +132,16 @@ pub struct RetiringSession {
     pub session_id: Option<String>,
     /// Where it runs.
     pub cwd: Option<String>,
+}
+
+/// A listener of the daemon's.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct SocketStatus {
+    /// `proxy`, `web`, `hook` or `control`.
+    pub name: String,
+    /// Who keeps it when the daemon dies: `systemd`, `launchd`, `supervise`, or `self` for nobody.
+    pub held_by: String,
 }
 
 /// The supervisor: the process that holds the listener and keeps a worker behind it.
@@ -208,6 +220,9 @@ pub struct ProxyStatus {
 pub struct WebStatus {
     /// `address:port`, or null while there is none.
     pub listen: Option<String>,
+    /// Why there is none: its port is taken, most likely.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub error: Option<String>,
 }
 
 /// Hook events.

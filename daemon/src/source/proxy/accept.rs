@@ -4,7 +4,6 @@
 //! is told to come again), and never end a stream on its own account.
 
 use std::convert::Infallible;
-use std::net::SocketAddr;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -85,7 +84,7 @@ impl Proxy {
             if let Err(error) = stream.set_nodelay(true) {
                 tracing::debug!(%error, "no TCP_NODELAY");
             }
-            match owner(&mut peers, &stream, peer) {
+            match peers.owner(&stream, peer) {
                 owner if owner.is_welcome(us) => {}
                 // Closed again before we came to it: nobody waits for an answer.
                 Peer::Gone => continue,
@@ -214,16 +213,6 @@ impl Open {
 impl Drop for Open {
     fn drop(&mut self) {
         self.0.gauges().connections.fetch_sub(1, Ordering::Relaxed);
-    }
-}
-
-/// Whose the other end is. Whoever is not on this machine is nobody's: an inherited listener may be anywhere.
-fn owner(peers: &mut Peers, stream: &TcpStream, peer: SocketAddr) -> Peer {
-    let canonical = |address: SocketAddr| SocketAddr::new(address.ip().to_canonical(), address.port());
-    match stream.local_addr() {
-        Ok(local) if canonical(peer).ip().is_loopback() => peers.of(canonical(peer), canonical(local)),
-        Ok(_) => Peer::User(u32::MAX),
-        Err(_) => Peer::Gone,
     }
 }
 

@@ -3,15 +3,16 @@
 //! Let in is who knows the path token and calls us by a loopback name; a browser never is. The token ends here: neither
 //! upstream nor a record sees it. Answers to who is not let in have no body and give no hint.
 
-use http::header::{CONTENT_LENGTH, HOST, HeaderMap, ORIGIN};
+use http::header::{CONTENT_LENGTH, HeaderMap, ORIGIN};
 use http::{Method, Request, StatusCode, Uri};
+
+use super::hosts::Hosts;
 
 /// What a request must show to be let in.
 #[derive(Clone)]
 pub struct Admission {
     token: String,
-    /// The names that we answer to, port included.
-    hosts: Vec<String>,
+    hosts: Hosts,
 }
 
 /// Where the way of a request that was let in leads.
@@ -30,18 +31,7 @@ impl Admission {
     /// For a listener at this address, with this path token.
     #[must_use]
     pub fn new(listen: std::net::SocketAddr, token: String) -> Self {
-        let port = listen.port();
-        let own = match listen.ip() {
-            std::net::IpAddr::V4(ip) => ip.to_string(),
-            std::net::IpAddr::V6(ip) => format!("[{ip}]"),
-        };
-        let names = ["127.0.0.1", "localhost", "[::1]", &own].map(str::to_owned);
-        let mut hosts: Vec<String> = names.iter().map(|name| format!("{name}:{port}")).collect();
-        if port == 80 {
-            // Then clients leave the port out.
-            hosts.extend(names);
-        }
-        Admission { token, hosts }
+        Admission { token, hosts: Hosts::of(listen) }
     }
 
     /// Lets a request in, or tells the status that it is refused with.
@@ -50,7 +40,7 @@ impl Admission {
             return Err(StatusCode::METHOD_NOT_ALLOWED);
         }
         let Some(path) = origin_form(request.uri()) else { return Err(StatusCode::BAD_REQUEST) };
-        self.host(request.headers())?;
+        self.hosts.check(request.headers())?;
         // Not every `Sec-Fetch-*`: Node's own fetch sends `Sec-Fetch-Mode`, and is no web page.
         if request.headers().contains_key(ORIGIN) || request.headers().contains_key("sec-fetch-site") {
             return Err(StatusCode::FORBIDDEN);
@@ -60,18 +50,6 @@ impl Admission {
             return Ok(Admitted::Ping);
         }
         if has_dot_segments(&path) { Err(StatusCode::BAD_REQUEST) } else { Ok(Admitted::Forward(path)) }
-    }
-
-    /// One `Host`, and one of ours: whatever else a name resolves to us by is a web page's trick (DNS rebinding).
-    fn host(&self, headers: &HeaderMap) -> Result<(), StatusCode> {
-        let mut given = headers.get_all(HOST).iter();
-        let known =
-            given.next().is_some_and(|host| self.hosts.iter().any(|name| name.as_bytes() == host.as_bytes()));
-        match given.next() {
-            Some(_) => Err(StatusCode::BAD_REQUEST),
-            None if known => Ok(()),
-            None => Err(StatusCode::MISDIRECTED_REQUEST),
-        }
     }
 
     /// Path and query behind `/TOKEN`, byte for byte.
@@ -90,7 +68,8 @@ impl Admission {
 }
 
 /// Path and query, where the target is nothing else: a whole URL is for forward proxies, which we are not.
-fn origin_form(uri: &Uri) -> Option<&str> {
+#[must_use]
+pub fn origin_form(uri: &Uri) -> Option<&str> {
     let nothing_else = uri.scheme().is_none() && uri.authority().is_none();
     uri.path_and_query()
         .map(http::uri::PathAndQuery::as_str)
@@ -182,8 +161,6 @@ mod tests {
             assert_eq!(of(&[host]), 421, "{host:?}");
         }
         assert_eq!((of(&[]), of(&["localhost:7788", "localhost:7788"])), (421, 400));
-        let plain = Admission::new("[::1]:80".parse().unwrap(), TOKEN.into());
-        assert!(plain.hosts.contains(&"localhost".into()) && plain.hosts.contains(&"[::1]:80".into()));
     }
 
     #[test]

@@ -14,6 +14,7 @@ mod forward;
 pub mod framing;
 mod gate;
 pub mod headers;
+pub mod hosts;
 pub mod intake;
 mod interim;
 mod io;

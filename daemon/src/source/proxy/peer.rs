@@ -8,6 +8,8 @@
 
 use std::net::SocketAddr;
 
+use tokio::net::TcpStream;
+
 /// The other end of a connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Peer {
@@ -40,6 +42,17 @@ pub struct Peers {
 }
 
 impl Peers {
+    /// Whose the other end of an accepted connection is. Whoever is not on this machine is nobody's: an inherited
+    /// listener may be anywhere.
+    pub fn owner(&mut self, stream: &TcpStream, peer: SocketAddr) -> Peer {
+        let canonical = |address: SocketAddr| SocketAddr::new(address.ip().to_canonical(), address.port());
+        match stream.local_addr() {
+            Ok(local) if canonical(peer).ip().is_loopback() => self.of(canonical(peer), canonical(local)),
+            Ok(_) => Peer::User(u32::MAX),
+            Err(_) => Peer::Gone,
+        }
+    }
+
     /// Whose the socket at `peer` is that is connected to ours at `local`.
     pub fn of(&mut self, peer: SocketAddr, local: SocketAddr) -> Peer {
         let found = self.ask(peer, local);
