@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use ccd_tests::assert_eventually;
+use ccd_tests::harness::events::HookSession;
 use ccd_tests::harness::wire::{Upstream, Wire};
 use ccd_tests::harness::{TestHome, UserManager};
 use ccd_tests::mock::Mock;
@@ -109,4 +110,53 @@ fn a_killed_supervisor_is_back_and_costs_neither_a_connection_nor_a_stream() {
         assert_eq!(restarts(&manager), kills);
     }
     assert_eq!(states(&manager), ["active"; 3]);
+}
+
+#[test]
+fn the_first_hook_event_and_the_first_question_start_the_service_too() {
+    let home = TestHome::new("http://127.0.0.1:9").for_manager();
+    let Some(manager) = manager(&home) else { return };
+    let _ = home.ccctl(&["install"]).ok();
+    let events = home.running().hooks.events;
+    let _ = manager.systemctl(&["stop", "ccd.service"]).ok();
+    assert_eq!(states(&manager), ["active", "active", "inactive"]);
+    let _ = home.cc_hook(&HookSession::new().start()).ok();
+    assert_eventually!(states(&manager) == ["active"; 3], "the event starts it");
+    assert_eventually!(
+        home.status().is_some_and(|status| status.hooks.events == events + 1),
+        "the event is recorded, once"
+    );
+    let _ = manager.systemctl(&["stop", "ccd.service"]).ok();
+    assert!(home.ccctl(&["status"]).ok().text().contains("ccd"));
+    assert_eq!(states(&manager), ["active"; 3]);
+}
+
+#[test]
+fn a_supervisor_that_hangs_is_killed_by_the_watchdog_and_one_that_does_not_is_left_alone() {
+    let mock = Mock::start(short());
+    let home = TestHome::new(&mock.url()).for_manager();
+    let Some(manager) = manager(&home) else { return };
+    let _ = home.ccctl(&["install"]).ok();
+    // As a user would change it, and quick enough for a test.
+    let dir = home.user().join(".config/systemd/user/ccd.service.d");
+    std::fs::create_dir(&dir).unwrap();
+    std::fs::write(dir.join("quick.conf"), "[Service]\nWatchdogSec=2s\n").unwrap();
+    let _ = manager.systemctl(&["daemon-reload"]).ok();
+    let _ = manager.systemctl(&["restart", "ccd.service"]).ok();
+    let proxy = Proxy::of(&home);
+    let (main, worker) = (manager.property("ccd.service", "MainPID"), home.running().daemon.pid);
+    // It says that it lives for longer than that.
+    let said = || manager.property("ccd.service", "WatchdogTimestampMonotonic").parse::<u64>().unwrap();
+    let first = said();
+    assert_eventually!(said() > first + 4_000_000, "the watchdog hears of it");
+    assert_eq!((manager.property("ccd.service", "MainPID"), restarts(&manager)), (main.clone(), 0));
+
+    let _ = manager.systemctl(&["kill", "--kill-who=main", "--signal=STOP", "ccd.service"]).ok();
+    assert_eventually!(restarts(&manager) == 1, "the watchdog kills it, and systemd starts another");
+    assert_eq!(ask(&proxy, "s").unwrap().0, 200);
+    assert_eventually!(
+        home.status().is_some_and(|status| status.daemon.pid != worker),
+        "with a worker of its own"
+    );
+    assert_ne!(manager.property("ccd.service", "MainPID"), main);
 }
