@@ -13,7 +13,7 @@
 # A step that cannot run fails the run and says so. The one exception is the advisory database: where it cannot
 # be reached, that is said plainly and the run goes on.
 #
-# Needs: the Rust toolchain, python3, strace on Linux (installed here where apt-get and root are), and unless --fast npm,
+# Needs: the Rust toolchain, python3, strace, systemd and util-linux on Linux (installed here where apt-get and root are), and unless --fast npm,
 # openssl, tar, git, pip, and on Linux dpkg and rpm (installed here as strace is). Nothing here writes outside the work tree but what
 # those tools keep in their own caches.
 set -euo pipefail
@@ -130,7 +130,12 @@ system_tool() {
 }
 
 # The store's tests inject failing writes with strace.
-if [ "$(uname -s)" = Linux ]; then system_tool strace strace; fi
+if [ "$(uname -s)" = Linux ]; then
+  system_tool strace strace
+  # The service's units are checked by systemd's own tools, and run under its own user manager.
+  system_tool systemd-analyze systemd
+  system_tool unshare util-linux
+fi
 # The packages are built and installed.
 if ! $fast; then
   need python3 "the packages' scripts are written in it (--fast goes without them)"

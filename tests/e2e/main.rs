@@ -28,6 +28,8 @@ mod retries;
 mod revival;
 mod scenario;
 mod search;
+#[cfg(target_os = "linux")]
+mod service;
 mod skew;
 mod statusline;
 mod store;

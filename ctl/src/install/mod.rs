@@ -308,35 +308,45 @@ impl Installer<'_> {
             return Ok(None);
         }
         let (env, plan) = (self.env, self.plan);
-        let Ok(manager) = service::detect(env) else { return Ok(None) };
+        let manager = match service::detect(env) {
+            Ok(manager) => manager,
+            Err(absence) => {
+                // Where nothing can be done about it, the screen says what it means.
+                warnings.extend(absence.hint().map(|hint| format!("no service: {absence}; {hint}")));
+                return Ok(None);
+            }
+        };
         let foreign = |path: &PathBuf| path.exists() && journal.manifest.file(path).is_none();
         if let Some(path) = manager.paths().into_iter().find(foreign) {
             warnings.push(format!(
-                "{} is not of this installation: the daemon runs without a service, and does not start by itself after a reboot",
-                path.display()
+                "{} is not of this installation: the daemon runs without a service; {}",
+                path.display(),
+                service::after_a_reboot(!self.args.only_proxy)
             ));
             return Ok(None);
         }
         let files = manager.files(env, &plan.ccd)?;
         journal.manifest.service =
             Some(ServiceChange { manager: manager.name().to_owned(), path: manager.path() });
-        let mut changed = false;
-        for (path, content) in &files {
-            match content {
-                Some(content) => {
-                    changed |= self.change(journal, |journal| plan::own(journal, path, content))?;
-                }
-                None => changed |= journal.undo(path)? != Undone::Nothing,
-            }
+        let mut changed = Vec::new();
+        for (path, content) in files {
+            let new = match content {
+                Some(content) => self.change(journal, |journal| plan::own(journal, &path, &content))?,
+                None => journal.undo(&path)? != Undone::Nothing,
+            };
+            changed.extend(new.then_some(path));
         }
         journal.save()?;
-        // A daemon started otherwise holds the lock of this home; one that the service keeps must see a new file.
         let running = daemon::status(env, out)?;
-        if running.as_ref().is_some_and(|s| changed || s.daemon.manager != manager.name()) {
-            daemon::stop(env, out, false)?;
-        }
         manager.enable(env)?;
+        // A daemon started otherwise holds this home; one that the service keeps must see a new file.
+        if let Some(running) = running.filter(|s| !changed.is_empty() || s.daemon.manager != manager.name()) {
+            daemon::make_room(env, out, &manager, &running, &changed)?;
+        }
         manager.start(env)?;
+        warnings.extend(
+            manager.lingers(env).filter(|lingers| !lingers).map(|_| service::WITHOUT_LINGERING.to_owned()),
+        );
         Ok(Some(manager))
     }
 

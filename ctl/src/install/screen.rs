@@ -17,6 +17,7 @@ use crate::human::plural;
 use crate::mcp::tools::TOOLS;
 use crate::plugin;
 use crate::printer::{Printer, Tone, visible};
+use crate::service;
 use crate::settings::{BASE_URL, THINKING};
 
 /// What Claude Code leaves off when its base URL is not the API's own.
@@ -267,7 +268,7 @@ fn facts(
     };
     let kept = match report.manager {
         Some(manager) => format!("kept running by {manager}"),
-        None => "started directly: after a reboot, type `ccctl start`".to_owned(),
+        None => format!("started directly; {}", service::after_a_reboot(!args.only_proxy)),
     };
     let status = &report.status;
     fact("daemon", visible(&format!("pid {}, {kept}", status.daemon.pid)));

@@ -55,7 +55,7 @@ pub(super) fn programs(call: &Invocation) -> Outcome {
             assert!(call.envs.iter().any(|(k, _)| k == "CCD_HOOK_PROBE"), "{line}");
             said("")
         }
-        "systemctl" => Outcome { code: Some(1), ..Outcome::default() },
+        "systemctl" | "loginctl" => Outcome { code: Some(1), ..Outcome::default() },
         _ => panic!("unexpected program: {line}"),
     }
 }

@@ -154,7 +154,7 @@ fn is_alike(one: &[u8], other: &[u8]) -> bool {
     systemd::without_variables(one).eq(systemd::without_variables(other))
 }
 
-fn ask(env: &Env, program: &str, args: &[&str]) -> Option<String> {
+pub(super) fn ask(env: &Env, program: &str, args: &[&str]) -> Option<String> {
     let outcome = env.runner.run(&Invocation::new(program, args).limit(QUICK)).ok()?;
     outcome.success().then_some(outcome.stdout)
 }
@@ -165,9 +165,7 @@ fn ask_systemd(env: &Env, systemd: &systemd::Systemd, health: &mut Health) {
     if let Some(text) = ask(env, "systemctl", &args) {
         systemd::read_show(&text, &env.tz, health);
     }
-    let uid = rustix::process::getuid().as_raw().to_string();
-    health.linger = ask(env, "loginctl", &["show-user", &uid, "--property=Linger"])
-        .and_then(|text| systemd::read_linger(&text));
+    health.linger = systemd::lingers(env);
 }
 
 fn ask_launchd(env: &Env, launchd: &launchd::Launchd, health: &mut Health) {

@@ -44,6 +44,10 @@ const HANDED_ON: [&str; 19] = [
     "CLAUDE_CODE_CLIENT_KEY",
 ];
 
+/// What to tell where [`Manager::lingers`] is false: an offer, because it concerns all that the user runs.
+pub const WITHOUT_LINGERING: &str = "the service ends with your last login session, and starts with the next one: fine where you sit at \
+     the machine; on a server, `loginctl enable-linger` keeps it running";
+
 /// A service manager.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Manager {
@@ -138,10 +142,11 @@ impl Manager {
         }
     }
 
-    /// Has the manager listen as its files say now, once the service has ended.
-    pub fn hold_anew(&self, env: &Env) {
+    /// Has the manager listen as its files say now, once the service has ended; `changed` are those that said something
+    /// else before.
+    pub fn hold_anew(&self, env: &Env, changed: &[PathBuf]) {
         match self {
-            Manager::Systemd(s) => s.hold_anew(env),
+            Manager::Systemd(s) => s.hold_anew(env, changed),
             Manager::Launchd(l) => l.hold_anew(env),
         }
     }
@@ -159,6 +164,16 @@ impl Manager {
         match self {
             Manager::Systemd(s) => s.disable(env),
             Manager::Launchd(l) => l.disable(env),
+        }
+    }
+
+    /// Whether the manager, and all that it keeps, goes on without a login session. None where that is not known, or no
+    /// question: launchd's agents belong to a session.
+    #[must_use]
+    pub fn lingers(&self, env: &Env) -> Option<bool> {
+        match self {
+            Manager::Systemd(_) => systemd::lingers(env),
+            Manager::Launchd(_) => None,
         }
     }
 

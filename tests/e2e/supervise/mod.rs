@@ -100,12 +100,12 @@ fn long(words: usize) -> Reply {
 }
 
 /// Answers `SHORT` at once.
-fn short() -> Script {
+pub(crate) fn short() -> Script {
     Script::new().on("SHORT", [reply().text("A short answer.")])
 }
 
 /// One request on a connection of its own: its answer, or none if the connection ended first.
-fn ask(proxy: &Proxy, session: &str) -> Option<(u16, Vec<u8>)> {
+pub(crate) fn ask(proxy: &Proxy, session: &str) -> Option<(u16, Vec<u8>)> {
     let mut wire = proxy.try_connect().expect("no connection is refused");
     wire.try_send(proxy.message(session, "SHORT", true)).ok()?;
     let status = wire.try_head()?.status();

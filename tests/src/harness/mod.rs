@@ -16,6 +16,8 @@ pub mod group;
 mod holding;
 mod home;
 #[cfg(target_os = "linux")]
+mod manager;
+#[cfg(target_os = "linux")]
 pub mod mount;
 mod notify;
 mod process;
@@ -32,6 +34,8 @@ pub use control::Control;
 pub use daemon::{Daemon, Supervised, supervision};
 pub use holding::Holding;
 pub use home::{TestHome, bin_dir, binary, repo_root};
+#[cfg(target_os = "linux")]
+pub use manager::UserManager;
 pub use notify::Notified;
 pub use process::{Out, run, run_within, signal};
 pub use wait::{PATIENCE, eventually, poll};

@@ -4,14 +4,16 @@
 
 mod told;
 pub(crate) mod units;
+#[cfg(all(test, target_os = "linux"))]
+mod verified;
 
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-pub(super) use told::{PROPERTIES, read_linger, read_show, without_variables};
+pub(super) use told::{PROPERTIES, read_show, without_variables};
 
-use super::{Absence, must};
+use super::{Absence, health, must};
 use crate::env::Env;
 use crate::error::Result;
 use crate::exec::Invocation;
@@ -32,6 +34,12 @@ const QUICK: Duration = Duration::from_secs(5);
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Systemd {
     units: PathBuf,
+}
+
+/// Whether this user's manager goes on without a login session; none where logind does not say.
+pub(super) fn lingers(env: &Env) -> Option<bool> {
+    let uid = rustix::process::getuid().as_raw().to_string();
+    told::read_linger(&health::ask(env, "loginctl", &["show-user", &uid, "--property=Linger"])?)
 }
 
 impl Systemd {
@@ -80,8 +88,7 @@ impl Systemd {
 
     /// Our units that hold sockets.
     fn sockets(&self) -> Vec<&'static str> {
-        let units = [(SOCKET, self.socket_path()), (WEB_SOCKET, self.web_socket_path())];
-        units.into_iter().filter(|(_, path)| path.exists()).map(|(name, _)| name).collect()
+        [SOCKET, WEB_SOCKET].into_iter().filter(|name| self.units.join(name).exists()).collect()
     }
 
     /// Our units, the sockets first: a service that runs already keeps systemd from listening for it.
@@ -105,9 +112,12 @@ impl Systemd {
         }
     }
 
-    pub(super) fn hold_anew(&self, env: &Env) {
-        for socket in self.sockets() {
-            let _ = Self::all(env, "restart", &[socket]);
+    /// Restarts the sockets' units that have changed alone: meanwhile nobody listens there.
+    pub(super) fn hold_anew(&self, env: &Env, changed: &[PathBuf]) {
+        for socket in [SOCKET, WEB_SOCKET].into_iter().filter(|name| changed.contains(&self.units.join(name)))
+        {
+            let verb = if self.units.join(socket).exists() { "restart" } else { "stop" };
+            let _ = Self::all(env, verb, &[socket]);
         }
     }
 

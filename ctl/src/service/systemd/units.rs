@@ -85,7 +85,7 @@ pub(crate) fn service(ccd: &Path, environment: &[(&str, String)], sockets: &[&st
          \n\
          [Install]\n\
          WantedBy=default.target\n",
-        quoted(ccd)?.replace('$', "$$")
+        program(ccd)?
     )
     .into_bytes())
 }
@@ -151,6 +151,15 @@ pub(crate) fn names(sockets: &Sockets) -> Vec<&'static str> {
 
 fn refused(text: &str) -> CommandError {
     CommandError::failed(format!("{text:?} cannot stand in a systemd unit"))
+        .hint("`ccctl install --no-service` starts the daemon directly")
+}
+
+/// A program's path: systemd expands no variable in it, and takes no quotes and no backslash, escaped or not.
+fn program(path: &str) -> Result<String> {
+    if path.contains(['"', '\'', '\\']) {
+        return Err(refused(path));
+    }
+    quoted(path)
 }
 
 /// A path as the rest of a line, where systemd looks for specifiers alone.
@@ -190,8 +199,8 @@ mod tests {
     #[test]
     fn the_service() {
         let unit = service(
-            Path::new("/opt/100% \"x\"/ccd"),
-            &[("CCD_HOME", "/h/a b".into())],
+            Path::new("/opt/100% $x/ccd"),
+            &[("CCD_HOME", "/h/a \"b\"".into())],
             &[SOCKET, WEB_SOCKET],
         );
         insta::assert_snapshot!(text(unit.unwrap()), @r#"
@@ -203,7 +212,7 @@ mod tests {
         [Service]
         Type=notify
         NotifyAccess=main
-        ExecStart="/opt/100%% \"x\"/ccd" supervise
+        ExecStart="/opt/100%% $x/ccd" supervise
         ExecReload=/bin/kill -HUP $MAINPID
         Sockets=ccd.socket ccd-web.socket
         Restart=always
@@ -226,11 +235,14 @@ mod tests {
         SystemCallArchitectures=native
         SystemCallFilter=@system-service
         SystemCallErrorNumber=EPERM
-        Environment="CCD_HOME=/h/a b"
+        Environment="CCD_HOME=/h/a \"b\""
 
         [Install]
         WantedBy=default.target
         "#);
+        for path in ["/opt/\"x\"/ccd", "/opt/x\\/ccd", "/opt/x'/ccd", "/opt/\n/ccd"] {
+            assert!(service(Path::new(path), &[], &[]).is_err(), "{path}");
+        }
         let evil = [("CCD_HOME", "/h\nExecStartPre=/bin/evil".to_owned())];
         assert!(service(Path::new("/ccd"), &evil, &[]).is_err());
         let alone = text(service(Path::new("/ccd"), &[], &[]).unwrap());
