@@ -20,13 +20,14 @@ use crate::args::InstallArgs;
 use crate::changes::{Journal, Planned, Undone};
 use crate::client::Client;
 use crate::config::same_upstream;
+use crate::doctor::proof;
 use crate::env::Env;
 use crate::error::{CommandError, Kind, Result};
 use crate::files::{self, Lock};
 use crate::manifest::{Options, ServiceChange};
 use crate::printer::Printer;
 use crate::service::{self, Manager};
-use crate::{config, daemon, diff, plugin, proof, uninstall};
+use crate::{config, daemon, diff, plugin, uninstall};
 
 use plan::Plan;
 

@@ -1,7 +1,7 @@
 //! `status`: how the daemon, the proxy, the hooks and the store are.
 
 use std::sync::PoisonError;
-use std::sync::atomic::Ordering;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use ccd_proto::api::{
     CaptureStatus, DaemonStatus, DetectionStatus, HookStatus, ProxyStatus, RateLimits, Status, StoreStatus,
@@ -10,6 +10,7 @@ use ccd_proto::api::{
 
 use super::limits;
 use crate::app::Running;
+use crate::clock::rfc3339;
 use crate::ingest::shared::StoreState;
 
 /// The status, now. Answers whatever the store's state is.
@@ -65,6 +66,8 @@ pub fn status(app: &Running) -> Status {
             retries: counters.retries,
             last_error: proxy.last_error(),
             unreached: proxy.unreached.load(Ordering::Relaxed),
+            last_request_at: moment(&proxy.last_request_ns),
+            clock_skew_ms: proxy.clock_skew_ms(),
         },
         web: WebStatus { listen: None },
         hooks: HookStatus {
@@ -72,6 +75,7 @@ pub fn status(app: &Running) -> Status {
             events: counters.hooks,
             spooled: app.spool.waiting.load(Ordering::Relaxed),
             rejected: app.spool.rejected.load(Ordering::Relaxed),
+            last_at: moment(&gauges.last_hook_ns),
         },
         store: StoreStatus {
             path: app.layout.store_dir().display().to_string(),
@@ -91,6 +95,11 @@ pub fn status(app: &Running) -> Status {
         rate_limits: rate_limits(app, &state),
         transcripts: app.transcripts.status(),
     }
+}
+
+/// A moment that may not have been yet.
+fn moment(ns: &AtomicU64) -> Option<String> {
+    Some(ns.load(Ordering::Relaxed)).filter(|ns| *ns > 0).map(rfc3339)
 }
 
 /// What the upstream in force told last of its limits. A row that cannot be read is damage that others find.

@@ -18,6 +18,7 @@
 //! | `POST /v0/stop` | [`Done`]; the daemon drains its streams and exits. `?now=1`: without draining |
 //! | `POST /v0/retire` | [`Done`]; the daemon goes on answering and exits once nobody uses it |
 //! | `POST /v0/log-level?level=debug` | [`Done`] |
+//! | `POST /v0/upstream/probe` | [`UpstreamProbe`] |
 //! | `GET /v0/store/stats` | [`StoreStats`] |
 //! | `POST /v0/store/verify` | lines, at the end [`Verified`] |
 //! | `POST /v0/store/backup?dir=DIR` | lines, at the end [`BackedUp`] |
@@ -54,7 +55,7 @@ pub use self::explain::{Explain, ExplainCharge, ExplainTerm};
 pub use self::limits::{Limited, RateLimit, RateLimits};
 pub use self::status::{
     CaptureStatus, DaemonStatus, DetectionStatus, HookStatus, ProxyStatus, Status, StoreStatus, Supervision,
-    SupervisorStatus, TranscriptRoot, TranscriptStatus, WebStatus,
+    SupervisorStatus, TranscriptRoot, TranscriptStatus, UpstreamProbe, WebStatus,
 };
 pub use self::store::{
     BackedUp, DamagedRange, DamagedRecord, FileStats, Imported, Line, LostRecord, NotImported, Operation,
