@@ -1,13 +1,15 @@
 //! The one key that `install` may put into the daemon's `config.toml`: `upstream`, and what upstreams mean. And the
-//! address of the proxy, which is only read.
+//! addresses that the daemon listens on, which are only read.
 //!
-//! Text in, text out; the user's own configuration and comments stay. Credentials in a URL are never shown.
+//! Changes are text in, text out; the user's own configuration and comments stay. Credentials in a URL are never shown.
 
 use ccd_proto::api::{Budget, display_usd};
 use toml_edit::{DocumentMut, InlineTable, Item, Table, TableLike, Value, value};
 
 use crate::client::without_token;
+use crate::env::Env;
 use crate::error::{CommandError, Result};
+use crate::files;
 
 /// The key.
 const UPSTREAM: &str = "upstream";
@@ -30,9 +32,35 @@ pub fn upstream(bytes: &[u8]) -> Result<Option<String>> {
 
 /// The address that a configuration has the proxy listen on.
 pub fn listen(bytes: &[u8]) -> Result<Option<String>> {
+    listen_of(bytes, "proxy")
+}
+
+fn listen_of(bytes: &[u8], part: &str) -> Result<Option<String>> {
     let document = parse(text(bytes)?)?;
-    let listen = document.get("proxy").and_then(|table| table.get("listen"));
+    let listen = document.get(part).and_then(|table| table.get("listen"));
     Ok(listen.and_then(Item::as_str).map(ToOwned::to_owned))
+}
+
+/// Where the daemon listens, as text that nobody has checked.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Addresses {
+    /// The proxy.
+    pub proxy: String,
+    /// The web port.
+    pub web: String,
+}
+
+/// The addresses that the daemon will listen on: the environment's, else the configuration's, else its own.
+pub fn addresses(env: &Env) -> Result<Addresses> {
+    let file = files::read(&env.layout.config_file)?;
+    let of = |variable: &str, part: &str, default: &str| -> Result<String> {
+        let configured = file.as_deref().map(|bytes| listen_of(bytes, part)).transpose()?.flatten();
+        Ok(env.text(variable).or(configured).unwrap_or_else(|| default.to_owned()))
+    };
+    Ok(Addresses {
+        proxy: of("CCD_PROXY_LISTEN", "proxy", "127.0.0.1:7788")?,
+        web: of("CCD_WEB_LISTEN", "web", "127.0.0.1:7789")?,
+    })
 }
 
 /// The configuration with this upstream, or with none.

@@ -2,7 +2,7 @@
 
 use std::ffi::OsString;
 use std::fs::{File, TryLockError};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
@@ -22,6 +22,8 @@ use crate::{service, supervisor};
 const START_LIMIT: Duration = Duration::from_secs(60);
 /// How long streams may take to end: longer than the daemon itself waits for them.
 const DRAIN_LIMIT: Duration = Duration::from_secs(11 * 60);
+/// How long a supervisor may take to end that leaves everything to its workers.
+const LEAVE_LIMIT: Duration = Duration::from_secs(10);
 /// How long a daemon that another one has started may take to answer.
 const RIVAL_LIMIT: Duration = Duration::from_millis(500);
 /// How often we look.
@@ -172,6 +174,39 @@ pub fn restart(env: &Env, out: &mut Printer, now: bool) -> Result<Status> {
         }
         sleep(LOOK);
     }
+}
+
+/// Has the running daemon make room for one of `manager`'s, which listens already, or listens as soon as it can: nobody
+/// is refused for longer than that takes, and streams go on where they are. The manager starts the next one. `changed`
+/// are the manager's files that are not what the running one was started with.
+pub fn make_room(
+    env: &Env,
+    out: &mut Printer,
+    manager: &Manager,
+    running: &Status,
+    changed: &[PathBuf],
+) -> Result<()> {
+    let kept = running.daemon.manager == manager.name();
+    if !kept {
+        manager.hold(env);
+    }
+    if supervisor::leave(env)? {
+        let deadline = Instant::now() + LEAVE_LIMIT;
+        while is_locked(&env.layout.supervisor_lock()) {
+            if Instant::now() >= deadline {
+                return Err(CommandError::failed("the running daemon does not make room for the service")
+                    .hint("`ccctl stop --now` ends it, and cuts its streams"));
+            }
+            sleep(Duration::from_millis(2));
+        }
+    } else {
+        // Nobody supervises it, or a supervisor that knows no such thing: it ends after its streams.
+        stop(env, out, false)?;
+    }
+    if kept {
+        manager.hold_anew(env, changed);
+    }
+    Ok(())
 }
 
 /// The service manager that keeps this installation's daemon.

@@ -38,7 +38,7 @@ pub fn run(args: &PackageFilesArgs) -> Result<()> {
 
 /// The daemon's unit for every user: no variables, no socket of its own.
 fn unit(ccd: &Path) -> Result<String> {
-    let unit = String::from_utf8_lossy(&service::systemd::unit(ccd, &[], false)?).into_owned();
+    let unit = String::from_utf8_lossy(&service::systemd::units::service(ccd, &[], &[])?).into_owned();
     let (_, rest) = unit.split_once('\n').unwrap_or_default();
     Ok(format!("{ABOUT_UNIT}\n{rest}"))
 }

@@ -61,6 +61,12 @@ pub fn restart(env: &Env, now: bool) -> Result<Option<u32>> {
     }
 }
 
+/// Has it end at once and leave its workers to finish their streams, so that another one can take its place. False if
+/// there is none, or one that cannot.
+pub fn leave(env: &Env) -> Result<bool> {
+    ask(&env.layout, "leave", QUICK).map(|answer| answer.as_deref() == Some("ok"))
+}
+
 /// Has it end everything. False if there is none.
 pub fn stop(env: &Env, now: bool) -> Result<bool> {
     ask(&env.layout, if now { "stop now" } else { "stop" }, QUICK).map(|answer| answer.is_some())

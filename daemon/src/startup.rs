@@ -127,9 +127,16 @@ fn sockets(layout: &Layout, lock: File, hooks: bool) -> Result<Home, StartError>
     Ok(Home { lock, hooks, control: bind(&layout.control_socket())? })
 }
 
-/// Listens on an address of the proxy's.
+/// Listens on an address of the proxy's. Once it is ours, a service manager that asks for it (`ReusePort`) may listen
+/// beside us, to take our place with no moment between; whoever does not ask, as we did not, is still refused.
 pub fn listen(addr: SocketAddr) -> Result<TcpListener, StartError> {
     let socket = TcpListener::bind(addr).and_then(|l| l.set_nonblocking(true).map(|()| l));
+    #[cfg(target_os = "linux")]
+    if let Ok(socket) = &socket
+        && let Err(error) = rustix::net::sockopt::set_socket_reuseport(socket, true)
+    {
+        tracing::debug!(%error, "nobody can listen beside us");
+    }
     socket.map_err(|source| StartError::Listen {
         addr,
         hint: if source.kind() == ErrorKind::AddrInUse {
@@ -332,6 +339,23 @@ mod tests {
         drop(first);
         // The sockets of a daemon that died are replaced, the token stays.
         assert_eq!(prepare(&layout, &config).unwrap().token, token);
+    }
+
+    #[cfg(target_os = "linux")]
+    #[test]
+    fn only_who_asks_for_it_listens_beside_us() {
+        let ours = listen("127.0.0.1:0".parse().unwrap()).unwrap();
+        let addr = ours.local_addr().unwrap();
+        assert!(matches!(listen(addr), Err(StartError::Listen { .. })), "a second daemon is refused");
+        let manager =
+            rustix::net::socket(rustix::net::AddressFamily::INET, rustix::net::SocketType::STREAM, None)
+                .unwrap();
+        assert!(rustix::net::bind(&manager, &addr).is_err());
+        rustix::net::sockopt::set_socket_reuseport(&manager, true).unwrap();
+        rustix::net::bind(&manager, &addr).unwrap();
+        rustix::net::listen(&manager, 1).unwrap();
+        drop(ours);
+        assert!(std::net::TcpStream::connect(addr).is_ok());
     }
 
     #[test]

@@ -24,6 +24,8 @@ mod readme;
 mod real_client;
 mod retries;
 mod scenario;
+#[cfg(target_os = "linux")]
+mod service;
 mod statusline;
 mod store;
 mod supervise;

@@ -23,7 +23,7 @@ use crate::config::same_upstream;
 use crate::doctor::proof;
 use crate::env::Env;
 use crate::error::{CommandError, Kind, Result};
-use crate::files::{self, Lock};
+use crate::files::Lock;
 use crate::manifest::{Options, ServiceChange};
 use crate::printer::Printer;
 use crate::service::{self, Manager};
@@ -33,9 +33,6 @@ use plan::Plan;
 
 /// How long the daemon may take to notice a changed configuration.
 const RELOAD_LIMIT: Duration = Duration::from_millis(if cfg!(test) { 500 } else { 5000 });
-
-/// Where the proxy listens, where nothing else is configured.
-const DEFAULT_LISTEN: &str = "127.0.0.1:7788";
 
 /// Runs the command.
 pub fn run(env: &Env, out: &mut Printer, args: &InstallArgs) -> Result<()> {
@@ -199,7 +196,7 @@ impl Installer<'_> {
             return Ok(None);
         }
         let (env, plan) = (self.env, self.plan);
-        let Some(manager) = service::detect(env) else { return Ok(None) };
+        let Ok(manager) = service::detect(env) else { return Ok(None) };
         let foreign = |path: &PathBuf| path.exists() && journal.manifest.file(path).is_none();
         if let Some(path) = manager.paths().into_iter().find(foreign) {
             warnings.push(format!(
@@ -208,25 +205,25 @@ impl Installer<'_> {
             ));
             return Ok(None);
         }
-        let files = manager.files(env, &plan.ccd, &listen(env)?)?;
+        let files = manager.files(env, &plan.ccd)?;
         journal.manifest.service =
             Some(ServiceChange { manager: manager.name().to_owned(), path: manager.path() });
-        let mut changed = false;
-        for (path, content) in &files {
-            match content {
-                Some(content) => {
-                    changed |= self.change(journal, |journal| plan::own(journal, path, content))?;
-                }
-                None => changed |= journal.undo(path)? != Undone::Nothing,
-            }
+        let mut changed = Vec::new();
+        for (path, content) in files {
+            let new = match content {
+                Some(content) => self.change(journal, |journal| plan::own(journal, &path, &content))?,
+                None => journal.undo(&path)? != Undone::Nothing,
+            };
+            changed.extend(new.then_some(path));
         }
         journal.save()?;
-        // A daemon started otherwise holds the lock of this home; one that the service keeps must see a new file.
         let running = daemon::status(env, out)?;
-        if running.as_ref().is_some_and(|s| changed || s.daemon.manager != manager.name()) {
-            daemon::stop(env, out, false)?;
-        }
         manager.enable(env)?;
+        // A daemon started otherwise holds this home; one that the service keeps must see a new file.
+        if let Some(running) = running.filter(|s| !changed.is_empty() || s.daemon.manager != manager.name()) {
+            daemon::make_room(env, out, &manager, &running, &changed)?;
+        }
+        manager.start(env)?;
         Ok(Some(manager))
     }
 
@@ -286,29 +283,22 @@ impl Installer<'_> {
     }
 }
 
-/// Where the daemon's proxy will listen.
-fn listen(env: &Env) -> Result<String> {
-    let configured = match files::read(&env.layout.config_file)? {
-        Some(bytes) => config::listen(&bytes)?,
-        None => None,
-    };
-    Ok(env.text("CCD_PROXY_LISTEN").or(configured).unwrap_or_else(|| DEFAULT_LISTEN.to_owned()))
-}
-
 /// Prints what would change, file by file.
 fn dry_run(env: &Env, out: &mut Printer, args: &InstallArgs, plan: &Plan) -> Result<()> {
     let mut journal = Journal::open(&env.layout, env.token())?;
     let status = daemon::status(env, out)?;
     let running = status.map(|s| s.proxy.listen);
-    let url =
-        base_url(&running.map_or_else(|| listen(env), Ok)?, env.token().as_deref().unwrap_or("<token>"));
+    let url = base_url(
+        &running.map_or_else(|| config::addresses(env).map(|a| a.proxy), Ok)?,
+        env.token().as_deref().unwrap_or("<token>"),
+    );
     let url = (!args.no_proxy).then_some(url.as_str());
     let mut planned: Vec<Planned> = plan.config(&mut journal)?.into_iter().collect();
     if !args.no_service
-        && let Some(manager) = service::detect(env)
+        && let Ok(manager) = service::detect(env)
         && manager.paths().iter().all(|path| !path.exists() || journal.manifest.file(path).is_some())
     {
-        for (path, content) in manager.files(env, &plan.ccd, &listen(env)?)? {
+        for (path, content) in manager.files(env, &plan.ccd)? {
             match (content, journal.manifest.file(&path)) {
                 (Some(content), _) => planned.extend(plan::own(&journal, &path, &content)?),
                 (None, Some(change)) => planned.push(journal.plan_undo(change)?.0),

@@ -3,11 +3,17 @@
 //! Must never touch a unit that is not of this installation, and never stop the running process when the
 //! service is taken away: sessions that hold the base URL still need it.
 
+mod absence;
+mod health;
 pub mod launchd;
+mod sockets;
 pub mod systemd;
 
-use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
+
+pub use absence::{Absence, after_a_reboot, detect};
+pub use health::{Failure, Health, UnitFile, health};
+pub use sockets::Sockets;
 
 use crate::env::Env;
 use crate::error::{CommandError, Result};
@@ -47,15 +53,6 @@ pub enum Manager {
     Launchd(launchd::Launchd),
 }
 
-/// The service manager of this user, if one is there and answers.
-#[must_use]
-pub fn detect(env: &Env) -> Option<Manager> {
-    if cfg!(target_os = "macos") {
-        return named(env, launchd::NAME);
-    }
-    systemd::Systemd::detect(env).map(Manager::Systemd)
-}
-
 /// The service manager of this name.
 #[must_use]
 pub fn named(env: &Env, name: &str) -> Option<Manager> {
@@ -89,23 +86,25 @@ impl Manager {
     #[must_use]
     pub fn paths(&self) -> Vec<PathBuf> {
         match self {
-            Manager::Systemd(s) => vec![s.path(), s.socket_path()],
+            Manager::Systemd(s) => vec![s.path(), s.socket_path(), s.web_socket_path()],
             Manager::Launchd(l) => vec![l.path()],
         }
     }
 
-    /// Those files with their content; one without content shall not be there. `listen` is where the proxy listens.
-    pub fn files(&self, env: &Env, ccd: &Path, listen: &str) -> Result<Vec<(PathBuf, Option<Vec<u8>>)>> {
-        // A port that is another one with every start cannot stand in a file.
-        let listen =
-            listen.parse().ok().filter(|addr: &SocketAddr| addr.port() != 0 && addr.ip().is_loopback());
+    /// Those files with their content; one without content shall not be there.
+    pub fn files(&self, env: &Env, ccd: &Path) -> Result<Vec<(PathBuf, Option<Vec<u8>>)>> {
+        let sockets = Sockets::configured(env)?;
         match self {
             Manager::Systemd(s) => Ok(vec![
-                (s.path(), Some(systemd::unit(ccd, &environment(env), listen.is_some())?)),
-                (s.socket_path(), listen.map(systemd::socket)),
+                (
+                    s.path(),
+                    Some(systemd::units::service(ccd, &environment(env), &systemd::units::names(&sockets))?),
+                ),
+                (s.socket_path(), systemd::units::socket(&sockets)?),
+                (s.web_socket_path(), systemd::units::web_socket(sockets.web)),
             ]),
             Manager::Launchd(l) => {
-                let agent = launchd::agent(ccd, &environment(env), &env.layout.log_dir, listen)?;
+                let agent = launchd::agent(ccd, &environment(env), &env.layout.log_dir, &sockets)?;
                 Ok(vec![(l.path(), Some(agent))])
             }
         }
@@ -123,7 +122,7 @@ impl Manager {
         }
     }
 
-    /// Has the daemon start with every login, and now.
+    /// Has the daemon start with every login. Starts and stops nothing.
     pub fn enable(&self, env: &Env) -> Result<()> {
         match self {
             Manager::Systemd(s) => s.enable(env),
@@ -131,7 +130,24 @@ impl Manager {
         }
     }
 
-    /// Starts the daemon.
+    /// Has the manager listen beside a daemon that was started otherwise, where it can: then nobody is refused while the
+    /// service takes that one's place. What fails is tried again by [`Manager::start`].
+    pub fn hold(&self, env: &Env) {
+        if let Manager::Systemd(s) = self {
+            s.hold(env);
+        }
+    }
+
+    /// Has the manager listen as its files say now, once the service has ended; `changed` are those that said something
+    /// else before.
+    pub fn hold_anew(&self, env: &Env, changed: &[PathBuf]) {
+        match self {
+            Manager::Systemd(s) => s.hold_anew(env, changed),
+            Manager::Launchd(l) => l.hold_anew(env),
+        }
+    }
+
+    /// Starts the daemon, and whoever listens for it.
     pub fn start(&self, env: &Env) -> Result<()> {
         match self {
             Manager::Systemd(s) => s.start(env),

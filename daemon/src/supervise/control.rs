@@ -1,4 +1,4 @@
-//! The supervisor's own socket: status, restart and stop, one line each way, for when no worker can be asked.
+//! The supervisor's own socket: status, restart, leave and stop, one line each way, for when no worker can be asked.
 //!
 //! Our own user alone gets there: the socket is mode 0600 in a directory of mode 0700.
 
@@ -21,6 +21,8 @@ pub enum Request {
     Status,
     /// A new worker in the old one's place; true: the old one is ended at once.
     Restart(bool),
+    /// Room for another supervisor, at once: nothing more is accepted, and workers finish their streams by themselves.
+    Leave,
     /// The end of everything; true: at once.
     Stop(bool),
 }
@@ -33,6 +35,7 @@ impl Request {
             "status" => Some(Request::Status),
             "restart" => Some(Request::Restart(false)),
             "restart now" => Some(Request::Restart(true)),
+            "leave" => Some(Request::Leave),
             "stop" => Some(Request::Stop(false)),
             "stop now" => Some(Request::Stop(true)),
             _ => None,
@@ -102,7 +105,7 @@ impl Control {
                     client.waits = true;
                     true
                 }
-                Some(request @ Request::Stop(_)) => {
+                Some(request @ (Request::Leave | Request::Stop(_))) => {
                     asked.push(request);
                     client.lines.write("ok\n");
                     false

@@ -217,10 +217,21 @@ impl Supervisor {
         for request in self.control.advance(now, || status.clone()) {
             match request {
                 Request::Restart(at_once) => self.hand_over(at_once, now),
+                Request::Leave => self.leave(),
                 Request::Stop(at_once) => self.stop(at_once, now),
                 Request::Status => {}
             }
         }
+    }
+
+    /// Ends, and leaves the workers to finish their streams: whoever asked has another supervisor to put in our place.
+    fn leave(&mut self) {
+        tracing::info!("making room for another supervisor");
+        for worker in &mut self.workers {
+            // One that does not accept yet has nothing to finish.
+            worker.leave(!worker.ready);
+        }
+        self.ended = Some(Ended::Stopped);
     }
 
     /// Puts a new worker in the old one's place.

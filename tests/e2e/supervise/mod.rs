@@ -28,7 +28,7 @@ const LAST: &str = "event: message_delta\ndata: {\"type\":\"message_delta\",\"de
     \"end_turn\"},\"usage\":{\"output_tokens\":7}}\n\nevent: message_stop\ndata: {\"type\":\"message_stop\"}\n\n";
 
 /// A stream with both of its ends in the test's hands, and what has been sent so far.
-struct Stream {
+pub(crate) struct Stream {
     name: String,
     client: Wire,
     api: Wire,
@@ -37,7 +37,7 @@ struct Stream {
 }
 
 impl Stream {
-    fn open(name: &str, proxy: &Proxy, upstream: &Upstream) -> Self {
+    pub(crate) fn open(name: &str, proxy: &Proxy, upstream: &Upstream) -> Self {
         let mut client = proxy.connect();
         client.send(proxy.message(name, "hi", true));
         let mut api = upstream.accept();
@@ -67,7 +67,7 @@ impl Stream {
     }
 
     /// One more event.
-    fn step(&mut self) {
+    pub(crate) fn step(&mut self) {
         let (name, n) = (&self.name, self.events);
         let event = format!("event: ping\ndata: {{\"type\":\"ping\",\"stream\":\"{name}\",\"n\":{n}}}\n\n");
         self.events += 1;
@@ -75,7 +75,7 @@ impl Stream {
     }
 
     /// Its last events, and the hash of all of them.
-    fn end(mut self) -> String {
+    pub(crate) fn end(mut self) -> String {
         self.pass(LAST);
         self.api.send("0\r\n\r\n");
         assert_eq!(self.client.read_rest(), (Vec::new(), BodyEnd::Whole));
@@ -98,12 +98,12 @@ fn long(words: usize) -> Reply {
 }
 
 /// Answers `SHORT` at once.
-fn short() -> Script {
+pub(crate) fn short() -> Script {
     Script::new().on("SHORT", [reply().text("A short answer.")])
 }
 
 /// One request on a connection of its own: its answer, or none if the connection ended first.
-fn ask(proxy: &Proxy, session: &str) -> Option<(u16, Vec<u8>)> {
+pub(crate) fn ask(proxy: &Proxy, session: &str) -> Option<(u16, Vec<u8>)> {
     let mut wire = proxy.try_connect().expect("no connection is refused");
     wire.try_send(proxy.message(session, "SHORT", true)).ok()?;
     let status = wire.try_head()?.status();

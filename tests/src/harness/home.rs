@@ -19,6 +19,9 @@ pub struct TestHome {
     dir: TempDir,
     upstream: Option<String>,
     more: Vec<(OsString, OsString)>,
+    /// A process whose process namespace every command of this home runs in; 0 for none.
+    #[cfg(target_os = "linux")]
+    pub(super) inside: std::sync::atomic::AtomicU32,
 }
 
 impl TestHome {
@@ -57,7 +60,13 @@ impl TestHome {
         for sub in ["home", "work"] {
             std::fs::create_dir(dir.path().join(sub)).unwrap();
         }
-        TestHome { dir, upstream, more: Vec::new() }
+        TestHome {
+            dir,
+            upstream,
+            more: Vec::new(),
+            #[cfg(target_os = "linux")]
+            inside: std::sync::atomic::AtomicU32::new(0),
+        }
     }
 
     /// The user's home.
@@ -118,9 +127,26 @@ impl TestHome {
     /// A command in the project directory with this home's environment and nothing else.
     #[must_use]
     pub fn command(&self, program: &Path) -> Command {
-        let mut command = Command::new(program);
+        let mut command = self.becoming(program);
         command.env_clear().envs(self.env()).current_dir(self.work());
         command
+    }
+
+    #[cfg(target_os = "linux")]
+    fn becoming(&self, program: &Path) -> Command {
+        let inside = self.inside.load(std::sync::atomic::Ordering::SeqCst);
+        if inside == 0 {
+            return Command::new(program);
+        }
+        let mut command = Command::new("/usr/bin/nsenter");
+        command.arg("--target").arg(inside.to_string()).args(["--pid", "--"]).arg(program);
+        command
+    }
+
+    #[cfg(not(target_os = "linux"))]
+    #[allow(clippy::unused_self)]
+    fn becoming(&self, program: &Path) -> Command {
+        Command::new(program)
     }
 
     /// Runs `ccctl`.

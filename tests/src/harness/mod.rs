@@ -15,6 +15,8 @@ pub mod events;
 pub mod group;
 mod home;
 #[cfg(target_os = "linux")]
+mod manager;
+#[cfg(target_os = "linux")]
 pub mod mount;
 mod process;
 pub mod raw;
@@ -29,5 +31,7 @@ pub use client::{CLIENT_VERSION, ClientRun, DUMMY_KEY, RealClient};
 pub use control::Control;
 pub use daemon::{Daemon, Supervised, supervision};
 pub use home::{TestHome, bin_dir, binary, repo_root};
+#[cfg(target_os = "linux")]
+pub use manager::UserManager;
 pub use process::{Out, run, run_within, signal};
 pub use wait::{PATIENCE, eventually, poll};
