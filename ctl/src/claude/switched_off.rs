@@ -3,6 +3,8 @@
 //! The one place that says so. Each entry names its source: `docs` are the pages of code.claude.com, `observed` is what
 //! the client itself did against a scripted API.
 
+use std::fmt;
+
 use serde::Serialize;
 
 use super::Version;
@@ -28,9 +30,9 @@ const fn off(what: &'static str, cure: Option<&'static str>) -> Off {
 
 const TABLE: [Off; 5] = [
     // docs: env-vars; since 2.1.196.
-    Off { since: Some(Version(2, 1, 196)), ..off("Remote Control does not work", None) },
+    Off { since: Some(Version(2, 1, 196)), ..off("Remote Control", None) },
     // docs: server-managed-settings.
-    off("server-managed (enterprise) settings are not applied", None),
+    off("server-managed (enterprise) settings", None),
     // docs: env-vars.
     off("fine-grained tool streaming", Some("CLAUDE_CODE_ENABLE_FINE_GRAINED_TOOL_STREAMING=1")),
     // docs: monitoring-usage.
@@ -46,6 +48,15 @@ pub fn by(version: Option<Version>) -> impl Iterator<Item = Off> {
             off.since.is_none_or(|since| v >= since) && off.until.is_none_or(|until| v < until)
         })
     })
+}
+
+impl fmt::Display for Off {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.cure {
+            Some(cure) => write!(f, "{}, unless {cure} is set", self.what),
+            None => f.write_str(self.what),
+        }
+    }
 }
 
 impl Off {
@@ -64,8 +75,8 @@ mod tests {
     fn each_version_has_its_own() {
         let of = |version| by(version).map(|off| off.what).collect::<Vec<_>>();
         assert_eq!(of(None).len(), TABLE.len());
-        assert!(!of(Some(Version(2, 1, 195))).contains(&"Remote Control does not work"));
-        assert!(of(Some(Version(2, 1, 196))).contains(&"Remote Control does not work"));
+        assert!(!of(Some(Version(2, 1, 195))).contains(&"Remote Control"));
+        assert!(of(Some(Version(2, 1, 196))).contains(&"Remote Control"));
         assert!(of(Some(Version(2, 1, 240))).contains(&"MCP tool search"));
         assert!(!of(Some(Version(2, 1, 329))).contains(&"MCP tool search"));
     }

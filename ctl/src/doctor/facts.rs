@@ -22,6 +22,7 @@ use crate::exec::{Invocation, Outcome};
 use crate::manifest::Manifest;
 use crate::plugin::{self, Hooks};
 use crate::printer::Printer;
+use crate::service::{self, Health};
 use crate::supervisor;
 
 /// How long anything that is asked may take: a program, the daemon, a port.
@@ -53,6 +54,8 @@ pub(super) struct Facts<'a> {
     pub(super) env: &'a Env,
     /// What was installed.
     pub(super) manifest: Result<Option<Manifest>>,
+    /// How the service is; none where nothing is installed.
+    pub(super) service: Option<Health>,
     /// What the daemon says; none if it is not running.
     pub(super) status: Result<Option<Status>>,
     /// What its supervisor says, if there is one.
@@ -119,6 +122,12 @@ impl<'a> Facts<'a> {
             } else {
                 Vec::new()
             },
+            service: manifest
+                .as_ref()
+                .ok()
+                .and_then(Option::as_ref)
+                .filter(|_| selection.wants("service"))
+                .map(|manifest| service::health(env, manifest)),
             manifest,
             status,
             probe: probing.and_then(|thread| thread.join().ok()).map(|reply| {

@@ -35,7 +35,7 @@ fn a_bare_machine_is_told_what_to_do() {
     ✓ access      only you can look into ccd's files
     ✗ install     nothing is installed
                   → `ccctl install` (or record one session with `ccctl run`)
-    ! client      there is no program `claude`: which hooks it knows cannot be told
+    ! client      there is no program `claude`: its version cannot be told
                   → put it on PATH, or name it in CCCTL_CLAUDE
     ✓ spool       empty
     ✓ clock       UTC

@@ -7,6 +7,7 @@ use serde::Serialize;
 use super::Report;
 use super::plan::Plan;
 use crate::args::{HooksIn, InstallArgs};
+use crate::claude::switched_off;
 use crate::config::shown;
 use crate::env::Env;
 use crate::error::Result;
@@ -15,14 +16,6 @@ use crate::mcp::tools::TOOLS;
 use crate::plugin;
 use crate::printer::{Printer, Tone, visible};
 use crate::settings::{BASE_URL, THINKING};
-
-/// What Claude Code leaves off when its base URL is not the API's own.
-const SWITCHED_OFF: [&str; 3] = [
-    "Remote Control does not work",
-    "server-managed (enterprise) settings are not applied",
-    "fine-grained tool streaming and the traceparent header are off, unless switched on by \
-     CLAUDE_CODE_ENABLE_FINE_GRAINED_TOOL_STREAMING=1 and CLAUDE_CODE_PROPAGATE_TRACEPARENT=1",
-];
 
 #[derive(Serialize)]
 #[allow(clippy::struct_excessive_bools)] // one per part
@@ -36,7 +29,7 @@ struct Outcome<'a> {
     proxy: bool,
     upstream: &'a str,
     proof: Proof,
-    switched_off: &'a [&'a str],
+    switched_off: &'a [String],
     warnings: &'a [String],
 }
 
@@ -67,7 +60,8 @@ pub(super) fn print(
     plan: &Plan,
     report: &Report,
 ) -> Result<()> {
-    let off: &[&str] = if args.no_proxy { &[] } else { &SWITCHED_OFF };
+    let off = switched_off::by(plan.client).filter(|_| !args.no_proxy);
+    let off: Vec<String> = off.map(|off| off.to_string()).collect();
     if args.json {
         return out.json(&Outcome {
             installed: true,
@@ -85,12 +79,12 @@ pub(super) fn print(
             upstream: &report.status.proxy.upstream,
             // A proof that fails is a failed installation, and does not come here.
             proof: Proof { hook: !args.only_proxy, request: !report.settings.is_empty() },
-            switched_off: off,
+            switched_off: &off,
             warnings: &report.warnings,
         });
     }
     report.warnings.iter().for_each(|warning| out.warn(visible(warning)));
-    for line in lines(env, out, args, plan, report, off) {
+    for line in lines(env, out, args, plan, report, &off) {
         out.line(line)?;
     }
     Ok(())
@@ -102,7 +96,7 @@ fn lines(
     args: &InstallArgs,
     plan: &Plan,
     report: &Report,
-    off: &[&str],
+    off: &[String],
 ) -> Vec<String> {
     let home = env.home();
     let path = |path: &Path| {

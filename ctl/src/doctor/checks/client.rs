@@ -44,7 +44,7 @@ fn client(facts: &Facts<'_>) -> Check {
     let Some(program) = &facts.client else {
         return Check::warn(
             "client",
-            format!("there is no program `{name}`: which hooks it knows cannot be told"),
+            format!("there is no program `{name}`: its version cannot be told"),
             "put it on PATH, or name it in CCCTL_CLAUDE",
         );
     };
@@ -136,8 +136,7 @@ fn features(facts: &Facts<'_>) -> Option<Check> {
     for off in switched_off::by(facts.client_version) {
         match off.switch() {
             Some((name, value)) if is_set(name).as_deref() == Some(value) => {}
-            Some((name, value)) => told.push(format!("{} ({name}={value} brings it back)", off.what)),
-            None => told.push(off.what.to_owned()),
+            _ => told.push(off.to_string()),
         }
     }
     let client =

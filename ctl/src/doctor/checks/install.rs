@@ -2,6 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
+use super::service::service;
 use crate::args::HooksIn;
 use crate::doctor::Check;
 use crate::doctor::facts::{Dir, Facts};
@@ -25,7 +26,9 @@ pub(in crate::doctor) fn all(facts: &Facts<'_>) -> Vec<Check> {
         }
         Err(e) => return vec![Check::failed("install", e.clone())],
     };
-    let mut checks = vec![install(manifest), service(manifest)];
+    let mut checks = vec![install(manifest)];
+    let hooks = !manifest.options.only_proxy;
+    checks.extend(facts.service.as_ref().map(|health| service(health, facts.daemon().is_some(), hooks)));
     checks.extend(plugin_parts(facts.env, manifest, &facts.dirs));
     if manifest.options.statusline {
         checks.extend(facts.dirs.iter().map(|dir| status_line(facts.env, &dir.settings)));
@@ -45,21 +48,6 @@ fn install(manifest: &Manifest) -> Check {
     Check::note("install", format!("{what}, by version {}", manifest.ccd_version))
         .hint("`ccctl install` brings it up to date")
         .fixable()
-}
-
-fn service(manifest: &Manifest) -> Check {
-    match &manifest.service {
-        Some(service) if service.path.exists() => {
-            Check::good("service", format!("{}: {}", service.manager, service.path.display()))
-        }
-        Some(service) => Check::fail(
-            "service",
-            format!("{} is gone", service.path.display()),
-            "`ccctl install` writes it again",
-        )
-        .fixable(),
-        None => Check::note("service", "none: after a reboot, `ccctl start`"),
-    }
 }
 
 /// A part of the plugin: where it stands, and what must stand there.

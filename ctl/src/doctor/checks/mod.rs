@@ -8,6 +8,7 @@ pub(super) mod hooks;
 pub(super) mod install;
 pub(super) mod programs;
 pub(super) mod request;
+mod service;
 pub(super) mod sockets;
 pub(super) mod store;
 

@@ -28,6 +28,7 @@ fn facts(env: &Env) -> Facts<'_> {
     Facts {
         env,
         manifest: Ok(None),
+        service: None,
         status: Ok(None),
         supervision: None,
         store: None,
