@@ -2,7 +2,6 @@
 
 use std::collections::BTreeMap;
 use std::os::unix::fs::symlink;
-use std::path::Path;
 
 use ccd_tests::assert_eventually;
 use ccd_tests::harness::events::HookSession;
@@ -120,22 +119,28 @@ fn what_lies_where_a_socket_must_be_is_named_and_never_removed() {
     let run = home.layout().run_dir;
     std::fs::create_dir_all(&run).unwrap();
     let place = home.layout().hook_socket();
-    let put: [(&str, fn(&Path)); 3] = [
-        ("a directory", |path| std::fs::create_dir(path).unwrap()),
-        ("a file", |path| std::fs::write(path, "mine").unwrap()),
-        ("a link", |path| symlink("/nowhere", path).unwrap()),
-    ];
-    for (what, put) in put {
-        put(&place);
+    for what in ["a directory", "a file", "a link"] {
+        match what {
+            "a directory" => std::fs::create_dir(&place).unwrap(),
+            "a file" => std::fs::write(&place, "mine").unwrap(),
+            _ => symlink("/nowhere", &place).unwrap(),
+        }
         let before = place.symlink_metadata().unwrap().file_type();
         let (ok, checks) = doctor(&home, &["sockets"]);
         let (level, detail) = level_and_detail(&checks, "sockets");
         assert!(!ok && level == "fail" && detail.contains(what), "{detail}");
-        assert_eq!(place.symlink_metadata().unwrap().file_type(), before, "{what} is not ours to remove");
+        // Nor does a daemon that is asked to start.
+        let started = home.ccctl(&["start"]);
+        assert_eq!(
+            place.symlink_metadata().unwrap().file_type(),
+            before,
+            "{what} is not ours to remove: {started}"
+        );
+        let _ = home.ccctl(&["stop", "--now"]);
         if place.is_dir() {
-            std::fs::remove_dir(&place).unwrap()
+            std::fs::remove_dir(&place).unwrap();
         } else {
-            std::fs::remove_file(&place).unwrap()
+            std::fs::remove_file(&place).unwrap();
         }
     }
 }

@@ -1,7 +1,7 @@
 //! The Claude Code processes of this user that run now, and what of their surroundings decides whether they are
 //! recorded. Linux only: elsewhere none are found.
 //!
-//! Of their environment three variables are looked at, and nothing of any other is kept or shown: it holds the user's
+//! Of their environment two variables are looked at, and nothing of any other is kept or shown: it holds the user's
 //! keys.
 
 use std::ffi::OsString;
@@ -20,8 +20,6 @@ pub struct Process {
     pub started_s: Option<u64>,
     /// The configuration directories that it uses.
     pub config_dirs: Vec<PathBuf>,
-    /// The base URL that its own environment names; settings override it.
-    pub base_url: Option<String>,
 }
 
 /// The processes of `uid`, lowest id first. `proc` is `/proc`.
@@ -44,7 +42,6 @@ pub fn processes(proc: &Path, uid: u32) -> Vec<Process> {
             pid,
             started_s: boot_s.zip(start_ticks(&stat)).map(|(boot, at)| boot + at / ticks.max(1)),
             config_dirs: claude_config_dirs(var),
-            base_url: var("ANTHROPIC_BASE_URL").and_then(|url| url.into_string().ok()),
         });
     }
     found.sort_unstable_by_key(|process| process.pid);
@@ -113,7 +110,7 @@ mod tests {
             9,
             "/usr/bin/node",
             "node\0/usr/lib/node_modules/@anthropic-ai/claude-code/cli.js\0",
-            "ANTHROPIC_BASE_URL=http://127.0.0.1:1/x\0HOME=/h\0",
+            "HOME=/h\0",
         );
         process(&home, 10, "/opt/claude (deleted)", "claude\0", "HOME=/h\0");
         process(&home, 11, "/usr/bin/vi", "vi\0/x/claude\0", "HOME=/h\0");
@@ -122,7 +119,6 @@ mod tests {
         assert_eq!(found.iter().map(|p| p.pid).collect::<Vec<_>>(), [3, 5, 9, 10]);
         assert_eq!(found[0].config_dirs, [PathBuf::from("/a"), PathBuf::from("/b")]);
         assert_eq!(found[1].config_dirs, [PathBuf::from("/h/.claude")]);
-        assert_eq!(found[2].base_url.as_deref(), Some("http://127.0.0.1:1/x"));
         let ticks = rustix::param::clock_ticks_per_second();
         assert_eq!(found[1].started_s, Some(1000 + 500 / ticks));
         assert!(!format!("{found:?}").contains("secret"));

@@ -9,6 +9,7 @@ use crate::doctor::Check;
 use crate::doctor::facts::Facts;
 use crate::env::Env;
 use crate::human::plural;
+use crate::plugin;
 
 pub(in crate::doctor) fn all(facts: &Facts<'_>) -> Vec<Check> {
     let mut checks = vec![client(facts)];
@@ -73,8 +74,9 @@ fn client(facts: &Facts<'_>) -> Check {
 
 /// Sessions that run now, and are not, or not wholly, recorded.
 fn sessions(facts: &Facts<'_>) -> Vec<Check> {
-    let l = &facts.env.layout;
-    let installed_s = l.install_manifest().metadata().ok().and_then(|meta| u64::try_from(meta.mtime()).ok());
+    let hooks = facts.dirs.iter().map(|dir| plugin::hooks_path(&plugin::directory(&dir.path)));
+    // Written only where something changed, unlike the note of the installation.
+    let installed_s = hooks.filter_map(|path| u64::try_from(path.metadata().ok()?.mtime()).ok()).max();
     let ours: Vec<_> = facts.dirs.iter().map(|dir| dir.path.as_path()).collect();
     told_of(&facts.running, &ours, installed_s)
 }
@@ -110,7 +112,7 @@ pub(super) fn told_of(running: &[Process], ours: &[&Path], installed_s: Option<u
             Check::note(
                 "sessions",
                 format!(
-                    "{many} began before the last `ccctl install` (pid {}): the base URL is taken up with the next prompt, \
+                    "{many} began before the hooks were written (pid {}): the base URL is taken up with the next prompt, \
                      the plugin's hooks perhaps not",
                     pids(&older)
                 ),

@@ -532,7 +532,6 @@ fn sessions_that_are_not_wholly_recorded_are_told() {
         pid,
         started_s: Some(started_s),
         config_dirs: vec![dir.into()],
-        base_url: None,
     };
     let ours = [Path::new("/h/.claude")];
     let told = |running: &[Process]| client::told_of(running, &ours, Some(100));
