@@ -125,9 +125,15 @@ pub struct JsonArgs {
 /// `verify`
 #[derive(Clone, Debug, Default, Args)]
 pub struct VerifyArgs {
+    /// Only these checks, or groups of them; a wrong one has them listed
+    #[arg(value_name = "NAME")]
+    pub names: Vec<String>,
     /// Put right what can be put right first, and say what was done
     #[arg(long)]
     pub fix: bool,
+    /// Do not try whether the API can be reached; otherwise a connection is made, and nothing is sent on it
+    #[arg(long)]
+    pub offline: bool,
     /// Print one JSON object
     #[arg(long)]
     pub json: bool,

@@ -1,4 +1,8 @@
-//! The installed Claude Code: where it is, and which version.
+//! The installed Claude Code: where it is, and which version; what it reads, what it leaves off, and where it runs.
+
+pub mod layers;
+pub mod running;
+pub mod switched_off;
 
 use std::ffi::OsString;
 use std::fmt;

@@ -8,10 +8,12 @@
 use std::future::Future;
 use std::io;
 use std::path::Path;
+use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use ccd_proto::api::{ApiError, ErrorReply};
+use ccd_proto::paths::Layout;
 use ccd_proto::{API_VERSION, VERSION};
 use http::{HeaderMap, Method, Request, StatusCode};
 use http_body_util::{BodyExt, Empty};
@@ -47,6 +49,7 @@ pub struct Client<'a> {
     runtime: Runtime,
     /// Whether a daemon that speaks another version of the control API is heard, too.
     any_version: bool,
+    patience: Duration,
 }
 
 /// The head of an answer.
@@ -79,12 +82,19 @@ impl<'a> Client<'a> {
     /// A client of this installation's daemon; nothing is sent yet.
     pub fn new(env: &'a Env) -> Result<Self> {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-        Ok(Client { env, runtime, any_version: false })
+        Ok(Client { env, runtime, any_version: false, patience: PATIENCE })
     }
 
     /// A client for what is asked of a daemon of any version: what it is, and to stop.
     pub fn of_any_version(env: &'a Env) -> Result<Self> {
         Ok(Client { any_version: true, ..Self::new(env)? })
+    }
+
+    /// The same client, which waits no longer than this for an answer to begin.
+    #[must_use]
+    pub fn within(mut self, patience: Duration) -> Self {
+        self.patience = patience;
+        self
     }
 
     /// Whether somebody listens on the control socket.
@@ -247,15 +257,8 @@ impl<'a> Client<'a> {
                     )));
                 }
             };
-            let request = Request::builder()
-                .method(&method)
-                .uri(target)
-                .header(http::header::HOST, "ccd")
-                .header("Ccd-Version", VERSION)
-                .header("Ccd-Api", API_VERSION)
-                .body(Empty::new())
-                .map_err(|e| CommandError::usage(format!("cannot ask for `{target}`: {e}")))?;
-            match limited(exchange(stream, request)).await {
+            let request = request(&method, target)?;
+            match limited(self.patience, exchange(stream, request)).await {
                 // Asked of a daemon on its way out: its successor answers.
                 Err(e)
                     if e.kind == Kind::Disconnected
@@ -294,8 +297,9 @@ impl<'a> Client<'a> {
             .body(Empty::new())
             .map_err(|e| failed(e.to_string()))?;
         let head = self.runtime.block_on(async {
-            let stream = TcpStream::connect(authority).await.map_err(|e| failed(e.to_string()))?;
-            limited(exchange(stream, request)).await.map(|(head, _)| head).map_err(|e| failed(e.message))
+            let asked =
+                async { exchange(TcpStream::connect(authority).await?, request).await.map(|(head, _)| head) };
+            limited(self.patience, asked).await.map_err(|e| failed(e.message))
         })?;
         let version = head.headers.get("ccd-version").and_then(|v| v.to_str().ok());
         match (head.status, version) {
@@ -303,6 +307,34 @@ impl<'a> Client<'a> {
             (status, _) => Err(failed(format!("something else is listening there (HTTP {status})"))),
         }
     }
+}
+
+/// Gives the daemon a command with POST on a thread of its own, for what may take long while something else is looked
+/// at; its reply within `limit`.
+#[must_use]
+pub fn aside(layout: &Layout, target: &'static str, limit: Duration) -> JoinHandle<Result<Bytes>> {
+    let socket = layout.control_socket();
+    std::thread::spawn(move || {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+        runtime.block_on(limited(limit, async {
+            let stream = UnixStream::connect(&socket).await?;
+            let (head, body) = exchange(stream, request(&Method::POST, target)?).await?;
+            let body = body.collect().await.map_err(|e| broken(&e))?.to_bytes();
+            if head.status.is_success() { Ok(body) } else { Err(refused(&head, &body)) }
+        }))
+    })
+}
+
+/// A question or a command for the daemon.
+fn request(method: &Method, target: &str) -> Result<Request<Empty<Bytes>>> {
+    Request::builder()
+        .method(method)
+        .uri(target)
+        .header(http::header::HOST, "ccd")
+        .header("Ccd-Version", VERSION)
+        .header("Ccd-Api", API_VERSION)
+        .body(Empty::new())
+        .map_err(|e| CommandError::usage(format!("cannot ask for `{target}`: {e}")))
 }
 
 /// One request on a connection of its own.
@@ -318,9 +350,9 @@ where
     Ok((Head { status: parts.status, headers: parts.headers }, body))
 }
 
-async fn limited<T>(answer: impl Future<Output = Result<T>>) -> Result<T> {
-    tokio::time::timeout(PATIENCE, answer).await.unwrap_or_else(|_| {
-        Err(CommandError::failed(format!("no answer within {} s", PATIENCE.as_secs()))
+async fn limited<T>(patience: Duration, answer: impl Future<Output = Result<T>>) -> Result<T> {
+    tokio::time::timeout(patience, answer).await.unwrap_or_else(|_| {
+        Err(CommandError::failed(format!("no answer within {} s", patience.as_secs()))
             .hint("`ccctl logs` may say why; `ccctl restart --now` starts the daemon afresh"))
     })
 }

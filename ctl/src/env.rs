@@ -125,8 +125,15 @@ impl Env {
             let path = self.cwd.join(name);
             return is_executable(&path).then_some(path);
         }
-        let path = self.var("PATH")?;
-        std::env::split_paths(&path).map(|dir| self.cwd.join(dir).join(name)).find(|p| is_executable(p))
+        self.all_on_path(name).next()
+    }
+
+    /// Every program of this name in the directories of `PATH`, in their order.
+    pub fn all_on_path(&self, name: &OsStr) -> impl Iterator<Item = PathBuf> {
+        let path = self.var("PATH").unwrap_or_default();
+        // An empty one names no directory, not the working one.
+        let dirs: Vec<_> = std::env::split_paths(&path).filter(|_| !path.is_empty()).collect();
+        dirs.into_iter().map(move |dir| self.cwd.join(dir).join(name)).filter(|p| is_executable(p))
     }
 }
 

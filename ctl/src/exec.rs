@@ -100,6 +100,11 @@ impl Outcome {
 pub trait Runner {
     /// Runs one to its end.
     fn run(&self, invocation: &Invocation) -> io::Result<Outcome>;
+
+    /// Runs several, at the same time where it can; what came of each stands in its place.
+    fn run_all(&self, invocations: &[Invocation]) -> Vec<io::Result<Outcome>> {
+        invocations.iter().map(|invocation| self.run(invocation)).collect()
+    }
 }
 
 /// The real thing.
@@ -141,6 +146,14 @@ impl Runner for System {
         };
         let text = |c: Option<Collected>| c.map(Collected::finish).unwrap_or_default();
         Ok(Outcome { code: status.code(), stdout: text(out), stderr: text(err) })
+    }
+
+    fn run_all(&self, invocations: &[Invocation]) -> Vec<io::Result<Outcome>> {
+        thread::scope(|scope| {
+            let runs: Vec<_> = invocations.iter().map(|one| scope.spawn(|| self.run(one))).collect();
+            let died = || io::Error::other("its thread ended");
+            runs.into_iter().map(|run| run.join().unwrap_or_else(|_| Err(died()))).collect()
+        })
     }
 }
 
@@ -194,6 +207,20 @@ mod tests {
         let got = System.run(&sh("sleep 5 & echo ready")).unwrap();
         assert_eq!(got.stdout, "ready\n");
         assert!(started.elapsed() < Duration::from_secs(4));
+    }
+
+    #[test]
+    fn several_run_at_once_and_keep_their_places() {
+        // Each waits for the other's file: one after the other they would not end.
+        let dir = tempfile::tempdir().unwrap();
+        let meets = |mine: &str, other: &str| {
+            let at = |name: &str| dir.path().join(name).display().to_string();
+            sh(&format!("touch {}; until [ -e {} ]; do sleep 0.01; done; echo {mine}", at(mine), at(other)))
+        };
+        let got = System.run_all(&[meets("a", "b"), meets("b", "a"), Invocation::new("/no/such", [""; 0])]);
+        assert_eq!(got[0].as_ref().unwrap().stdout, "a\n");
+        assert_eq!(got[1].as_ref().unwrap().stdout, "b\n");
+        assert_eq!(got[2].as_ref().unwrap_err().kind(), io::ErrorKind::NotFound);
     }
 
     #[test]

@@ -16,7 +16,7 @@ use crate::env::Env;
 use crate::error::{CommandError, Result};
 use crate::plugin::Hooks;
 use crate::printer::Printer;
-use crate::proof;
+use crate::doctor::proof;
 
 /// How long a store may take to open before that is what is told of it.
 const OPENING: Duration = Duration::from_secs(10);

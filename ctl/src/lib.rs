@@ -13,6 +13,7 @@ pub mod completions;
 pub mod config;
 pub mod daemon;
 pub mod diff;
+pub mod doctor;
 pub mod env;
 pub mod error;
 pub mod exchange;
@@ -33,10 +34,8 @@ pub mod package;
 pub mod plugin;
 pub mod ports;
 pub mod printer;
-pub mod proof;
 pub mod proxy;
 pub mod query;
-pub mod repair;
 pub mod restart;
 pub mod run;
 pub mod search;
@@ -59,7 +58,6 @@ pub mod turns;
 pub mod uninstall;
 pub mod upgrade;
 pub mod usage;
-pub mod verify;
 pub mod waterfall;
 
 #[cfg(test)]
@@ -77,14 +75,13 @@ pub fn dispatch(env: &Env, out: &mut Printer, cli: &Cli) -> Result<()> {
     match &cli.command {
         Command::Install(args) => ports::explained(env, install::run(env, out, args)),
         Command::Uninstall(args) => uninstall::run(env, out, args),
-        Command::Verify(args) => verify::run(env, out, args),
+        Command::Verify(args) => doctor::run(env, out, args),
         Command::Start => {
-            ports::explained(env, start::run(env, out)).and_then(|()| repair::after_start(env, out))
+            ports::explained(env, start::run(env, out)).and_then(|()| doctor::repair::after_start(env, out))
         }
         Command::Stop(args) => stop::run(env, out, args),
-        Command::Restart(args) => {
-            ports::explained(env, restart::run(env, out, args)).and_then(|()| repair::after_start(env, out))
-        }
+        Command::Restart(args) => ports::explained(env, restart::run(env, out, args))
+            .and_then(|()| doctor::repair::after_start(env, out)),
         Command::Status(args) => status::run(env, out, args),
         Command::Logs(args) => logs::run(env, out, args),
         Command::Run(args) => ports::explained(env, run::run(env, out, args)),

@@ -77,6 +77,14 @@ pub struct Options {
     pub force: bool,
 }
 
+impl Options {
+    /// Whether Claude Code is to call our hooks.
+    #[must_use]
+    pub fn wants_hooks(&self) -> bool {
+        !self.only_proxy && !self.no_hooks
+    }
+}
+
 /// What a file is, which decides how it is mended if somebody else changed it meanwhile.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]

@@ -7,6 +7,7 @@
 mod budget;
 mod check;
 mod contract;
+mod doctor;
 mod exact;
 mod faults;
 mod hook;

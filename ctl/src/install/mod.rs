@@ -23,6 +23,7 @@ use crate::args::{HooksIn, InstallArgs};
 use crate::changes::{Journal, Planned, Undone};
 use crate::client::Client;
 use crate::config::same_upstream;
+use crate::doctor::proof;
 use crate::env::Env;
 use crate::error::{CommandError, Kind, Result};
 use crate::files::{self, Lock};
@@ -31,7 +32,7 @@ use crate::manifest::{Options, ServiceChange};
 use crate::printer::Printer;
 use crate::service::{self, Manager};
 use crate::uninstall::Note;
-use crate::{config, daemon, diff, plugin, proof, uninstall};
+use crate::{config, daemon, diff, plugin, uninstall};
 
 use plan::Plan;
 use surroundings::Surroundings;

@@ -9,6 +9,7 @@ use super::plan::Plan;
 use super::surroundings::Surroundings;
 use crate::args::{HooksIn, InstallArgs};
 use crate::changes::Planned;
+use crate::claude::switched_off;
 use crate::config::shown;
 use crate::diff;
 use crate::env::Env;
@@ -19,14 +20,6 @@ use crate::plugin;
 use crate::printer::{Printer, Tone, visible};
 use crate::service;
 use crate::settings::{BASE_URL, THINKING};
-
-/// What Claude Code leaves off when its base URL is not the API's own.
-const SWITCHED_OFF: [&str; 3] = [
-    "Remote Control does not work",
-    "server-managed (enterprise) settings are not applied",
-    "fine-grained tool streaming and the traceparent header are off, unless switched on by \
-     CLAUDE_CODE_ENABLE_FINE_GRAINED_TOOL_STREAMING=1 and CLAUDE_CODE_PROPAGATE_TRACEPARENT=1",
-];
 
 #[derive(Serialize)]
 #[allow(clippy::struct_excessive_bools)] // one per part
@@ -40,7 +33,7 @@ struct Outcome<'a> {
     proxy: bool,
     upstream: &'a str,
     proof: Proof,
-    switched_off: &'a [&'a str],
+    switched_off: &'a [String],
     /// What of it works here: `hooks`, `requests`, and always `transcripts`.
     captured: Vec<&'static str>,
     stays: &'a [String],
@@ -158,7 +151,8 @@ pub(super) fn print(
     report: &Report,
     around: &Surroundings,
 ) -> Result<()> {
-    let off: &[&str] = if args.no_proxy { &[] } else { &SWITCHED_OFF };
+    let off = switched_off::by(plan.client).filter(|_| !args.no_proxy);
+    let off: Vec<String> = off.map(|off| off.to_string()).collect();
     if args.json {
         return out.json(&Outcome {
             installed: true,
@@ -183,12 +177,12 @@ pub(super) fn print(
             },
             captured: captured(args),
             stays: &around.stays,
-            switched_off: off,
+            switched_off: &off,
             warnings: report.warnings.iter().cloned().chain(around.warnings()).collect(),
         });
     }
     report.warnings.iter().chain(&around.warnings()).for_each(|warning| out.warn(visible(warning)));
-    for line in lines(env, out, args, plan, report, off, around) {
+    for line in lines(env, out, args, plan, report, &off, around) {
         out.line(line)?;
     }
     Ok(())
@@ -200,7 +194,7 @@ fn lines(
     args: &InstallArgs,
     plan: &Plan,
     report: &Report,
-    off: &[&str],
+    off: &[String],
     around: &Surroundings,
 ) -> Vec<String> {
     let title = if args.only_proxy {

@@ -41,7 +41,7 @@ fn what_an_administrator_forbids_is_left_out_and_said_and_the_rest_works() {
         assert_eq!(home.read(HOOKS).is_some(), hooks, "{text}");
         assert_eq!(settings(&home)["env"]["ANTHROPIC_BASE_URL"].is_string(), url, "{text}");
         // Mended as it is, nothing more is put there.
-        let again = crate::repair::run(&env, &mut Printer::captured(80).0).unwrap();
+        let again = crate::doctor::repair::run(&env, &mut Printer::captured(80).0).unwrap();
         assert!(again.failed.is_none() && home.read(HOOKS).is_some() == hooks, "{again:?}");
         uninstall(&env);
         assert_eq!(home.foreign_files(), was, "{text}");

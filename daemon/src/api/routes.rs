@@ -38,6 +38,7 @@ enum Route<'a> {
     Stop,
     Retire,
     LogLevel,
+    ProbeUpstream,
     StoreStats,
     Operate(&'a str),
 }
@@ -67,6 +68,7 @@ fn find<'a>(method: &Method, path: &'a str) -> Result<Route<'a>, bool> {
         ["v0", "stop"] => (true, Route::Stop),
         ["v0", "retire"] => (true, Route::Retire),
         ["v0", "log-level"] => (true, Route::LogLevel),
+        ["v0", "upstream", "probe"] => (true, Route::ProbeUpstream),
         ["v0", "import"] => (true, Route::Operate("import")),
         ["v0", "store", "stats"] => (false, Route::StoreStats),
         ["v0", "store", name @ ("verify" | "backup" | "restore" | "rebuild" | "prune")] => {
@@ -119,6 +121,7 @@ pub(super) async fn route(
             app.set_log(&level).map_err(QueryError::bad)?;
             json(Done { ok: true })
         }
+        Route::ProbeUpstream => json(app.proxy.settings().upstream.probe().await),
         Route::StoreStats => json(blocking(move || stats::stats(&app)).await?),
         Route::Operate(name) => store::operate(&app, store::work(name, query)?).await,
         Route::Follow => {

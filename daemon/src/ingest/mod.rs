@@ -127,6 +127,8 @@ pub struct Gauges {
     pub dropped: AtomicU64,
     /// Bytes of captured bodies in memory.
     pub queue_bytes: AtomicU64,
+    /// When the last hook event arrived, nanoseconds since the Unix epoch; 0 before the first since start.
+    pub last_hook_ns: AtomicU64,
     /// Those of the dropped that no record tells of yet.
     missed: Missed,
 }
@@ -211,6 +213,7 @@ impl Door {
 
     /// Hands a hook event in and waits until it is durable, or refused.
     pub async fn hook(&self, event: HookEvent) -> Ack {
+        self.gauges.last_hook_ns.fetch_max(event.arrived_ns, Ordering::Relaxed);
         let (tx, rx) = oneshot::channel();
         match self.tx.send(Submission::Hook(event, Some(tx))).await {
             Ok(()) => rx.await.unwrap_or(Ack::Refused),

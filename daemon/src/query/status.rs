@@ -1,7 +1,7 @@
 //! `status`: how the daemon, the proxy, the hooks and the store are.
 
 use std::sync::PoisonError;
-use std::sync::atomic::Ordering;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use ccd_proto::api::{
     CaptureStatus, DaemonStatus, DetectionStatus, HookStatus, ProxyStatus, RateLimits, SocketStatus, Status,
@@ -10,6 +10,7 @@ use ccd_proto::api::{
 
 use super::limits;
 use crate::app::Running;
+use crate::clock::rfc3339;
 use crate::ingest::shared::StoreState;
 use crate::supervise::listeners::{Holder, Name};
 
@@ -69,6 +70,8 @@ pub fn status(app: &Running) -> Status {
             retries: counters.retries,
             last_error: proxy.last_error(),
             unreached: proxy.unreached.load(Ordering::Relaxed),
+            last_request_at: moment(&proxy.last_request_ns),
+            clock_skew_ms: proxy.clock_skew_ms(),
         },
         web: WebStatus { listen: app.web.listen().map(|listen| listen.to_string()), error: app.web.error() },
         hooks: HookStatus {
@@ -77,6 +80,7 @@ pub fn status(app: &Running) -> Status {
             spooled: app.spool.waiting.load(Ordering::Relaxed),
             rejected: app.spool.rejected.load(Ordering::Relaxed),
             later: app.spool.later.load(Ordering::Relaxed),
+            last_at: moment(&gauges.last_hook_ns),
         },
         store: StoreStatus {
             path: app.layout.store_dir().display().to_string(),
@@ -105,6 +109,11 @@ fn sockets(app: &Running) -> Vec<SocketStatus> {
         Some(SocketStatus { name: name.as_str().into(), held_by: holder.name().into() })
     };
     Name::ALL.into_iter().filter_map(held).collect()
+}
+
+/// A moment that may not have been yet.
+fn moment(ns: &AtomicU64) -> Option<String> {
+    Some(ns.load(Ordering::Relaxed)).filter(|ns| *ns > 0).map(rfc3339)
 }
 
 /// What the upstream in force told last of its limits. A row that cannot be read is damage that others find.

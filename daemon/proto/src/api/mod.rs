@@ -20,6 +20,7 @@
 //! | `POST /v0/stop` | [`Done`]; the daemon drains its streams and exits. `?now=1`: without draining |
 //! | `POST /v0/retire` | [`Done`]; the daemon goes on answering and exits once nobody uses it |
 //! | `POST /v0/log-level?level=debug` | [`Done`] |
+//! | `POST /v0/upstream/probe` | [`UpstreamProbe`] |
 //! | `GET /v0/store/stats` | [`StoreStats`] |
 //! | `POST /v0/store/verify` | lines, at the end [`Verified`] |
 //! | `POST /v0/store/backup?dir=DIR` | lines, at the end [`BackedUp`] |
@@ -60,7 +61,7 @@ pub use self::search::{Hit, Search, SearchEnd, SearchLine};
 pub use self::status::{
     CaptureStatus, DaemonStatus, DetectionStatus, HookStatus, ProxyStatus, RetiringSession, RetiringStatus,
     SocketStatus, Status, StoreStatus, Supervision, SupervisorStatus, TranscriptRoot, TranscriptStatus,
-    WebStatus,
+    UpstreamProbe, WebStatus,
 };
 pub use self::store::{
     BackedUp, DamagedRange, DamagedRecord, FileStats, Imported, Line, LostRecord, NotImported, Operation,

@@ -51,6 +51,9 @@ pub struct TranscriptStatus {
     pub behind: u64,
     /// Lines that were too long to be taken, since the daemon started.
     pub skipped_lines: u64,
+    /// When something was taken last, since start.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub last_at: Option<String>,
     /// Why some cannot be read, or changes are not told.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub error: Option<String>,
@@ -216,6 +219,38 @@ pub struct ProxyStatus {
     pub last_error: Option<String>,
     /// The last request did not reach upstream: so many since one did. 0 where one did, or none was made.
     pub unreached: u64,
+    /// When a request came last, since start.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub last_request_at: Option<String>,
+    /// How far upstream's clock is ahead of this machine's, in milliseconds, by the `Date` of its last answer, which
+    /// counts whole seconds; null before the first.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub clock_skew_ms: Option<i64>,
+}
+
+/// `POST /v0/upstream/probe`: a connection made as requests make theirs, and closed without one. Steps that were not
+/// taken, or not reached, are null.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct UpstreamProbe {
+    /// Where requests go, without credentials.
+    pub upstream: String,
+    /// Whether it is reached.
+    pub ok: bool,
+    /// Whether the way leads through the network's proxy.
+    pub tunnelled: bool,
+    /// Whom the connection was made to.
+    pub peer: Option<String>,
+    /// Looking its name up took so many microseconds.
+    pub resolve_us: Option<u64>,
+    /// Connecting did, the network's proxy included.
+    pub connect_us: Option<u64>,
+    /// TLS with upstream did.
+    pub tls_us: Option<u64>,
+    /// Which part of the way failed: `resolve`, `connect`, `proxy`, `tls`, `closed` or `timeout`.
+    pub kind: Option<String>,
+    /// Why.
+    pub error: Option<String>,
 }
 
 /// The web UI's door.
@@ -243,6 +278,9 @@ pub struct HookStatus {
     pub rejected: u64,
     /// Spool files of a later version, set aside until a daemon of that version starts.
     pub later: u64,
+    /// When `cc-hook` was called for the last event that came since start.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub last_at: Option<String>,
 }
 
 /// The store.

@@ -11,6 +11,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Instant;
 
 use bytes::{Bytes, BytesMut};
+use http::header::DATE;
 
 use super::Gauges;
 use super::headers::captured;
@@ -181,6 +182,9 @@ impl Tap {
         self.gauges.unreached.store(0, Ordering::Relaxed);
         let now = self.now_us();
         if let Some(record) = &mut self.lock().record {
+            if let Some(date) = parts.headers.get(DATE) {
+                self.gauges.dated(date, record.started_ns.saturating_add(now.saturating_mul(1000)));
+            }
             record.head_us = Some(now);
             record.status = Some(parts.status.as_u16());
             record.upstream_http = version(parts.version);

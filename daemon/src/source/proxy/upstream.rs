@@ -12,6 +12,7 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use bytes::Bytes;
+use ccd_proto::api::UpstreamProbe;
 use http::request::Parts;
 use http::{Request, Response, Uri, Version, response};
 use http_body::{Body, Frame};
@@ -61,6 +62,8 @@ const CONNECTION_WINDOW: u32 = 64 << 20;
 const MAX_HEAD: u32 = 64 << 10;
 /// Requests at a time on one HTTP/2 connection, where upstream takes as many.
 const MAX_STREAMS: usize = 100;
+/// How long a connection that is made for a look may take.
+const PROBE: Duration = Duration::from_secs(5);
 /// Times that a request that upstream refuses to look at goes out.
 const ATTEMPTS: u32 = 3;
 
@@ -211,6 +214,34 @@ impl Upstream {
     #[must_use]
     pub fn problem(&self) -> Option<&str> {
         self.problem.as_deref()
+    }
+
+    /// Makes a connection as a request would, and closes it without one: nothing of anybody's is sent.
+    pub async fn probe(&self) -> UpstreamProbe {
+        let upstream = self.target.to_string();
+        let told = |failure: Failure| UpstreamProbe {
+            kind: Some(failure.kind.word().to_owned()),
+            error: Some(failure.words),
+            upstream: upstream.clone(),
+            ..UpstreamProbe::default()
+        };
+        match tokio::time::timeout(PROBE, self.dialler.dial()).await {
+            Ok(Ok(Dialled { route, .. })) => UpstreamProbe {
+                upstream: upstream.clone(),
+                ok: true,
+                tunnelled: route.tunnelled,
+                peer: route.peer,
+                resolve_us: route.resolve_us,
+                connect_us: route.connect_us,
+                tls_us: route.tls_us,
+                ..UpstreamProbe::default()
+            },
+            Ok(Err(failure)) => told(failure),
+            Err(_) => told(Failure::new(
+                Kind::Timeout,
+                format!("no connection to {upstream} within {} s", PROBE.as_secs()),
+            )),
+        }
     }
 
     /// Sends a request and waits for the response's head. Informational ones before it go to the client.

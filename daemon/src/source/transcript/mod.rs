@@ -28,6 +28,7 @@ use tokio::task::JoinSet;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
+use crate::clock::rfc3339;
 use crate::ingest::shared::{Shared, StoreState};
 use crate::watch::Watches;
 use discover::{Found, search};
@@ -130,6 +131,7 @@ impl Transcripts {
             total_bytes: sums.total,
             behind: sums.total - sums.taken,
             skipped_lines: self.taker.skipped.load(Relaxed),
+            last_at: Some(self.taker.last_ns.load(Relaxed)).filter(|ns| *ns > 0).map(rfc3339),
             error: told.read_error.or(told.watch_error),
         }
     }

@@ -79,6 +79,8 @@ pub struct Taker {
     longest: AtomicU64,
     /// Bytes that were taken since the start.
     pub bytes: AtomicU64,
+    /// When that was last, nanoseconds since the Unix epoch.
+    pub last_ns: AtomicU64,
     /// Lines that were too long.
     pub skipped: AtomicU64,
     /// Files that began again from their beginning: they were cut, or written anew.
@@ -123,6 +125,7 @@ impl Taker {
             readers: Semaphore::new(READERS),
             longest: AtomicU64::new(longest),
             bytes: AtomicU64::new(0),
+            last_ns: AtomicU64::new(0),
             skipped: AtomicU64::new(0),
             rewritten: AtomicU64::new(0),
         })
@@ -233,6 +236,7 @@ impl Taker {
                 Ack::Durable => {
                     let more = cursor.offset - open.cursor.offset.min(cursor.offset);
                     self.bytes.fetch_add(more, Ordering::Relaxed);
+                    self.last_ns.store(self.clock.now_ns(), Ordering::Relaxed);
                     *bytes += more;
                     open.stat.size = open.stat.size.max(cursor.offset);
                     open.cursor = cursor;

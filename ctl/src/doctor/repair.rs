@@ -109,7 +109,9 @@ fn close_doors(env: &Env, repaired: &mut Repaired) {
     let l = &env.layout;
     let token = l.token_file();
     let places = [&l.state_dir, &l.run_dir, &l.spool_dir, &l.log_dir, &token];
-    for path in places.into_iter().cloned().chain([l.control_socket(), l.hook_socket()]) {
+    for path in
+        places.into_iter().cloned().chain([l.control_socket(), l.hook_socket(), l.supervisor_socket()])
+    {
         let Ok(meta) = path.symlink_metadata() else { continue };
         let mode = meta.permissions().mode() & 0o777;
         if mode == mode & 0o700 || meta.is_symlink() {
