@@ -5,12 +5,12 @@ use std::path::PathBuf;
 use ccd_tests::assert_eventually;
 use ccd_tests::harness::events::HookSession;
 use ccd_tests::harness::wire::{Upstream, Wire};
-use ccd_tests::harness::{TestHome, UserManager};
+use ccd_tests::harness::{TestHome, UserManager, binary, run};
 use ccd_tests::mock::Mock;
 
 use super::{UNITS, manager};
 use crate::proxy::Proxy;
-use crate::supervise::{Stream, ask, short};
+use crate::supervise::{Installed, Stream, ask, short};
 
 /// Every file and link of ours below the user's units.
 fn unit_files(home: &TestHome) -> Vec<PathBuf> {
@@ -159,4 +159,31 @@ fn a_supervisor_that_hangs_is_killed_by_the_watchdog_and_one_that_does_not_is_le
         "with a worker of its own"
     );
     assert_ne!(manager.property("ccd.service", "MainPID"), main);
+}
+
+#[test]
+fn a_new_version_takes_over_under_the_same_unit_with_no_stream_cut() {
+    let upstream = Upstream::new();
+    let home = TestHome::new(&upstream.url()).for_manager();
+    let Some(manager) = manager(&home) else { return };
+    let installed = Installed::new(&home);
+    installed.put("cc-hook", &binary("cc-hook"));
+    let ccctl = |verb: &str| run(installed.command(&home, "ccctl").arg(verb), b"").ok();
+    let _ = ccctl("install");
+    let proxy = Proxy::of(&home);
+    let mut stream = Stream::open("held", &proxy, &upstream);
+    let (worker, main) = (home.running().daemon.pid, manager.property("ccd.service", "MainPID"));
+    installed.put("ccd", &binary("ccd"));
+    let _ = ccctl("restart");
+    assert_ne!(home.running().daemon.pid, worker);
+    stream.step();
+    let _ = stream.end();
+    assert_eq!(states(&manager), ["active"; 3]);
+    assert_eq!(
+        manager.property("ccd.service", "MainPID"),
+        main,
+        "the supervisor becomes the new program in place"
+    );
+    assert_eq!(restarts(&manager), 0);
+    assert_eq!(manager.property("ccd.service", "Result"), "success");
 }

@@ -114,12 +114,12 @@ pub(crate) fn ask(proxy: &Proxy, session: &str) -> Option<(u16, Vec<u8>)> {
 }
 
 /// A copy of the product's programs that a test may replace.
-struct Installed {
+pub(crate) struct Installed {
     dir: PathBuf,
 }
 
 impl Installed {
-    fn new(home: &TestHome) -> Self {
+    pub(crate) fn new(home: &TestHome) -> Self {
         let dir = home.user().join("bin");
         std::fs::create_dir_all(&dir).unwrap();
         let installed = Installed { dir };
@@ -128,19 +128,19 @@ impl Installed {
         installed
     }
 
-    fn program(&self, name: &str) -> PathBuf {
+    pub(crate) fn program(&self, name: &str) -> PathBuf {
         self.dir.join(name)
     }
 
     /// Puts another file in a program's place, as an installer does: written aside, then renamed.
-    fn put(&self, name: &str, from: &Path) {
+    pub(crate) fn put(&self, name: &str, from: &Path) {
         let aside = self.dir.join(".new");
         std::fs::copy(from, &aside).unwrap();
         std::fs::rename(aside, self.program(name)).unwrap();
     }
 
     /// Puts a script in a program's place.
-    fn put_script(&self, name: &str, text: &str) {
+    pub(crate) fn put_script(&self, name: &str, text: &str) {
         use std::os::unix::fs::PermissionsExt;
         let aside = self.dir.join(".script");
         std::fs::write(&aside, format!("#!/bin/sh\n{text}\n")).unwrap();
@@ -148,7 +148,7 @@ impl Installed {
         std::fs::rename(aside, self.program(name)).unwrap();
     }
 
-    fn command(&self, home: &TestHome, name: &str) -> Command {
+    pub(crate) fn command(&self, home: &TestHome, name: &str) -> Command {
         home.command(&self.program(name))
     }
 }

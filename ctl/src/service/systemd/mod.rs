@@ -4,7 +4,8 @@
 
 mod told;
 pub(crate) mod units;
-#[cfg(all(test, target_os = "linux"))]
+#[cfg(target_os = "linux")]
+#[cfg(test)]
 mod verified;
 
 use std::io::ErrorKind;
