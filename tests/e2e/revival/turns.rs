@@ -293,8 +293,11 @@ fn behind_systemds_activator_everything_comes_back_with_the_next_request() {
     let rounds = count(1, 10);
     for _ in 0..rounds {
         for victim in ["worker", "supervisor", "both"] {
+            // It waits for a connection each time; one that the worker before answered on its way out was none.
             assert_eventually!(
-                supervision(&home).is_some_and(|told| told.worker.is_some()) && home.status().is_some(),
+                answers(&proxy)
+                    && supervision(&home).is_some_and(|told| told.worker.is_some())
+                    && home.status().is_some(),
                 "a worker serves"
             );
             assert!(!home.layout().revival_note().exists(), "who has a service manager leaves no note");
