@@ -81,7 +81,7 @@ pub fn run(env: &Env, out: &mut Printer, args: &SearchArgs) -> Result<()> {
 }
 
 fn target(env: &Env, args: &SearchArgs) -> Result<Target> {
-    Ok(Target::new("/v0/search/lines")
+    Target::new("/v0/search/lines")
         .with("q", Some(quoted(&args.words)))
         .flag("regex", args.regex)
         .flag("case", args.case)
@@ -91,7 +91,7 @@ fn target(env: &Env, args: &SearchArgs) -> Result<Target> {
         .with("status", args.status.as_ref().map(name_of))
         .with("cursor", args.cursor.as_ref())
         .with("timeout_s", Some(args.timeout.to_string()))
-        .query(env, &args.query, &env.tz)?)
+        .query(env, &args.query, &env.tz)
 }
 
 /// Words as the daemon reads them: each in quotes, so that it stays one.

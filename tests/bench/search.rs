@@ -89,13 +89,11 @@ pub(crate) fn run(at_least: u64, rounds: Option<usize>) {
         }
         print!("  {name:<26}");
         for (at, (program, _)) in programs.iter().enumerate() {
-            match there[at] {
-                true => print!(
-                    "  {program} {:>7.1} / {:<8.1}",
-                    micros(times[at].0.median()) / 1e3,
-                    micros(times[at].1.median()) / 1e3
-                ),
-                false => print!("  {program} is not there"),
+            if there[at] {
+                let (first, end) = (micros(times[at].0.median()), micros(times[at].1.median()));
+                print!("  {program} {:>7.1} / {:<8.1}", first / 1e3, end / 1e3);
+            } else {
+                print!("  {program} is not there");
             }
         }
         println!();

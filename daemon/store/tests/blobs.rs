@@ -330,7 +330,7 @@ proptest! {
 }
 
 /// Every window of two bodies' bytes that is not longer than a small piece.
-fn windows<'a>(body: &'a [u8], len: usize) -> impl Iterator<Item = &'a [u8]> {
+fn windows(body: &[u8], len: usize) -> impl Iterator<Item = &[u8]> {
     body.windows(len.min(body.len()).max(1))
 }
 

@@ -35,7 +35,7 @@ impl Look<'_> {
                 other => other?,
             }
         }
-        hits.sort_by(|a, b| b.0.cmp(&a.0));
+        hits.sort_by_key(|(start_ns, _)| std::cmp::Reverse(*start_ns));
         Ok(hits.into_iter().map(|(_, hit)| hit).collect())
     }
 

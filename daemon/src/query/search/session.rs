@@ -119,7 +119,7 @@ impl Look<'_> {
             }
             self.keep(span, found, &mut told, &mut hits);
         }
-        hits.sort_by(|a, b| b.0.cmp(&a.0));
+        hits.sort_by_key(|(start_ns, _)| std::cmp::Reverse(*start_ns));
         Ok(hits.into_iter().map(|(_, hit)| hit).collect())
     }
 
@@ -224,7 +224,7 @@ impl Look<'_> {
             match block.get("type").and_then(Value::as_str) {
                 Some("text") => each_of(block, "text", &mut |t| found.look(self.words, "text", t)),
                 Some("thinking") => {
-                    each_of(block, "thinking", &mut |t| found.look(self.words, "reasoning", t))
+                    each_of(block, "thinking", &mut |t| found.look(self.words, "reasoning", t));
                 }
                 Some("tool_use") if is_told(block, "id") => {}
                 Some("tool_use") => {

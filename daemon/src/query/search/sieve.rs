@@ -83,6 +83,8 @@ fn number(bytes: &[u8]) -> Option<u32> {
 
 #[cfg(test)]
 mod tests {
+    use std::fmt::Write;
+
     use super::super::words::Manner;
     use super::*;
     use proptest::prelude::*;
@@ -93,7 +95,7 @@ mod tests {
         for (at, c) in text.chars().enumerate() {
             if escaped.get(at).copied().unwrap_or_default() {
                 for unit in c.encode_utf16(&mut [0; 2]) {
-                    json += &format!("\\u{unit:04X}");
+                    write!(json, "\\u{unit:04X}").unwrap();
                 }
             } else {
                 json += serde_json::to_string(&c).unwrap().trim_matches('"').replace('/', "\\/").as_str();

@@ -158,12 +158,11 @@ fn split(query: &str) -> Vec<String> {
     let mut found = Vec::new();
     let mut rest = query.trim_start();
     while !rest.is_empty() {
-        let (term, after) = match rest.strip_prefix('"') {
-            Some(quoted) => phrase(quoted),
-            None => {
-                let end = rest.find(char::is_whitespace).unwrap_or(rest.len());
-                (rest[..end].to_owned(), &rest[end..])
-            }
+        let (term, after) = if let Some(quoted) = rest.strip_prefix('"') {
+            phrase(quoted)
+        } else {
+            let end = rest.find(char::is_whitespace).unwrap_or(rest.len());
+            (rest[..end].to_owned(), &rest[end..])
         };
         // Blanks alone are no word.
         if !term.trim().is_empty() {
