@@ -12,11 +12,11 @@ use ccd_proto::paths::base_url;
 
 use crate::client::Client;
 use crate::daemon;
+use crate::doctor::proof;
 use crate::env::Env;
 use crate::error::{CommandError, Result};
 use crate::plugin::Hooks;
 use crate::printer::Printer;
-use crate::doctor::proof;
 
 /// How long a store may take to open before that is what is told of it.
 const OPENING: Duration = Duration::from_secs(10);

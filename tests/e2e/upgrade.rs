@@ -188,7 +188,7 @@ fn killed_in_the_middle_it_leaves_what_works_and_the_next_run_ends_it() {
         let kept = world.prefix.join("bin/.ccd-before");
         let mut child = world.upgrading().spawn().unwrap();
         // Wherever it is by then: the programs are being exchanged, or the daemon changes over.
-        let _ = eventually("the programs before are kept, or it has ended", || {
+        eventually("the programs before are kept, or it has ended", || {
             (kept.exists() || child.try_wait().unwrap().is_some()).then_some(())
         });
         let _ = child.kill();
