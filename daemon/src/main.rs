@@ -281,6 +281,7 @@ fn hold(manager: &'static str, to_stderr: bool, tell: supervise::Tell) -> anyhow
 /// Goes on as the new program in the place of the old one.
 fn succeed(left: &Succession) -> anyhow::Result<()> {
     let listeners = Listeners::inherit(&left.listeners)?;
+    let takeover = listeners.proxy.holder.outlives_us();
     let lock = std::fs::File::from(inherit::take(left.lock).context("the lock")?);
     let control = inherit::take(left.control).context("the control socket")?;
     let layout = Layout::resolve(|name| std::env::var_os(name))?;
@@ -295,7 +296,7 @@ fn succeed(left: &Succession) -> anyhow::Result<()> {
         lock,
         manager: left.manager.clone(),
         kept: left.kept,
-        takeover: false,
+        takeover,
         to_stderr: left.to_stderr,
         patience: Duration::from_secs(config.map_or(600, |c| c.drain_s) + 30),
         policy: Policy::default(),
