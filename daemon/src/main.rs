@@ -317,6 +317,7 @@ fn leave_note(path: &Path, manager: &str, program: &Path, configured: SocketAddr
 /// Goes on as the new program in the place of the old one.
 fn succeed(left: &Succession) -> anyhow::Result<()> {
     let listeners = Listeners::inherit(&left.listeners)?;
+    let takeover = listeners.proxy.holder.outlives_us();
     let lock = std::fs::File::from(inherit::take(left.lock).context("the lock")?);
     let control = inherit::take(left.control).context("the control socket")?;
     let layout = Layout::resolve(|name| std::env::var_os(name))?;
@@ -339,7 +340,7 @@ fn succeed(left: &Succession) -> anyhow::Result<()> {
         lock,
         manager: left.manager.clone(),
         kept: left.kept,
-        takeover: false,
+        takeover,
         to_stderr: left.to_stderr,
         patience: Duration::from_secs(config.map_or(600, |c| c.drain_s) + 30),
         policy: Policy::default(),

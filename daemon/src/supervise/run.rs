@@ -50,7 +50,8 @@ pub struct Setup {
     pub manager: String,
     /// Whether somebody starts us again if we end: then a start that fails is no reason to.
     pub kept: bool,
-    /// Whether the first worker may find another one that still has the store.
+    /// Whether workers may find another one that still has the store: a killed supervisor's, which may take a while to
+    /// let go of it.
     pub takeover: bool,
     /// Whether workers may write to our standard error.
     pub to_stderr: bool,

@@ -103,7 +103,6 @@ impl Supervisor {
             Role::Beside | Role::Leaving => return,
         }
         (self.watch, self.beside_at, self.next, self.refuser) = (Watch::Armed, None, None, None);
-        self.takeover = false;
         self.ladder.serves(now, kind);
         if kind == Rung::Full {
             self.reason = None;
@@ -174,7 +173,7 @@ impl Supervisor {
             Role::Coming => self.handing_failed(&why, now),
             Role::Serving if self.stopping => {}
             // As somebody asked it: `ccctl stop`, or the end of its retirement.
-            Role::Serving if end == End::Code(0) => self.stop(false, now),
+            Role::Serving if end == End::Code(0) && worker.running.is_none() => self.stop(false, now),
             Role::Serving => self.crashed(worker, why, now),
         }
     }

@@ -99,7 +99,7 @@ fn the_event_that_starts_everything_is_taken_and_what_others_hold_is_left_to_the
     let systemd = [("proxy", "systemd"), ("web", "systemd"), ("hook", "systemd"), ("control", "systemd")];
     assert_eq!(held_by(&supervised), of(systemd));
     let status = supervised.status().unwrap();
-    assert_eq!(status.hooks.events, 1);
+    assert_eventually!(supervised.status().is_some_and(|s| s.hooks.events == 1), "it is recorded");
     assert_eq!(status.proxy.listen, address(&home, "CCD_PROXY_LISTEN"));
     assert_eq!(status.web.listen, Some(address(&home, "CCD_WEB_LISTEN")));
     assert_eq!(ask(&Proxy::of(&home), "s").unwrap().0, 200);
@@ -252,6 +252,35 @@ fn where_no_worker_can_run_nobody_waits_at_a_held_socket() {
     assert_eventually!(
         supervised.status().is_some_and(|s| s.hooks.events == 2),
         "what was spooled is taken in"
+    );
+    supervised.stop();
+}
+
+#[test]
+fn a_worker_that_dies_while_a_killed_supervisors_has_the_home_is_followed_by_another() {
+    let mock = Mock::start(short());
+    let home = home(&mock.url());
+    let supervised = Supervised::spawn(&home, manager(&home, &all(&home), &binary("ccd")));
+    first_event(&home);
+    let _ = eventually("a worker answers", || supervised.status());
+    let (proxy, before) = (Proxy::of(&home), supervised.supervision().supervisor.pid);
+    let orphan = supervised.worker();
+    signal(orphan, Signal::STOP);
+    signal(before, Signal::KILL);
+    assert_eventually!(supervised.supervision().supervisor.pid != before, "another supervisor is there");
+    for _ in 0..2 {
+        let worker = supervised.worker();
+        assert_eq!(ask(&proxy, "s").unwrap().0, 200);
+        signal(worker, Signal::KILL);
+        assert_eventually!(supervised.worker() != worker, "another worker serves");
+    }
+    assert_eq!(ask(&proxy, "s").unwrap().0, 200);
+    // The hook socket is there, and nobody accepts: the event is not kept waiting, nor lost.
+    let _ = home.cc_hook(&HookSession::new().start()).ok();
+    signal(orphan, Signal::CONT);
+    assert_eventually!(
+        supervised.status().is_some_and(|s| s.daemon.pid == supervised.worker() && s.hooks.events == 2),
+        "the home is given to the one that serves"
     );
     supervised.stop();
 }
