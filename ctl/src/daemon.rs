@@ -221,9 +221,17 @@ pub fn make_room(
     if !kept {
         manager.hold(env);
     }
-    if supervisor::leave(env)? {
+    let supervises =
+        |env: &Env| Ok::<_, CommandError>(supervisor::supervision(&env.layout)?.map(|s| s.supervisor.pid));
+    let before = supervises(env)?;
+    if before.is_some() && supervisor::leave(env)? {
         let deadline = Instant::now() + LEAVE_LIMIT;
-        while is_locked(&env.layout.supervisor_lock()) {
+        // A request that came meanwhile may have started the next one already.
+        let is_there = |env: &Env| {
+            is_locked(&env.layout.supervisor_lock())
+                && supervises(env).is_ok_and(|now| now.is_none() || now == before)
+        };
+        while is_there(env) {
             if Instant::now() >= deadline {
                 return Err(CommandError::failed("the running daemon does not make room for the service")
                     .hint("`ccctl stop --now` ends it, and cuts its streams"));
