@@ -83,3 +83,29 @@ fn a_port_that_is_taken_is_told_and_another_one_serves_without_a_restart() {
     );
     supervised.stop();
 }
+
+#[cfg(target_os = "linux")]
+#[test]
+fn another_user_is_not_answered() {
+    use std::os::unix::process::CommandExt;
+    let home = TestHome::new("http://127.0.0.1:9");
+    let daemon = Daemon::start(&home);
+    let address = home.running().web.listen.unwrap();
+    let port = address.rsplit_once(':').unwrap().1;
+    let script = format!(
+        "exec 3<>/dev/tcp/127.0.0.1/{port} && printf 'GET /health HTTP/1.1\\r\\nHost: {address}\\r\\nConnection: close\\r\\n\\r\\n' \
+         >&3 && cat <&3"
+    );
+    let asked_by = |uid: u32| {
+        let mut command = std::process::Command::new("/bin/bash");
+        command.args(["-c", &script]).env_clear().env("PATH", "/usr/bin:/bin").current_dir("/");
+        command.uid(uid).output().unwrap().stdout
+    };
+    let us = rustix::process::geteuid().as_raw();
+    assert!(asked_by(us).starts_with(b"HTTP/1.1 200"));
+    // Only root can be somebody else.
+    if us == 0 {
+        assert_eq!(asked_by(65_534), b"");
+    }
+    daemon.stop(&home);
+}
