@@ -22,6 +22,9 @@ pub struct TestHome {
     /// A process whose process namespace every command of this home runs in; 0 for none.
     #[cfg(target_os = "linux")]
     pub(super) inside: std::sync::atomic::AtomicU32,
+    /// Claims to ports that are the same after every start.
+    #[cfg(target_os = "linux")]
+    pub(super) claims: Vec<std::os::unix::net::UnixListener>,
 }
 
 impl TestHome {
@@ -66,6 +69,8 @@ impl TestHome {
             more: Vec::new(),
             #[cfg(target_os = "linux")]
             inside: std::sync::atomic::AtomicU32::new(0),
+            #[cfg(target_os = "linux")]
+            claims: Vec::new(),
         }
     }
 

@@ -6,10 +6,12 @@
 
 use std::fs::{self, File};
 use std::net::TcpListener;
+use std::os::linux::net::SocketAddrExt;
 use std::os::unix::fs::DirBuilderExt;
+use std::os::unix::net::{SocketAddr, UnixListener};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
-use std::sync::atomic::{AtomicU16, AtomicU32, Ordering};
+use std::sync::atomic::{AtomicU32, Ordering};
 
 use rustix::process::Signal;
 
@@ -35,10 +37,11 @@ pub struct UserManager<'a> {
 impl TestHome {
     /// The same home, for a [`UserManager`]: with a runtime directory, and ports that are the same after every start.
     #[must_use]
-    pub fn for_manager(self) -> Self {
+    pub fn for_manager(mut self) -> Self {
         let runtime = self.runtime();
         fs::DirBuilder::new().mode(0o700).create(&runtime).unwrap();
-        let (proxy, web) = (free(), free());
+        let ((proxy, one), (web, other)) = (free(), free());
+        self.claims.extend([one, other]);
         self.with_env("XDG_RUNTIME_DIR", runtime)
             .with_env("CCD_PROXY_LISTEN", proxy)
             .with_env("CCD_WEB_LISTEN", web)
@@ -51,15 +54,19 @@ impl TestHome {
     }
 }
 
-/// An address that nobody listens on, outside the range that the system takes ports from by itself: nobody is given it
-/// between now and its use.
-fn free() -> String {
-    static NEXT: AtomicU16 = AtomicU16::new(0);
-    let seed = std::process::id() % 9_000;
-    let port = |n: u16| 21_000 + u16::try_from((seed + u32::from(n) * 37) % 9_000).unwrap_or_default();
-    let mut tried = std::iter::repeat_with(|| port(NEXT.fetch_add(1, Ordering::SeqCst))).take(9_000);
-    let found = tried.find(|port| TcpListener::bind(("127.0.0.1", *port)).is_ok());
-    format!("127.0.0.1:{}", found.expect("a free port"))
+/// An address that nobody listens on, outside the range that the system takes ports from by itself, and a claim to it
+/// among tests that run at the same time.
+fn free() -> (String, UnixListener) {
+    let mut ports = (0..9_000).map(|n| 21_000 + (std::process::id() + n) % 9_000);
+    let found = ports.find_map(|port| {
+        // A name of no file, which goes with its socket.
+        let name = SocketAddr::from_abstract_name(format!("ccd-test-port-{port}")).ok()?;
+        let claim = UnixListener::bind_addr(&name).ok()?;
+        let address = format!("127.0.0.1:{port}");
+        TcpListener::bind(&address).ok()?;
+        Some((address, claim))
+    });
+    found.expect("a free port")
 }
 
 impl<'a> UserManager<'a> {
