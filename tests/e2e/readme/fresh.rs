@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use ccd_tests::harness::{DUMMY_KEY, RealClient, binary, repo_root, run, run_within};
+use ccd_tests::harness::{DUMMY_KEY, RealClient, binary, repo_root, run_within};
 use serde_json::Value;
 
 use super::{BUILD, can_build, says};
