@@ -31,9 +31,9 @@ fn other_version(home: &TestHome, later: bool) -> PathBuf {
          if name in os.environ:\n        value = json.loads(os.environ[name])\n        {change}\n        \
          os.environ[name] = json.dumps(value)\n        \
          if name == 'CCD_WORKER' and {}:\n            os.write(value['channel'], b'of tomorrow: dance\\n')\n\
-         os.execv({:?}, [sys.argv[0]] + sys.argv[1:])\n",
+         os.execv('{}', [sys.argv[0]] + sys.argv[1:])\n",
         if later { "True" } else { "False" },
-        binary("ccd")
+        binary("ccd").display()
     );
     std::fs::write(&path, text).unwrap();
     std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o755)).unwrap();
