@@ -8,7 +8,7 @@ use std::process::Command;
 use ccd_tests::assert_eventually;
 use ccd_tests::harness::events::HookSession;
 use ccd_tests::harness::wire::Upstream;
-use ccd_tests::harness::{Out, TestHome, binary, eventually, run};
+use ccd_tests::harness::{Out, TestHome, binary, run};
 
 use crate::proxy::Proxy;
 use crate::supervise::Stream;
@@ -188,9 +188,10 @@ fn killed_in_the_middle_it_leaves_what_works_and_the_next_run_ends_it() {
         let kept = world.prefix.join("bin/.ccd-before");
         let mut child = world.upgrading().spawn().unwrap();
         // Wherever it is by then: the programs are being exchanged, or the daemon changes over.
-        eventually("the programs before are kept, or it has ended", || {
-            (kept.exists() || child.try_wait().unwrap().is_some()).then_some(())
-        });
+        assert_eventually!(
+            kept.exists() || child.try_wait().unwrap().is_some(),
+            "the programs before are kept, or it has ended"
+        );
         let _ = child.kill();
         let _ = child.wait();
         for name in PROGRAMS {

@@ -213,7 +213,7 @@ mod tests {
     }
 
     proptest! {
-        #![proptest_config(ProptestConfig { cases: 128, ..ProptestConfig::default() })]
+        #![proptest_config(ProptestConfig { cases: 48, ..ProptestConfig::default() })]
         /// Any number of runs, each of which may be killed anywhere and may find that the new programs do not work.
         #[test]
         fn killed_anywhere_all_programs_are_there_and_the_next_run_ends_well(
