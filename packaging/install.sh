@@ -73,9 +73,16 @@ cp "$stage/files/completions/ccctl.bash" "$share/bash-completion/completions/ccc
 cp "$stage/files/completions/_ccctl" "$share/zsh/site-functions"
 cp "$stage/files/completions/ccctl.fish" "$share/fish/vendor_completions.d"
 
+# Files and directories that come to be: `ccctl uninstall` removes them.
+CCD_INSTALLED_DIRS=$(
+  [ -d "$prefix" ] || printf '%s\n' "$prefix"
+  (cd "$stage" && find bin share -type d) | while IFS= read -r dir; do
+    [ -d "$prefix/$dir" ] || printf '%s\n' "$prefix/$dir"
+  done
+)
 # The new ccctl does what takes care: it goes back if the new programs do not work here.
 CCD_INSTALLED_FILES=$("$new" upgrade --from "$stage" --prefix "$prefix")
-export CCD_INSTALLED_BY=install.sh CCD_INSTALLED_FILES
+export CCD_INSTALLED_BY=install.sh CCD_INSTALLED_FILES CCD_INSTALLED_DIRS
 ccctl=$prefix/bin/ccctl
 "$ccctl" install ${args[@]+"${args[@]}"}
 

@@ -42,9 +42,9 @@ async fn an_event_delivered_twice_is_recorded_once_however_it_comes() {
     std::fs::write(spool.join("00000000000000000007-1.frame"), frame(7, &body)).unwrap();
     std::fs::write(spool.join("00000000000000000008-1.frame"), frame(8, &event("Stop", json!({})))).unwrap();
     std::fs::write(spool.join("00000000000000000009-1.frame"), b"no frame").unwrap();
+    let counts = |hooks: &Value| ["events", "spooled", "rejected"].map(|name| hooks[name].as_u64());
     assert_eventually!(
-        daemon.get("/v0/status").await["hooks"]
-            == json!({"installed":false,"events":2,"spooled":0,"rejected":1}),
+        counts(&daemon.get("/v0/status").await["hooks"]) == [Some(2), Some(0), Some(1)],
         "{}",
         daemon.get("/v0/status").await
     );

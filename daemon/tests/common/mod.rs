@@ -70,7 +70,7 @@ impl Daemon {
         let (home, upstream) = (home.to_owned(), upstream.to_owned());
         let env = move |name: &str| match name {
             "CCD_HOME" => Some(home.clone().into_os_string()),
-            "CCD_PROXY_LISTEN" => Some(OsString::from("127.0.0.1:0")),
+            "CCD_PROXY_LISTEN" | "CCD_WEB_LISTEN" => Some(OsString::from("127.0.0.1:0")),
             // Absent from the environment, so that the configuration file can change it.
             "CCD_UPSTREAM" => (!upstream.is_empty()).then(|| OsString::from(&upstream)),
             _ => None,

@@ -3,8 +3,13 @@
 set -euo pipefail
 step() { printf '== %s (%ds)\n' "$*" "$SECONDS" >&2; }
 
-# Every file of the home, with its hash.
-tree() { (cd ~ && find . -type f -print0 | sort -z | xargs -0 -r sha256sum) >"/out/$1"; }
+# Every file of the home, with its hash, and every directory.
+tree() {
+  (cd ~ && {
+    find . -type f -print0 | sort -z | xargs -0 -r sha256sum
+    find . -mindepth 1 -type d | sort | sed 's/^/directory  /'
+  }) >"/out/$1"
+}
 
 claude() {
   (cd ~/work && env "ANTHROPIC_API_KEY=$KEY" CLAUDE_CODE_DISABLE_NONESSENTIAL_TRAFFIC=1 IS_SANDBOX=1 \

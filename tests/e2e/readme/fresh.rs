@@ -112,13 +112,11 @@ pub(super) fn holds(found: &Found) {
     let is_clients = |path: &str| {
         let inner =
             path.strip_prefix(".claude/").is_some_and(|p| p != "settings.json" && !p.starts_with("skills/"));
-        inner || path.starts_with(".claude.json") || path.starts_with(".cache/")
+        inner || path.starts_with(".claude.json") || path == ".cache" || path.starts_with(".cache/")
     };
-    // Programs, pages and completions are the user's to keep or to remove.
-    let may_stay = |path: &str| path.starts_with(".local/bin/") || path.starts_with(".local/share/");
     let (before, after) = (found.tree("before"), found.tree("after"));
     let ours = |tree: &BTreeMap<String, String>| -> BTreeMap<String, String> {
-        tree.clone().into_iter().filter(|(path, _)| !is_clients(path) && !may_stay(path)).collect()
+        tree.clone().into_iter().filter(|(path, _)| !is_clients(path)).collect()
     };
     assert!(ours(&before).contains_key(".claude/settings.json"));
     assert_eq!(ours(&after), ours(&before), "the home is as it was: {}", found.text("uninstall"));
