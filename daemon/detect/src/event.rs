@@ -17,6 +17,9 @@ pub const MAX_NODES: usize = 4096;
 /// Levels that are kept of one value.
 pub const MAX_DEPTH: usize = 24;
 
+/// Bytes that are kept of an agent's id.
+const MAX_AGENT: usize = 128;
+
 /// One event.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Event {
@@ -153,7 +156,8 @@ impl Event {
             Some(Value::Number(ts)) => ts.as_i64(),
             _ => None,
         };
-        let agent = Some(take(&mut payload, "agent_id")).filter(|id| !id.is_empty());
+        let agent =
+            Some(take(&mut payload, "agent_id")).filter(|id| !id.is_empty()).map(|id| cut(id, MAX_AGENT));
         let what = what(&mut payload);
         Self { at_ms, agent, what }
     }

@@ -25,7 +25,9 @@ pub mod eval;
 pub mod event;
 pub mod index;
 pub mod memory;
+pub mod normal;
 pub mod settings;
+pub mod shell;
 pub mod text;
 
 pub use detection::{Detection, Evidence, Kind, Verdict};

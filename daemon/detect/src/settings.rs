@@ -25,11 +25,46 @@ pub struct Settings {
 pub struct Looping {
     /// Whether it runs.
     pub enabled: bool,
+    /// The same call with the same result, so many times in one stretch of work.
+    pub repeats: u32,
+    /// The same, for a failure that passes by itself, such as a network's.
+    pub passing: u32,
+    /// The same, for calls that wait, or ask at long intervals about something outside.
+    pub waits: u32,
+    /// The same, for calls that ask about something outside without waiting between.
+    pub asks: u32,
+    /// Seconds between two calls that ask about something outside, from which on it is waiting.
+    pub waiting_seconds: u32,
+    /// Calls in a row that were all made before in this stretch of work.
+    pub cycle: u32,
+    /// Searches in a row that find nothing.
+    pub empty_searches: u32,
+    /// Edits of one file in a row that fail.
+    pub missed_edits: u32,
+    /// Calls of one tool in a row that fail in the same way.
+    pub same_failures: u32,
+    /// Stops in a row without a tool call between.
+    pub stops: u32,
+    /// Answers in a row that say the same, or the same line so often in one answer.
+    pub chants: u32,
 }
 
 impl Default for Looping {
     fn default() -> Self {
-        Self { enabled: true }
+        Self {
+            enabled: true,
+            repeats: 3,
+            passing: 6,
+            waits: 40,
+            asks: 6,
+            waiting_seconds: 15,
+            cycle: 5,
+            empty_searches: 5,
+            missed_edits: 4,
+            same_failures: 5,
+            stops: 3,
+            chants: 8,
+        }
     }
 }
 
