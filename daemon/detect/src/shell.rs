@@ -31,6 +31,8 @@ pub struct Command {
     /// The line without what only dresses it: going to the working directory, where errors are printed, how much of
     /// the output is shown, how the exit code is reported.
     pub core: String,
+    /// The directory that it goes to first, if that is not the working directory.
+    pub dir: String,
     /// Only a part of the output was asked for (`head`, `tail`), so that equal outputs may look different.
     pub windowed: bool,
     /// The last line of the output is an `echo` that was taken off.
@@ -54,7 +56,11 @@ impl Command {
         for (_, part) in &parts {
             command.look_at(part);
         }
-        while parts.len() > 1 && goes_to(parts[0].1, cwd) && matches!(parts[1].0, Join::And | Join::Then) {
+        while parts.len() > 1 && matches!(parts[1].0, Join::And | Join::Then) {
+            let Some(target) = target(parts[0].1) else { break };
+            if !is_around(target, cwd) {
+                target.clone_into(&mut command.dir);
+            }
             parts.remove(0);
         }
         while parts.len() > 1 && command.undress(&parts) {
@@ -221,16 +227,16 @@ fn is_search(part: &str) -> bool {
     }
 }
 
-/// `cd` to the working directory or to one that it lies in: where a session's commands run anyway.
-fn goes_to(part: &str, cwd: &str) -> bool {
-    let Some(target) = part.trim().strip_prefix("cd ") else { return false };
-    let target = target.trim().trim_matches(['"', '\'']).trim_end_matches('/');
+/// Where a `cd` goes.
+fn target(part: &str) -> Option<&str> {
+    let target = part.trim().strip_prefix("cd ")?.trim().trim_matches(['"', '\'']);
+    (!target.is_empty() && target != "-").then(|| target.trim_end_matches('/'))
+}
+
+/// The working directory, or one that it lies in: where a session's commands run anyway.
+fn is_around(target: &str, cwd: &str) -> bool {
     let cwd = cwd.trim_end_matches('/');
-    if target == "." || target == cwd {
-        return true;
-    }
-    target.starts_with('/')
-        && (cwd.is_empty() || cwd.strip_prefix(target).is_some_and(|rest| rest.starts_with('/')))
+    target == "." || target == cwd || cwd.strip_prefix(target).is_some_and(|rest| rest.starts_with('/'))
 }
 
 /// The part with single spaces, and without where errors go and what it is run under.
@@ -341,8 +347,9 @@ mod tests {
 
     #[test]
     fn what_differs_stays_different() {
-        assert_eq!(core("cd sub && make"), "cd sub && make");
-        assert_eq!(core("cd /other && make"), "cd /other && make");
+        assert_eq!(Command::read("cd sub && make", "/home/u/app").dir, "sub");
+        assert_eq!(Command::read("cd /other && make", "/home/u/app").dir, "/other");
+        assert_eq!(core("cd \"$D\"; cd x; make"), "make");
         assert_eq!(core("sed -n 1,5p a"), "sed -n 1,5p a");
         assert_eq!(core("a | tail -5 | grep x"), "a | tail -5 | grep x");
         assert_eq!(core("git commit -m 'a && b; c | d'"), "git commit -m 'a && b; c | d'");
@@ -366,7 +373,6 @@ mod tests {
         {
             assert!(!read(line).writes, "{line}");
         }
-        assert!(read("cd x && rg foo | head").core.starts_with("cd x"));
         assert!(read("grep -rn foo .").searches);
         assert!(!read("make | grep foo").searches);
     }

@@ -10,11 +10,14 @@ pub struct Hash(u64);
 
 impl Default for Hash {
     fn default() -> Self {
-        Self(0xcbf2_9ce4_8422_2325)
+        Self(Self::EMPTY)
     }
 }
 
 impl Hash {
+    /// The hash of nothing.
+    pub const EMPTY: u64 = 0xcbf2_9ce4_8422_2325;
+
     /// One more byte.
     #[inline]
     pub fn byte(&mut self, byte: u8) {

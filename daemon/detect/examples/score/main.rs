@@ -2,7 +2,7 @@
 //!
 //! DIR holds `NAME.jsonl`, and `NAME-workspaces.jsonl.gz` beside it where the sessions name indexes. Labels are read
 //! here and nowhere else. Options: `--half 0|1` (sessions split by where they come from), `--kind KIND` with `--misses`
-//! (the sessions that are wrong), `--subtypes`, `--print` (the lines of what was found, for another scorer).
+//! (the sessions that are wrong), `--subtypes`, `--settings JSON`, `--print` (the lines of what was found, for another scorer).
 
 #![allow(clippy::print_stdout, clippy::print_stderr)]
 
@@ -29,6 +29,7 @@ struct Options {
     misses: bool,
     subtypes: bool,
     print: bool,
+    settings: Settings,
 }
 
 fn main() -> Result<(), Box<dyn Error>> {
@@ -58,6 +59,10 @@ fn options() -> Options {
             "--kind" => options.kind = arguments.next(),
             "--misses" => options.misses = true,
             "--subtypes" => options.subtypes = true,
+            "--settings" => match arguments.next().map(|json| serde_json::from_str(&json)) {
+                Some(Ok(settings)) => options.settings = settings,
+                other => eprintln!("--settings wants them as JSON: {other:?}"),
+            },
             "--print" => options.print = true,
             other => eprintln!("{other} is not known"),
         }
@@ -73,7 +78,6 @@ fn is_set(path: &Path) -> bool {
 fn score(set: &Path, options: &Options) -> Result<(), Box<dyn Error>> {
     let indexes = indexes(set)?;
     let unknown: Arc<dyn Index> = Arc::new(Unknown);
-    let settings = Settings::default();
     let (mut scores, mut took, mut events) = (Scores::default(), Duration::ZERO, 0);
     for line in BufReader::new(std::fs::File::open(set)?).lines() {
         let line = line?;
@@ -86,7 +90,7 @@ fn score(set: &Path, options: &Options) -> Result<(), Box<dyn Error>> {
         }
         let trace = Trace::from_line(&line)?;
         let index = trace.workspace.as_ref().and_then(|name| indexes.get(name)).unwrap_or(&unknown);
-        let mut engine = Engine::new(&settings, index);
+        let mut engine = Engine::new(&options.settings, index);
         let started = Instant::now();
         let found: Vec<_> = trace.events.iter().flat_map(|event| engine.observe(event)).collect();
         took += started.elapsed();

@@ -11,10 +11,15 @@ use super::step::{Step, Tool, Waiting};
 
 /// Steps that are remembered of a stretch of work.
 pub const MAX_STEPS: usize = 160;
-/// Edits that are remembered of a thread.
-pub const MAX_EDITS: usize = 512;
+/// Edits that are remembered of a thread: going back and forth is between neighbours.
+pub const MAX_EDITS: usize = 16;
 /// Commands that changed something, by their hash.
 const MAX_WRITES: usize = 256;
+
+/// Results of calls that ran side by side come within this time of each other, milliseconds.
+const MOMENT_MS: i64 = 1500;
+/// What a write takes out: it names nothing.
+const NOTHING: u64 = crate::text::Hash::EMPTY;
 
 /// A change that was made.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -23,6 +28,8 @@ struct Change {
     old: u64,
     new: u64,
     call: u64,
+    /// Something that may have taken it back ran since.
+    undone: bool,
 }
 
 /// One thread.
@@ -36,8 +43,23 @@ pub struct Lane {
     pub steps: VecDeque<Step>,
     /// When the thread last did anything, as a count of events.
     pub(super) used: usize,
+    /// Answers of the model so far: calls of one answer run side by side.
+    pub(super) answers: u64,
     changes: VecDeque<Change>,
     writes: VecDeque<u64>,
+}
+
+impl Change {
+    /// The other puts back what this took out.
+    fn is_taken_back_by(&self, other: &Self) -> bool {
+        self.path == other.path && self.old == other.new && self.new == other.old && self.old != self.new
+    }
+
+    /// The other does the same. An edit that succeeds twice has changed two places, unless the first was undone by
+    /// something else than an edit; a file that is written twice with the same content has not changed.
+    fn is_again(&self, other: &Self) -> bool {
+        self.call == other.call && (self.undone || self.old == NOTHING)
+    }
 }
 
 impl Lane {
@@ -56,6 +78,7 @@ impl Lane {
         if self.is_new_work(&step) {
             self.renew();
         }
+        step.batch = self.batch(&step);
         step.repeats = self.steps.iter().any(|earlier| earlier.same(&step));
         push(&mut self.steps, MAX_STEPS, step);
     }
@@ -64,14 +87,17 @@ impl Lane {
         let asked = &step.asked;
         match asked.tool {
             Tool::Edit if !step.failed => {
-                let change = Change { path: asked.path, old: asked.old, new: asked.new, call: asked.call };
-                let known = self.changes.iter().any(|earlier| {
-                    earlier.call == change.call
-                        || earlier.path == change.path
-                            && change.old != change.new
-                            && earlier.old == change.new
-                            && earlier.new == change.old
-                });
+                let change = Change {
+                    path: asked.path,
+                    old: asked.old,
+                    new: asked.new,
+                    call: asked.call,
+                    undone: false,
+                };
+                let known = self
+                    .changes
+                    .iter()
+                    .any(|earlier| earlier.is_taken_back_by(&change) || earlier.is_again(&change));
                 push(&mut self.changes, MAX_EDITS, change);
                 !known
             }
@@ -79,6 +105,7 @@ impl Lane {
             Tool::Agent | Tool::Ask if !step.failed => !self.steps.iter().any(|earlier| earlier.same(step)),
             Tool::Shell if asked.writes && !step.failed && asked.waiting == Waiting::No => {
                 let known = self.writes.contains(&asked.call);
+                self.changes.iter_mut().for_each(|change| change.undone = true);
                 if !known {
                     push(&mut self.writes, MAX_WRITES, asked.call);
                 }
@@ -86,6 +113,18 @@ impl Lane {
             }
             _ => false,
         }
+    }
+
+    /// Which answer of the model a step belongs to. Where nobody tells of answers, calls that come back within a
+    /// moment of each other ran side by side.
+    fn batch(&self, step: &Step) -> u64 {
+        let Some(last) = self.steps.back() else { return self.answers };
+        if self.answers > 0 {
+            return self.answers.max(last.batch);
+        }
+        let apart =
+            step.at_ms.zip(last.at_ms).is_none_or(|(now, before)| now.saturating_sub(before) > MOMENT_MS);
+        last.batch.saturating_add(u64::from(apart))
     }
 
     /// The last step.

@@ -86,6 +86,10 @@ impl Memory {
                 );
                 self.lane_mut(None).renew();
             }
+            What::Turn(_) => {
+                let lane = self.lane_mut(event.agent.as_deref());
+                lane.answers = lane.answers.saturating_add(1);
+            }
             What::Compact { .. } => self.lane_mut(event.agent.as_deref()).renew(),
             What::Result { call, outcome } => {
                 if let Outcome::Err(error) = outcome {

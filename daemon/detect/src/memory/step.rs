@@ -78,6 +78,10 @@ pub enum Waiting {
 pub struct Asked {
     /// What was asked for.
     pub call: u64,
+    /// The same, to the letter.
+    pub raw: u64,
+    /// The directory that a command goes to first; 0 is the working directory.
+    pub dir: u64,
     /// What the tool does.
     pub tool: Tool,
     /// Whether it waits.
@@ -119,6 +123,8 @@ pub struct Step {
     pub passing: bool,
     /// A search that found nothing.
     pub found_nothing: bool,
+    /// Which answer of the model it belongs to: calls of one answer run side by side.
+    pub batch: u64,
     /// The same was asked and answered before in this stretch of work.
     pub repeats: bool,
 }
@@ -127,9 +133,15 @@ impl Step {
     /// Whether two steps asked the same and got the same.
     #[must_use]
     pub fn same(&self, other: &Self) -> bool {
-        self.asked.call == other.asked.call
+        let (asked, before) = (&self.asked, &other.asked);
+        // The same window shows the same lines; only different ones have to be matched by their ends.
+        let windowed = asked.raw != before.raw && (asked.windowed || before.windowed);
+        // A directory named once and left out once is one directory if there is the same to see in it.
+        let placed = asked.dir == before.dir || (asked.dir == 0 || before.dir == 0) && !self.shape.empty;
+        asked.call == before.call
+            && placed
             && self.failed == other.failed
-            && (self.shape.same(&other.shape, self.asked.windowed || other.asked.windowed))
+            && self.shape.same(&other.shape, windowed)
     }
 }
 
@@ -144,6 +156,8 @@ impl Asked {
             .find(|path| !path.is_empty());
         let mut asked = Self {
             call: 0,
+            raw: 0,
+            dir: 0,
             tool,
             waiting: Waiting::No,
             windowed: false,
@@ -203,6 +217,8 @@ impl Asked {
         if line.contains("<<") || line.len() > command.core.len().saturating_mul(4) {
             key.hash(hash(line));
         }
+        self.raw = hash(line);
+        self.dir = if command.dir.is_empty() { 0 } else { hash(&command.dir) };
         self.waiting = match (command.sleeps, command.asks_outside) {
             (true, _) => Waiting::Sleeps,
             (_, true) => Waiting::Asks,
@@ -232,7 +248,7 @@ impl Asked {
             }
         };
         let found_nothing = self.searches && nothing;
-        Step { event, at_ms, asked: self, shape, failed, passing, found_nothing, repeats: false }
+        Step { event, at_ms, asked: self, shape, failed, passing, found_nothing, batch: 0, repeats: false }
     }
 }
 

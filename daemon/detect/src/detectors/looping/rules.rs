@@ -121,6 +121,11 @@ fn same<'a>(lane: &'a Lane, step: &'a Step) -> impl Iterator<Item = (usize, &'a 
     lane.steps.iter().enumerate().rev().filter(move |(_, earlier)| earlier.same(step))
 }
 
+/// How many answers of the model the steps belong to: calls that run side by side are one try.
+fn rounds(steps: &[&Step]) -> usize {
+    1 + steps.windows(2).filter(|pair| pair[0].batch != pair[1].batch).count()
+}
+
 fn limit(count: u32) -> usize {
     usize::try_from(count).unwrap_or(usize::MAX).max(2)
 }
@@ -183,7 +188,7 @@ fn empty_search<'a>(lane: &'a Lane, step: &'a Step, settings: &Looping) -> Optio
         return None;
     }
     let run: Vec<&Step> = lane.steps.iter().rev().take_while(|step| step.found_nothing).collect();
-    (run.len() >= limit(settings.empty_searches)).then(|| found(Rule::EmptySearch, step, run))
+    (rounds(&run) >= limit(settings.empty_searches)).then(|| found(Rule::EmptySearch, step, run))
 }
 
 fn missed_edit<'a>(lane: &'a Lane, step: &'a Step, settings: &Looping) -> Option<Found<'a>> {
@@ -196,7 +201,7 @@ fn missed_edit<'a>(lane: &'a Lane, step: &'a Step, settings: &Looping) -> Option
         .rev()
         .filter(|earlier| earlier.asked.tool == Tool::Edit && earlier.asked.path == step.asked.path);
     let run: Vec<&Step> = of_file.take_while(|earlier| earlier.failed).collect();
-    (run.len() >= limit(settings.missed_edits)).then(|| found(Rule::MissedEdit, step, run))
+    (rounds(&run) >= limit(settings.missed_edits)).then(|| found(Rule::MissedEdit, step, run))
 }
 
 fn same_failure<'a>(lane: &'a Lane, step: &'a Step, settings: &Looping) -> Option<Found<'a>> {
@@ -207,5 +212,5 @@ fn same_failure<'a>(lane: &'a Lane, step: &'a Step, settings: &Looping) -> Optio
         earlier.failed && earlier.asked.tool == step.asked.tool && earlier.shape.all == step.shape.all
     };
     let run: Vec<&Step> = lane.steps.iter().rev().take_while(alike).collect();
-    (run.len() >= limit(settings.same_failures)).then(|| found(Rule::SameFailure, step, run))
+    (rounds(&run) >= limit(settings.same_failures)).then(|| found(Rule::SameFailure, step, run))
 }
