@@ -12,6 +12,7 @@ use crate::detectors::{DETECTORS, Detector};
 use crate::event::{Event, ToolCall};
 use crate::index::Index;
 use crate::memory::Memory;
+use crate::price::Prices;
 use crate::settings::Settings;
 
 /// The detectors of one session.
@@ -26,6 +27,13 @@ impl Engine {
     pub fn new(settings: &Settings, index: &Arc<dyn Index>) -> Self {
         let detectors = DETECTORS.iter().filter_map(|entry| (entry.make)(settings, index)).collect();
         Self { memory: Memory::default(), detectors }
+    }
+
+    /// With what tokens cost; without it, costs are told in proportion only.
+    #[must_use]
+    pub fn with_prices(mut self, prices: Arc<dyn Prices>) -> Self {
+        self.memory.prices = Some(prices);
+        self
     }
 
     /// Takes the next event in and tells what it shows to be wrong.

@@ -71,6 +71,11 @@ pub enum What {
         /// It goes on because of a Stop hook.
         hook_active: bool,
     },
+    /// The session's model is changed on somebody's wish.
+    ModelSwitch {
+        /// The model from now on.
+        to: String,
+    },
     /// Something that no detector looks at.
     Other,
 }
@@ -185,6 +190,10 @@ fn what(payload: &mut Value) -> What {
             message: take(payload, "last_assistant_message"),
             hook_active: payload.get("stop_hook_active").and_then(Value::as_bool).unwrap_or(false),
         },
+        // The client's own changes, such as a fallback, are nobody's wish.
+        "PostModelSwitch" if text(payload, "source") != "auto" => {
+            What::ModelSwitch { to: take(payload, "to_model") }
+        }
         _ => What::Other,
     }
 }

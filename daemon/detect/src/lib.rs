@@ -4,7 +4,8 @@
 //! event.rs      what happened, whatever told of it: a hook, an exchange, a line of a file
 //! index.rs      what exists in the working directory, as far as somebody looked it up
 //! memory.rs     what several detectors want to know of the session so far, worked out once per event
-//! text.rs       hashes, and texts without what changes from run to run
+//! text.rs       hashes and cuts     normal.rs  outputs without what changes from run to run     shell.rs  commands
+//! price.rs      what tokens cost
 //! detectors/    one file per kind
 //! engine.rs     hands each event to the memory, then to every detector
 //! eval.rs       lines of a file into events, and detections into lines
@@ -26,6 +27,7 @@ pub mod event;
 pub mod index;
 pub mod memory;
 pub mod normal;
+pub mod price;
 pub mod settings;
 pub mod shell;
 pub mod text;
@@ -35,4 +37,5 @@ pub use engine::Engine;
 pub use event::{Event, ModelTurn, Outcome, ToolCall, Usage, What};
 pub use index::{Index, Unknown, Workspace};
 pub use memory::Memory;
+pub use price::{Price, Prices};
 pub use settings::Settings;

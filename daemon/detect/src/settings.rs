@@ -74,11 +74,25 @@ impl Default for Looping {
 pub struct Overflow {
     /// Whether it runs.
     pub enabled: bool,
+    /// Percent of the window at which it warns.
+    pub warn_percent: u8,
+    /// Percent of the window at which it is urgent.
+    pub urgent_percent: u8,
+    /// Percent of its window at which a subagent's context is told of.
+    pub agent_percent: u8,
+    /// The window of a model of which nothing is known yet, tokens.
+    pub assumed_window: u64,
 }
 
 impl Default for Overflow {
     fn default() -> Self {
-        Self { enabled: true }
+        Self {
+            enabled: true,
+            warn_percent: 70,
+            urgent_percent: 85,
+            agent_percent: 90,
+            assumed_window: 200_000,
+        }
     }
 }
 
@@ -88,10 +102,39 @@ impl Default for Overflow {
 pub struct Cost {
     /// Whether it runs.
     pub enabled: bool,
+    /// Answers in a row whose context should have come from the cache and did not.
+    pub cache_misses: u32,
+    /// Seconds after which a cache has expired by itself.
+    pub cache_seconds: u32,
+    /// Tokens below which a context is too small to matter.
+    pub least_context: u64,
+    /// Tokens written in one answer, from which on it is long.
+    pub long_output: u64,
+    /// Long answers among the last six.
+    pub long_outputs: u32,
+    /// Answers in a row to the same request.
+    pub same_requests: u32,
+    /// Subagents at work within ten minutes, each with a context as large as a main thread's.
+    pub agents: u32,
+    /// Tokens from which on a subagent's context is that large.
+    pub agent_context: u64,
+    /// What subagents may cost within ten minutes, in tokens of input (a token of output counts as five).
+    pub agent_tokens: u64,
 }
 
 impl Default for Cost {
     fn default() -> Self {
-        Self { enabled: true }
+        Self {
+            enabled: true,
+            cache_misses: 3,
+            cache_seconds: 300,
+            least_context: 20_000,
+            long_output: 12_000,
+            long_outputs: 3,
+            same_requests: 4,
+            agents: 8,
+            agent_context: 80_000,
+            agent_tokens: 600_000,
+        }
     }
 }

@@ -10,8 +10,10 @@ pub mod lane;
 pub mod step;
 
 use std::collections::VecDeque;
+use std::sync::Arc;
 
 use crate::event::{Event, Outcome, What};
+use crate::price::{Price, Prices};
 use crate::text::clip;
 
 pub use lane::Lane;
@@ -34,7 +36,7 @@ pub struct Prompt {
 }
 
 /// What the session has shown so far.
-#[derive(Debug, Default)]
+#[derive(Default)]
 pub struct Memory {
     seen: usize,
     /// The working directory, as the session's start told it.
@@ -43,6 +45,8 @@ pub struct Memory {
     pub now: Option<i64>,
     /// The last prompts, oldest first.
     pub prompts: VecDeque<Prompt>,
+    /// What tokens cost, where somebody told.
+    pub prices: Option<Arc<dyn Prices>>,
     /// The threads.
     pub lanes: Vec<Lane>,
 }
@@ -52,6 +56,13 @@ impl Memory {
     #[must_use]
     pub fn event(&self) -> usize {
         self.seen.saturating_sub(1)
+    }
+
+    /// What a model's tokens cost: as told, else by its family in proportion.
+    #[must_use]
+    pub fn price(&self, model: &str) -> Option<Price> {
+        let told = self.prices.as_ref().and_then(|prices| prices.of(model));
+        told.or_else(|| Price::by_family(model))
     }
 
     /// The thread of an agent; `None` is the main one.
