@@ -56,9 +56,9 @@ impl Default for Looping {
             repeats: 3,
             passing: 6,
             waits: 40,
-            asks: 6,
+            asks: 4,
             waiting_seconds: 15,
-            cycle: 5,
+            cycle: 4,
             empty_searches: 5,
             missed_edits: 4,
             same_failures: 5,
@@ -88,7 +88,7 @@ impl Default for Overflow {
     fn default() -> Self {
         Self {
             enabled: true,
-            warn_percent: 70,
+            warn_percent: 72,
             urgent_percent: 85,
             agent_percent: 90,
             assumed_window: 200_000,

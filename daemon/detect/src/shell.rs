@@ -128,8 +128,22 @@ pub fn is_log(path: &str) -> bool {
 
 /// A word before the program that does not change what it does.
 fn is_prefix(word: &str) -> bool {
-    matches!(word, "time" | "nice" | "command" | "sudo" | "env" | "timeout" | "nohup" | "(" | "{" | "!")
-        || word.parse::<f64>().is_ok()
+    matches!(
+        word,
+        "time"
+            | "nice"
+            | "command"
+            | "sudo"
+            | "env"
+            | "timeout"
+            | "nohup"
+            | "("
+            | "{"
+            | "!"
+            | "do"
+            | "then"
+            | "else"
+    ) || word.parse::<f64>().is_ok()
         || word.strip_suffix('s').is_some_and(|n| n.parse::<f64>().is_ok())
         || word.split_once('=').is_some_and(|(name, _)| {
             !name.is_empty() && name.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_')

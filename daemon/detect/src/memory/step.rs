@@ -49,7 +49,7 @@ impl Tool {
             "Edit" | "Write" | "MultiEdit" | "NotebookEdit" => Self::Edit,
             "Bash" | "PowerShell" => Self::Shell,
             "Task" | "Agent" => Self::Agent,
-            "TodoWrite" | "TodoRead" | "TaskCreate" | "TaskUpdate" | "TaskList" | "TaskGet" => Self::Plan,
+            "TodoWrite" | "TodoRead" | "TaskCreate" | "TaskUpdate" => Self::Plan,
             "AskUserQuestion" | "ExitPlanMode" => Self::Ask,
             "TaskOutput"
             | "BashOutput"
@@ -186,7 +186,10 @@ impl Asked {
                 if tool == Tool::Background || waits_by_name(&call.name) {
                     let blocks = call.input.get("block").and_then(Value::as_bool).unwrap_or(true);
                     asked.waiting = if blocks { Waiting::Sleeps } else { Waiting::Asks };
-                } else if tool == Tool::Read && path.is_some_and(is_log) {
+                } else if tool == Tool::Read && path.is_some_and(is_log)
+                    // A list of tasks that others work on too changes by itself.
+                    || matches!(call.name.as_str(), "TaskList" | "TaskGet")
+                {
                     asked.waiting = Waiting::Asks;
                 }
                 value(&call.input, &mut key);

@@ -106,7 +106,7 @@ impl Rule {
 /// What the last step of a thread completes.
 pub(super) fn judge<'a>(lane: &'a Lane, settings: &Looping) -> Option<Found<'a>> {
     let step = lane.last()?;
-    if step.asked.waiting != Waiting::No && !step.failed {
+    if step.asked.waiting != Waiting::No {
         return waiting(lane, step, settings);
     }
     repeat(lane, step, settings)
@@ -169,18 +169,29 @@ fn cycle<'a>(lane: &'a Lane, step: &'a Step, settings: &Looping) -> Option<Found
 }
 
 fn waiting<'a>(lane: &'a Lane, step: &'a Step, settings: &Looping) -> Option<Found<'a>> {
+    let asks = limit(settings.asks);
+    let (from, _) = same(lane, step).nth(asks - 1)?;
     let times: Vec<&Step> = same(lane, step).map(|(_, step)| step).collect();
-    // Without times, asking counts as waiting: the benefit of the doubt.
-    let patient = step.asked.waiting == Waiting::Sleeps || {
-        let pause = i64::from(settings.waiting_seconds).saturating_mul(1000);
-        let pauses = times.windows(2).map(|pair| Some(pair[0].at_ms?.saturating_sub(pair[1].at_ms?)));
-        let (long, short) = pauses.flatten().fold((0, 0), |(long, short), between| {
-            if between >= pause { (long + 1, short) } else { (long, short + 1) }
-        });
-        long >= short
-    };
-    let limit = limit(if patient { settings.waits } else { settings.asks });
-    (times.len() >= limit).then(|| found(Rule::Waiting, step, times))
+    let since = lane.steps.iter().skip(from);
+    // Who does something else between is not waiting for it, but looking whether that helped.
+    let only_waits = since.clone().all(|step| step.asked.waiting != Waiting::No);
+    let patient = step.asked.waiting == Waiting::Sleeps || only_waits && is_patient(&times, settings);
+    let holds = if patient { times.len() >= limit(settings.waits) } else { is_close(lane, from) };
+    holds.then(|| found(Rule::Waiting, step, times))
+}
+
+/// There is time between the questions. Without times they count as far apart: the benefit of the doubt.
+fn is_patient(times: &[&Step], settings: &Looping) -> bool {
+    let pause = i64::from(settings.waiting_seconds).saturating_mul(1000);
+    let between = times.windows(2).filter_map(|pair| Some(pair[0].at_ms?.saturating_sub(pair[1].at_ms?)));
+    let (long, short) =
+        between.fold(
+            (0, 0),
+            |(long, short), between| {
+                if between >= pause { (long + 1, short) } else { (long, short + 1) }
+            },
+        );
+    long >= short
 }
 
 fn empty_search<'a>(lane: &'a Lane, step: &'a Step, settings: &Looping) -> Option<Found<'a>> {
