@@ -161,12 +161,22 @@ fn is_hex(word: &[u8]) -> bool {
 fn word(word: &[u8], rest: &[u8], hash: &mut Hash) {
     let digits = word.iter().take_while(|b| b.is_ascii_digit() || matches!(b, b'.' | b':' | b'-')).count();
     let (number, unit) = word.split_at(digits);
-    let changes = digits > 0 && (is_duration(number, unit, rest) || is_moment(number, unit)) || is_hex(word);
+    let changes = digits > 0 && (is_duration(number, unit, rest) || is_moment(number, unit))
+        || is_hex(word)
+        || is_token(word);
     if changes {
         hash.byte(b'#');
     } else {
         hash.bytes(word);
     }
+}
+
+/// A long word of both cases and digits, as services name things.
+fn is_token(word: &[u8]) -> bool {
+    word.len() >= 16
+        && word.iter().filter(|b| b.is_ascii_digit()).count() >= 2
+        && word.iter().any(u8::is_ascii_lowercase)
+        && word.iter().any(u8::is_ascii_uppercase)
 }
 
 /// `1.5s`, `2m10.5s`, `12 seconds`. A bare number is none: it may count something.
@@ -186,12 +196,16 @@ fn is_duration(number: &[u8], unit: &[u8], rest: &[u8]) -> bool {
     }
 }
 
-/// A time of day with seconds, a date, or a number long enough to be an id. `12:34` may be a line and a column.
+/// A time of day with seconds, a date, a number long enough to be an id, or a measured one: three decimals or more.
+/// `12:34` may be a line and a column, `81.2` a coverage.
 fn is_moment(number: &[u8], unit: &[u8]) -> bool {
     let plain = number.iter().all(u8::is_ascii_digit);
     let date = number.len() >= 10 && number[4] == b'-' && number[7] == b'-';
-    let time = number.iter().filter(|b| **b == b':').count() == 2 && number.len() >= 7;
-    date || time && unit.is_empty() || plain && number.len() >= 5 && unit.is_empty()
+    let time = number.split(|b| *b == b':').count() == 3 && number.len() >= 7;
+    let decimals = number.iter().rev().take_while(|b| b.is_ascii_digit()).count();
+    let dots = number.iter().filter(|b| !b.is_ascii_digit()).count();
+    let measured = dots == 1 && number.contains(&b'.') && decimals >= 3 && unit.is_empty();
+    measured || date || time && unit.is_empty() || plain && number.len() >= 5 && unit.is_empty()
 }
 
 fn escape_end(bytes: &[u8], at: usize) -> usize {
@@ -233,6 +247,8 @@ mod tests {
             ("done in 1m4s", "done in 2m10.5s"),
             ("2026-01-02T10:00:01Z start", "2026-02-12T11:09:41Z start"),
             ("10:00:01.123 start", "23:59:59.001 start"),
+            ("time=0.1234", "time=12.071"),
+            ("made req_011CSHoEeqs5C35K2UUqR7Fy", "made req_9aBCdEfGhIjKlMnOpQrStU99"),
             ("pid 81234 died", "pid 10022 died"),
             ("commit 9f8e7d6c", "commit 1a2b3c4d5e6f"),
             ("id 0a1b2c3d-1111-4222-8333-444455556666", "id 9f1b2c3d-9999-4aaa-8bbb-ccccddddeeee"),

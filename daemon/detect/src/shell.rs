@@ -27,6 +27,7 @@ pub enum Join {
 
 /// A command line, read.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[expect(clippy::struct_excessive_bools, reason = "independent facts, not the states of one thing")]
 pub struct Command {
     /// The line without what only dresses it: going to the working directory, where errors are printed, how much of
     /// the output is shown, how the exit code is reported.
@@ -154,7 +155,7 @@ fn changes(program: &str, first: &str, part: &str) -> bool {
     let has = |flag: &str| part.split_whitespace().any(|word| word == flag);
     let by_program = match program {
         "mkdir" | "rm" | "mv" | "cp" | "touch" | "ln" | "chmod" | "chown" | "tee" | "kill" | "pkill"
-        | "patch" | "rsync" | "unzip" | "install" => true,
+        | "patch" | "rsync" | "unzip" | "install" | "prettier" | "black" | "rustfmt" => true,
         "sed" | "perl" => {
             part.split_whitespace().any(|word| word.starts_with("-i") || word.starts_with("-pi"))
         }
@@ -206,7 +207,6 @@ fn changes(program: &str, first: &str, part: &str) -> bool {
                 | "restore"
         ),
         "gofmt" => has("-w"),
-        "prettier" | "black" | "rustfmt" => true,
         "eslint" | "ruff" | "biome" => has("--fix") || has("--write"),
         "docker" | "podman" => matches!(first, "build" | "run" | "stop" | "start" | "restart" | "rm" | "up"),
         _ => false,

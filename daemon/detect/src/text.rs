@@ -56,13 +56,21 @@ pub fn hash(text: &str) -> u64 {
 /// The longest prefix of at most `max` bytes that ends between characters.
 #[must_use]
 pub fn head(text: &str, max: usize) -> &str {
-    &text[..text.floor_char_boundary(max)]
+    let mut end = max.min(text.len());
+    while !text.is_char_boundary(end) {
+        end -= 1;
+    }
+    &text[..end]
 }
 
 /// The longest suffix of at most `max` bytes that starts between characters.
 #[must_use]
 pub fn tail(text: &str, max: usize) -> &str {
-    &text[text.ceil_char_boundary(text.len().saturating_sub(max))..]
+    let mut start = text.len().saturating_sub(max);
+    while !text.is_char_boundary(start) {
+        start += 1;
+    }
+    &text[start..]
 }
 
 /// The text, or its head and an ellipsis.

@@ -7,7 +7,7 @@
 use std::collections::VecDeque;
 
 use super::push;
-use super::step::{Step, Tool, Waiting};
+use super::step::{Step, Tool, UNCHANGED, Waiting};
 
 /// Steps that are remembered of a stretch of work.
 pub const MAX_STEPS: usize = 160;
@@ -77,6 +77,12 @@ impl Lane {
     pub fn add(&mut self, mut step: Step) {
         if self.is_new_work(&step) {
             self.renew();
+        }
+        if step.shape.all == UNCHANGED
+            && let Some(before) =
+                self.steps.iter().rev().find(|earlier| earlier.asked.call == step.asked.call)
+        {
+            step.shape = before.shape;
         }
         step.batch = self.batch(&step);
         step.repeats = self.steps.iter().any(|earlier| earlier.same(&step));

@@ -124,22 +124,18 @@ impl Memory {
 
     fn lane_mut(&mut self, agent: Option<&str>) -> &mut Lane {
         let used = self.seen;
-        let at = match self.lanes.iter().position(|lane| lane.agent.as_deref() == agent) {
-            Some(at) => at,
-            None => {
-                let lane = Lane::of(agent);
-                if self.lanes.len() < MAX_LANES {
-                    self.lanes.push(lane);
-                    self.lanes.len() - 1
-                } else {
-                    // The subagent that has been quiet for longest; the main thread stays.
-                    let oldest = self.lanes.iter().enumerate().filter(|(_, lane)| lane.agent.is_some());
-                    let at = oldest.min_by_key(|(_, lane)| lane.used).map_or(0, |(at, _)| at);
-                    self.lanes[at] = lane;
-                    at
-                }
+        let at = self.lanes.iter().position(|lane| lane.agent.as_deref() == agent).unwrap_or_else(|| {
+            let lane = Lane::of(agent);
+            if self.lanes.len() < MAX_LANES {
+                self.lanes.push(lane);
+                return self.lanes.len() - 1;
             }
-        };
+            // The subagent that has been quiet for longest makes room; the main thread stays.
+            let others = self.lanes.iter().enumerate().filter(|(_, lane)| lane.agent.is_some());
+            let at = others.min_by_key(|(_, lane)| lane.used).map_or(0, |(at, _)| at);
+            self.lanes[at] = lane;
+            at
+        });
         self.lanes[at].used = used;
         &mut self.lanes[at]
     }
@@ -151,4 +147,22 @@ pub fn push<T>(list: &mut VecDeque<T>, max: usize, item: T) {
         list.pop_front();
     }
     list.push_back(item);
+}
+
+/// The item of a list that `is` picks, or a new one; a full list forgets its oldest that is not `pinned`.
+pub fn slot<T>(
+    list: &mut VecDeque<T>,
+    max: usize,
+    is: impl Fn(&T) -> bool,
+    pinned: impl Fn(&T) -> bool,
+    make: impl FnOnce() -> T,
+) -> &mut T {
+    let at = list.iter().position(is).unwrap_or_else(|| {
+        if list.len() >= max && list.front().is_some_and(pinned) {
+            list.rotate_left(1);
+        }
+        push(list, max, make());
+        list.len() - 1
+    });
+    &mut list[at]
 }

@@ -75,6 +75,7 @@ pub enum Waiting {
 
 /// A call without what came back.
 #[derive(Debug, Clone)]
+#[expect(clippy::struct_excessive_bools, reason = "independent facts, not the states of one thing")]
 pub struct Asked {
     /// What was asked for.
     pub call: u64,
@@ -108,6 +109,7 @@ pub struct Asked {
 
 /// A call that came back.
 #[derive(Debug, Clone)]
+#[expect(clippy::struct_excessive_bools, reason = "independent facts, not the states of one thing")]
 pub struct Step {
     /// The number of its event.
     pub event: usize,
@@ -180,7 +182,7 @@ impl Asked {
                     .map(|k| call.text(k))
                     .find(|t| !t.is_empty());
                 asked.new = new.map_or(0, hash);
-                value(&call.input, &mut key);
+                value(&call.input, &mut key, &hash);
             }
             _ => {
                 if tool == Tool::Background || waits_by_name(&call.name) {
@@ -192,7 +194,7 @@ impl Asked {
                 {
                     asked.waiting = Waiting::Asks;
                 }
-                value(&call.input, &mut key);
+                value(&call.input, &mut key, &hash);
             }
         }
         if tool == Tool::Search {
@@ -213,7 +215,7 @@ impl Asked {
         let line = call.text("command");
         let command = Command::read(line, cwd);
         if command.core.is_empty() {
-            value(&call.input, key);
+            value(&call.input, key, &hash);
         }
         key.bytes(command.core.as_bytes());
         // What is beyond the part that was read, such as a here-document, still tells commands apart.
@@ -246,7 +248,7 @@ impl Asked {
                 (Shape::of(&[error], false), true, is_passing(error), nothing)
             }
             Outcome::Ok(response) => {
-                let shape = response_shape(response, self.echoes);
+                let shape = response_shape(self.tool, response, self.echoes);
                 (shape, false, false, is_nothing(response))
             }
         };
@@ -304,7 +306,17 @@ pub fn is_sibling(error: &str) -> bool {
     error.contains("Sibling tool call errored")
 }
 
-fn response_shape(response: &Value, echoes: bool) -> Shape {
+/// What a read answers when the file is as it was: it stands for the answer before.
+pub(super) const UNCHANGED: u64 = 1;
+
+fn response_shape(tool: Tool, response: &Value, echoes: bool) -> Shape {
+    if tool == Tool::Edit {
+        // What it did is in what was asked; the rest is how the whole file looked.
+        return Shape { all: 2, first: 2, last: 2, empty: false };
+    }
+    if text(response, "type") == "file_unchanged" {
+        return Shape { all: UNCHANGED, ..Shape::default() };
+    }
     if let Some(content) = response.pointer("/file/content").and_then(Value::as_str) {
         return Shape::of(&[content], false);
     }
@@ -315,14 +327,14 @@ fn response_shape(response: &Value, echoes: bool) -> Shape {
         }
         _ => {
             let mut all = Hash::default();
-            value(response, &mut all);
+            value(response, &mut all, &|text| Shape::of(&[text], false).all);
             Shape { all: all.end(), first: 1, last: 1, empty: is_nothing(response) }
         }
     }
 }
 
 /// Keys of inputs and responses that say nothing about what was done.
-const DRESS: [&str; 8] = [
+const DRESS: [&str; 11] = [
     "description",
     "timeout",
     "durationMs",
@@ -331,29 +343,32 @@ const DRESS: [&str; 8] = [
     "interrupted",
     "activeForm",
     "dangerouslyDisableSandbox",
+    "oldTodos",
+    "statusChange",
+    "updatedFields",
 ];
 
-/// Feeds a value to a hash: keys in order, strings without what changes from run to run, dress left out.
-fn value(of: &Value, hash: &mut Hash) {
+/// Feeds a value to a hash: keys in order, strings by their own hash, dress left out.
+fn value(of: &Value, hash: &mut Hash, string: &dyn Fn(&str) -> u64) {
     match of {
         Value::Object(fields) => {
             for (key, item) in fields {
                 if !DRESS.contains(&key.as_str()) {
                     hash.bytes(key.as_bytes());
                     hash.byte(b':');
-                    value(item, hash);
+                    value(item, hash, string);
                 }
             }
             hash.byte(b'}');
         }
         Value::Array(items) => {
             for item in items {
-                value(item, hash);
+                value(item, hash, string);
                 hash.byte(b',');
             }
             hash.byte(b']');
         }
-        Value::String(text) => hash.hash(crate::text::hash(text)),
+        Value::String(text) => hash.hash(string(text)),
         other => hash.bytes(other.to_string().as_bytes()),
     }
 }

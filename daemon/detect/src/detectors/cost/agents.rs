@@ -33,7 +33,7 @@ struct Agent {
 /// The subagents of a session.
 #[derive(Debug, Default)]
 pub(super) struct Agents {
-    agents: VecDeque<Agent>,
+    at_work: VecDeque<Agent>,
     spent: VecDeque<(i64, u64)>,
     now: i64,
     told: Option<i64>,
@@ -51,23 +51,23 @@ impl Agents {
     ) -> Option<Detection> {
         let now = at_ms.unwrap_or(self.now).max(self.now);
         self.now = now;
-        self.agents.retain(|agent| now.saturating_sub(agent.last_ms) <= WINDOW_MS);
+        self.at_work.retain(|agent| now.saturating_sub(agent.last_ms) <= WINDOW_MS);
         self.spent.retain(|(when, _)| now.saturating_sub(*when) <= WINDOW_MS);
         push(&mut self.spent, MAX_SPENT, (now, spent));
         let (id, context) = (hash(agent), usage.context());
-        match self.agents.iter_mut().find(|agent| agent.id == id) {
+        match self.at_work.iter_mut().find(|agent| agent.id == id) {
             Some(known) => {
                 (known.last, known.last_ms, known.context) = (at, now, known.context.max(context));
             }
-            None => push(&mut self.agents, MAX_AGENTS, Agent { id, last: at, last_ms: now, context }),
+            None => push(&mut self.at_work, MAX_AGENTS, Agent { id, last: at, last_ms: now, context }),
         }
         if self.told.is_some_and(|told| now.saturating_sub(told) <= WINDOW_MS) {
             return None;
         }
-        let large = self.agents.iter().filter(|agent| agent.context >= settings.agent_context).count();
+        let large = self.at_work.iter().filter(|agent| agent.context >= settings.agent_context).count();
         let total = self.spent.iter().fold(0_u64, |sum, (_, spent)| sum.saturating_add(*spent));
         let many = large >= usize::try_from(settings.agents).unwrap_or(usize::MAX).max(2);
-        let dear = self.agents.len() >= LEAST && total >= settings.agent_tokens;
+        let dear = self.at_work.len() >= LEAST && total >= settings.agent_tokens;
         if !(many || dear) {
             return None;
         }
@@ -76,13 +76,13 @@ impl Agents {
             .title(format!(
                 "{} subagents within ten minutes, {large} of them as large as a main thread; together they cost as \
                  much as {total} tokens of input",
-                self.agents.len()
+                self.at_work.len()
             ))
             .advice(
                 "Give the work to fewer subagents, with a narrower task each and a smaller model where it only \
                  searches; stop those that repeat each other.",
             );
-        for agent in self.agents.iter().take(6) {
+        for agent in self.at_work.iter().take(6) {
             detection = detection.seen(agent.last, format!("a subagent with {} tokens", agent.context));
         }
         Some(detection)

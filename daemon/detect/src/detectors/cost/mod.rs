@@ -15,7 +15,7 @@ use super::Detector;
 use crate::detection::{Detection, Kind};
 use crate::event::{Event, ModelTurn, Outcome, What};
 use crate::index::Index;
-use crate::memory::{Memory, push};
+use crate::memory::{Memory, slot};
 use crate::settings::{Cost, Settings};
 use crate::text::hash;
 
@@ -72,19 +72,13 @@ impl Detector for Costs {
 impl Costs {
     fn thread(&mut self, agent: Option<&str>) -> &mut Thread {
         let id = agent.map_or(0, hash);
-        let at = match self.threads.iter().position(|thread| thread.id == id) {
-            Some(at) => at,
-            None => {
-                if self.threads.len() >= MAX_THREADS
-                    && self.threads.front().is_some_and(|thread| thread.id == 0)
-                {
-                    self.threads.rotate_left(1);
-                }
-                push(&mut self.threads, MAX_THREADS, Thread::new(id));
-                self.threads.len() - 1
-            }
-        };
-        &mut self.threads[at]
+        slot(
+            &mut self.threads,
+            MAX_THREADS,
+            |thread| thread.id == id,
+            |thread| thread.id == 0,
+            || Thread::new(id),
+        )
     }
 
     fn turn(&mut self, memory: &Memory, event: &Event, turn: &ModelTurn, out: &mut Vec<Detection>) {

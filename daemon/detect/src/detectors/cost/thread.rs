@@ -34,6 +34,7 @@ pub(super) struct Answer {
 
 /// One thread.
 #[derive(Debug)]
+#[expect(clippy::struct_excessive_bools, reason = "independent facts, not the states of one thing")]
 pub(super) struct Thread {
     pub(super) id: u64,
     /// Something happened since the last answer.

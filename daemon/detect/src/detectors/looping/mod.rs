@@ -15,7 +15,7 @@ use super::Detector;
 use crate::detection::{Detection, Kind, Verdict};
 use crate::event::{Event, ToolCall, What};
 use crate::index::Index;
-use crate::memory::{Asked, Lane, Memory, push};
+use crate::memory::{Asked, Lane, Memory, push, slot};
 use crate::settings::{Looping, Settings};
 use crate::text::hash;
 
@@ -150,14 +150,9 @@ impl Loops {
 
     fn stop(&mut self, memory: &Memory, agent: Option<&str>, hooked: bool, out: &mut Vec<Detection>) {
         let thread = thread(agent);
-        let at = match self.stops.iter().position(|stops| stops.thread == thread) {
-            Some(at) => at,
-            None => {
-                push(&mut self.stops, MAX_STOPS, Stops { thread, events: Vec::new(), hooked: false });
-                self.stops.len() - 1
-            }
-        };
-        let stops = &mut self.stops[at];
+        let new = || Stops { thread, events: Vec::new(), hooked: false };
+        let stops =
+            slot(&mut self.stops, MAX_STOPS, |stops| stops.thread == thread, |stops| stops.thread == 0, new);
         stops.hooked |= hooked;
         stops.events.push(memory.event());
         let limit = usize::try_from(self.settings.stops).unwrap_or(usize::MAX).max(2);

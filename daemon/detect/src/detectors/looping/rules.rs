@@ -49,9 +49,8 @@ impl Rule {
             Self::Repeat => (70, 95),
             Self::Cycle => (75, 90),
             Self::Waiting => (40, 70),
-            Self::EmptySearch => (60, 80),
             Self::MissedEdit => (65, 85),
-            Self::SameFailure => (60, 80),
+            Self::EmptySearch | Self::SameFailure => (60, 80),
         }
     }
 

@@ -14,7 +14,7 @@ use super::Detector;
 use crate::detection::{Detection, Kind};
 use crate::event::{Event, ModelTurn, What};
 use crate::index::Index;
-use crate::memory::{Memory, push};
+use crate::memory::{Memory, push, slot};
 use crate::settings::{Overflow, Settings};
 use crate::text::hash;
 
@@ -67,15 +67,19 @@ impl Detector for Contexts {
         let agent = event.agent.as_deref();
         match &event.what {
             What::Turn(turn) => self.turn(memory.event(), agent, turn, out),
-            What::Prompt { .. } => self.filling(agent).working = true,
-            What::Stop { .. } => self.filling(agent).working = false,
+            What::Prompt { .. } => {
+                self.filling(agent).working = true;
+            }
+            What::Stop { .. } => {
+                self.filling(agent).working = false;
+            }
             What::Start { .. } => {
                 let filling = self.filling(agent);
                 filling.contexts.clear();
                 (filling.warned, filling.urgent) = (false, false);
             }
             What::Compact { trigger, pre_tokens } => {
-                self.compact(memory.event(), agent, trigger, *pre_tokens, out)
+                self.compact(memory.event(), agent, trigger, *pre_tokens, out);
             }
             _ => {}
         }
@@ -85,19 +89,13 @@ impl Detector for Contexts {
 impl Contexts {
     fn filling(&mut self, agent: Option<&str>) -> &mut Filling {
         let thread = agent.map_or(0, hash);
-        let at = match self.fillings.iter().position(|filling| filling.thread == thread) {
-            Some(at) => at,
-            None => {
-                // The main thread is the first that is put back when the list is full.
-                if self.fillings.len() >= MAX_THREADS && self.fillings.front().is_some_and(|f| f.thread == 0)
-                {
-                    self.fillings.rotate_left(1);
-                }
-                push(&mut self.fillings, MAX_THREADS, Filling { thread, ..Filling::default() });
-                self.fillings.len() - 1
-            }
-        };
-        &mut self.fillings[at]
+        slot(
+            &mut self.fillings,
+            MAX_THREADS,
+            |filling| filling.thread == thread,
+            |filling| filling.thread == 0,
+            || Filling { thread, ..Filling::default() },
+        )
     }
 
     fn turn(&mut self, at: usize, agent: Option<&str>, turn: &ModelTurn, out: &mut Vec<Detection>) {
