@@ -8,7 +8,7 @@
 use crate::text::head;
 
 /// Bytes of a command that are looked at.
-const MAX_COMMAND: usize = 8 * 1024;
+pub const MAX_COMMAND: usize = 8 * 1024;
 
 /// How parts of a command line are joined: what stands before the part.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -8,7 +8,7 @@ use serde_json::Value;
 
 use crate::event::{Outcome, ToolCall, text};
 use crate::normal::Shape;
-use crate::shell::{Command, is_log};
+use crate::shell::{Command, MAX_COMMAND, is_log};
 use crate::text::{Hash, clip, hash};
 
 /// Bytes of the line that names a step to people.
@@ -218,8 +218,8 @@ impl Asked {
             value(&call.input, key, &hash);
         }
         key.bytes(command.core.as_bytes());
-        // What is beyond the part that was read, such as a here-document, still tells commands apart.
-        if line.contains("<<") || line.len() > command.core.len().saturating_mul(4) {
+        // What is beyond the part that was read still tells commands apart.
+        if line.len() > MAX_COMMAND {
             key.hash(hash(line));
         }
         self.raw = hash(line);

@@ -163,7 +163,7 @@ pub(super) fn again<'a>(lane: &'a Lane, asked: &Asked, settings: &Looping) -> Op
 
 fn cycle<'a>(lane: &'a Lane, step: &'a Step, settings: &Looping) -> Option<Found<'a>> {
     let run: Vec<&Step> = lane.steps.iter().rev().take_while(|step| step.repeats).collect();
-    let waiting = run.iter().filter(|step| step.asked.waiting != Waiting::No).count();
+    let waiting = run.iter().filter(|step| step.asked.waiting != Waiting::No || step.passing).count();
     (run.len() >= limit(settings.cycle) && waiting * 2 < run.len()).then(|| found(Rule::Cycle, step, run))
 }
 
