@@ -15,6 +15,10 @@ use crate::memory::Memory;
 use crate::price::Prices;
 use crate::settings::Settings;
 
+/// The most items that an engine holds, however long its session is. Most are hashes; the largest are prompts, of
+/// which there are 32 of 8 KiB.
+pub const MAX_HELD: usize = 8192;
+
 /// The detectors of one session.
 pub struct Engine {
     memory: Memory,
@@ -51,6 +55,12 @@ impl Engine {
     #[must_use]
     pub fn before(&self, agent: Option<&str>, call: &ToolCall) -> Option<Verdict> {
         self.detectors.iter().find_map(|detector| detector.before(&self.memory, agent, call))
+    }
+
+    /// How many items the memory and the detectors hold: at most [`MAX_HELD`].
+    #[must_use]
+    pub fn held(&self) -> usize {
+        self.memory.held() + self.detectors.iter().map(|detector| detector.held()).sum::<usize>()
     }
 
     /// What the session has shown so far.

@@ -21,6 +21,9 @@ pub trait Detector: Send {
     /// Looks at the next event; the memory already knows of it.
     fn observe(&mut self, memory: &Memory, event: &Event, out: &mut Vec<Detection>);
 
+    /// How many items its lists hold: what the test of bounds looks at.
+    fn held(&self) -> usize;
+
     /// What a guard is told before this call runs.
     fn before(&self, _memory: &Memory, _agent: Option<&str>, _call: &ToolCall) -> Option<Verdict> {
         None

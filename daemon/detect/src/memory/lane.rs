@@ -67,6 +67,12 @@ impl Lane {
         Self { agent: agent.map(ToOwned::to_owned), ..Self::default() }
     }
 
+    /// How many items it holds.
+    #[must_use]
+    pub fn held(&self) -> usize {
+        1 + self.steps.len() + self.changes.len() + self.writes.len()
+    }
+
     /// A new stretch of work.
     pub fn renew(&mut self) {
         self.stretch = self.stretch.wrapping_add(1);

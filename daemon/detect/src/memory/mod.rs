@@ -78,6 +78,12 @@ impl Memory {
         lane.last().filter(|step| step.event == self.event()).map(|step| (lane, step))
     }
 
+    /// How many items its lists hold.
+    #[must_use]
+    pub fn held(&self) -> usize {
+        self.prompts.len() + self.lanes.iter().map(Lane::held).sum::<usize>()
+    }
+
     /// Takes an event in, before the detectors see it.
     pub fn begin(&mut self, event: &Event) {
         self.seen = self.seen.saturating_add(1);

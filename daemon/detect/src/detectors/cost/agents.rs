@@ -40,6 +40,10 @@ pub(super) struct Agents {
 }
 
 impl Agents {
+    pub(super) fn held(&self) -> usize {
+        self.at_work.len() + self.spent.len()
+    }
+
     /// A subagent has answered.
     pub(super) fn works(
         &mut self,

@@ -67,6 +67,10 @@ impl Detector for Costs {
             What::Call(_) | What::Other => {}
         }
     }
+
+    fn held(&self) -> usize {
+        self.agents.held() + self.threads.iter().map(Thread::held).sum::<usize>()
+    }
 }
 
 impl Costs {

@@ -84,6 +84,10 @@ impl Thread {
         (self.renewed, self.worked, self.asked) = (true, true, true);
     }
 
+    pub(super) fn held(&self) -> usize {
+        1 + self.answers.len() + self.told.len()
+    }
+
     /// Whether it is another answer than the last one.
     pub(super) fn is_new(&self, answer: &Answer) -> bool {
         answer.message == hash("") || self.answers.back().is_none_or(|last| last.message != answer.message)

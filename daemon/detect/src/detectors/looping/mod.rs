@@ -96,6 +96,10 @@ impl Detector for Loops {
         }
     }
 
+    fn held(&self) -> usize {
+        self.told.len() + self.stops.iter().map(|stops| 1 + stops.events.len()).sum::<usize>()
+    }
+
     fn before(&self, memory: &Memory, agent: Option<&str>, call: &ToolCall) -> Option<Verdict> {
         let lane = memory.lane(agent)?;
         let asked = Asked::read(call, &memory.cwd);

@@ -84,6 +84,10 @@ impl Detector for Contexts {
             _ => {}
         }
     }
+
+    fn held(&self) -> usize {
+        self.windows.held() + self.fillings.iter().map(|filling| 1 + filling.contexts.len()).sum::<usize>()
+    }
 }
 
 impl Contexts {

@@ -35,6 +35,10 @@ impl Windows {
         Self { assumed: assumed.max(1), known: VecDeque::new() }
     }
 
+    pub(super) fn held(&self) -> usize {
+        self.known.len()
+    }
+
     /// The window, and whether it was told or seen.
     pub(super) fn of(&self, model: &str) -> (u64, bool) {
         let model = hash(model);
