@@ -29,6 +29,8 @@ pub struct Looping {
     pub repeats: u32,
     /// The same, for a failure that passes by itself, such as a network's.
     pub passing: u32,
+    /// The same, for tools of servers: what they act on is not seen here.
+    pub remote: u32,
     /// The same, for calls that wait, or ask at long intervals about something outside.
     pub waits: u32,
     /// The same, for calls that ask about something outside without waiting between.
@@ -55,13 +57,14 @@ impl Default for Looping {
             enabled: true,
             repeats: 3,
             passing: 6,
+            remote: 5,
             waits: 40,
             asks: 4,
             waiting_seconds: 15,
             cycle: 4,
             empty_searches: 5,
             missed_edits: 4,
-            same_failures: 5,
+            same_failures: 8,
             stops: 3,
             chants: 8,
         }

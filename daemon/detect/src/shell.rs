@@ -106,8 +106,10 @@ impl Command {
         let program = program.rsplit('/').next().unwrap_or(program);
         let first = words.find(|word| !word.starts_with('-')).unwrap_or_default();
         let has = |word: &str| part.split_whitespace().any(|w| w == word);
+        // Also within a quoted script.
+        let sleeps = has("sleep") || part.contains("'sleep ") || part.contains("\"sleep ");
         self.sleeps |=
-            matches!(program, "sleep" | "wait" | "until" | "while") || has("--watch") || has("--wait");
+            sleeps || matches!(program, "wait" | "until" | "while") || has("--watch") || has("--wait");
         self.asks_outside |= match program {
             "gh" => matches!(first, "run" | "pr" | "workflow"),
             "glab" | "kubectl" | "systemctl" | "squeue" | "pgrep" | "ps" | "lsof" | "ss" | "nc" | "ping"

@@ -201,6 +201,21 @@ fn a_network_may_fail_a_few_times() {
 }
 
 #[test]
+fn what_a_server_acts_on_is_not_seen() {
+    let mut session = Session::new();
+    for n in 0..4 {
+        session.ok("mcp__browser__click", &json!({"ref": "next"}), &json!("Clicked"));
+        session.ok("mcp__browser__look", &json!({}), &json!(format!("page {n}")));
+    }
+    assert_eq!(loops(&session), []);
+    let mut stuck = Session::new();
+    for _ in 0..5 {
+        stuck.ok("mcp__browser__click", &json!({"ref": "next"}), &json!("Clicked"));
+    }
+    assert_eq!(loops(&stuck), [("repeat", stuck.last())]);
+}
+
+#[test]
 fn searches_that_find_nothing() {
     let patterns = ["basket_order", "basketOrder", "BasketOrder", "basket.*order", "BASKET_ORDER"];
     let mut spiral = Session::new();
@@ -256,7 +271,7 @@ fn edits_that_miss() {
 #[test]
 fn calls_that_fail_for_one_reason() {
     let mut session = Session::new();
-    for n in 0..5 {
+    for n in 0..8 {
         session.says("").bash_fails(&format!("ls dir{n}"), "Exit code 2\nls: not permitted");
     }
     assert_eq!(loops(&session), [("same_failure", session.last())]);

@@ -35,6 +35,8 @@ pub enum Tool {
     Ask,
     /// Asks what something in the background is doing.
     Background,
+    /// A tool of a server: a browser, a tracker, a database.
+    Remote,
     /// Anything else.
     Other,
 }
@@ -57,6 +59,7 @@ impl Tool {
             | "AgentOutput"
             | "Monitor"
             | "ListMcpResourcesTool" => Self::Background,
+            _ if name.starts_with("mcp__") => Self::Remote,
             _ => Self::Other,
         }
     }

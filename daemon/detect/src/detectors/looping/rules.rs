@@ -135,7 +135,11 @@ fn found<'a>(rule: Rule, step: &'a Step, mut evidence: Vec<&'a Step>) -> Found<'
 }
 
 fn repeat_limit(step: &Step, settings: &Looping) -> usize {
-    limit(if step.passing { settings.passing } else { settings.repeats })
+    limit(match step.asked.tool {
+        _ if step.passing => settings.passing,
+        Tool::Remote => settings.remote,
+        _ => settings.repeats,
+    })
 }
 
 /// The last `limit` times stand close together: between the first and the last of them hardly anything was new.
@@ -163,8 +167,10 @@ pub(super) fn again<'a>(lane: &'a Lane, asked: &Asked, settings: &Looping) -> Op
 
 fn cycle<'a>(lane: &'a Lane, step: &'a Step, settings: &Looping) -> Option<Found<'a>> {
     let run: Vec<&Step> = lane.steps.iter().rev().take_while(|step| step.repeats).collect();
-    let waiting = run.iter().filter(|step| step.asked.waiting != Waiting::No || step.passing).count();
-    (run.len() >= limit(settings.cycle) && waiting * 2 < run.len()).then(|| found(Rule::Cycle, step, run))
+    let excused =
+        |step: &&&Step| step.asked.waiting != Waiting::No || step.passing || step.asked.tool == Tool::Remote;
+    let excused = run.iter().filter(excused).count();
+    (run.len() >= limit(settings.cycle) && excused * 2 < run.len()).then(|| found(Rule::Cycle, step, run))
 }
 
 fn waiting<'a>(lane: &'a Lane, step: &'a Step, settings: &Looping) -> Option<Found<'a>> {
