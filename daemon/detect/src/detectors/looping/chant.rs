@@ -1,0 +1,85 @@
+//! Text that repeats itself: one line again and again in an answer, or the same answer again and again.
+//!
+//! It must never count short lines, tables, lists of code or headings: only prose repeats by mistake.
+//!
+//! Invariant: it holds one hash and one count.
+
+use crate::detection::{Detection, Kind};
+use crate::event::ModelTurn;
+use crate::normal::fold;
+use crate::text::hash;
+
+/// Bytes from which on a line is prose.
+const PROSE: usize = 40;
+/// Bytes from which on an answer is more than a phrase between two calls.
+const ANSWER: usize = 200;
+
+/// What was said last.
+#[derive(Debug, Default)]
+pub(super) struct Chant {
+    answer: u64,
+    message: u64,
+    first: usize,
+    times: u32,
+}
+
+impl Chant {
+    /// Something was done, or said by somebody else.
+    pub(super) fn quiet(&mut self) {
+        self.times = 0;
+    }
+
+    /// Looks at an answer.
+    pub(super) fn hear(&mut self, turn: &ModelTurn, at: usize, limit: u32) -> Option<Detection> {
+        let limit = limit.max(3);
+        if turn.text.len() < ANSWER {
+            return None;
+        }
+        let (answer, message) = (hash(&turn.text), hash(&turn.message_id));
+        if self.times > 0 && self.answer == answer {
+            // Several events may tell of one message.
+            if self.message != message || turn.message_id.is_empty() {
+                self.times = self.times.saturating_add(1);
+            }
+        } else {
+            (self.first, self.times) = (at, 1);
+        }
+        (self.answer, self.message) = (answer, message);
+        if self.times == limit.min(3) {
+            return Some(
+                found(at, format!("The same answer {} times in a row", self.times))
+                    .seen(self.first, &turn.text),
+            );
+        }
+        let line = longest_run(&turn.text, limit)?;
+        Some(found(at, format!("One answer says the same line {limit} times or more")).seen(at, line))
+    }
+}
+
+fn found(at: usize, title: String) -> Detection {
+    Detection::new(Kind::Loop, "chant", at, 70, 85).title(title).advice(
+        "The answer repeats itself. Stop it and ask again in a new prompt, with less context if it is long.",
+    )
+}
+
+/// The first line of prose that is said `limit` times without another line of prose between.
+fn longest_run(text: &str, limit: u32) -> Option<&str> {
+    let (mut last, mut times, mut code) = (0_u64, 0_u32, false);
+    for line in text.lines().map(str::trim) {
+        if line.starts_with("```") {
+            code = !code;
+        }
+        let prose =
+            !code && line.len() >= PROSE && !line.starts_with(['|', '#', '-', '*', '`', '>', '+', '=']);
+        if !prose {
+            continue;
+        }
+        let hash = fold(line);
+        times = if hash == last { times + 1 } else { 1 };
+        last = hash;
+        if times >= limit {
+            return Some(line);
+        }
+    }
+    None
+}
