@@ -4,7 +4,7 @@ use std::process::Stdio;
 
 use ccd_tests::assert_eventually;
 use ccd_tests::harness::events::HookSession;
-use ccd_tests::harness::{Daemon, TestHome, signal, supervision};
+use ccd_tests::harness::{Daemon, Holding, TestHome, signal, supervision};
 use rustix::process::Signal;
 
 use super::{NO_UPSTREAM, assert_recorded, hook, kill_all, processes, started};
@@ -55,9 +55,11 @@ fn what_somebody_asked_to_end_stays_away() {
     assert!(home.layout().revival_note().exists());
     let _ = home.ccctl(&["restart"]).ok();
     assert!(home.layout().revival_note().exists(), "a restart is no end");
+    let session = Holding::start(&home);
     let _ = home.ccctl(&["uninstall"]).ok();
     assert_eventually!(!home.layout().revival_note().exists(), "one that retires is not to come back");
     kill_all(&home);
+    drop(session);
     assert_stays_away(&home, "a kill after an uninstallation");
 
     again();
