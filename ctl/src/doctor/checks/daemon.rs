@@ -29,7 +29,9 @@ pub(super) fn daemon(env: &Env, status: &Status, supervision: Option<&Supervisio
     let (d, ours) = (&status.daemon, ccd_proto::VERSION);
     let restart = |detail: String| Check::fail("daemon", detail, "`ccctl restart`");
     let keeper = supervision.filter(|s| !s.version.is_empty() && s.version != ours);
-    let is_old = || is_replaced(d.pid) || supervision.is_some_and(|s| is_replaced(s.supervisor.pid));
+    // The supervisor tells it of itself; of a process that cannot be dumped the system tells root alone.
+    let is_old =
+        || is_replaced(d.pid) || supervision.is_some_and(|s| s.replaced || is_replaced(s.supervisor.pid));
     match d.state.as_str() {
         "retiring" => Check::fail(
             "daemon",

@@ -73,6 +73,11 @@ fn a_supervisor_that_is_gone_or_old_fails() {
     let mut status = serving();
     status.daemon.version = "0.0.1".into();
     assert!(daemon::daemon(&env, &status, None).detail.contains("version 0.0.1 is running"));
+    let home = Home::new();
+    home.programs();
+    let supervision = Supervision { replaced: true, ..Supervision::default() };
+    let check = daemon::daemon(&home.env(), &serving(), Some(&supervision));
+    assert!(!check.ok && check.detail.contains("replaced on disk"), "{check:?}");
 }
 
 #[test]
