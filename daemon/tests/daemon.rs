@@ -39,9 +39,15 @@ async fn an_event_delivered_twice_is_recorded_once_however_it_comes() {
     assert_eq!(daemon.hook(7, &body).await, Status::Durable);
     assert_eq!(daemon.hook(7, &body).await, Status::Durable);
     let spool = &daemon.app.layout.spool_dir;
-    std::fs::write(spool.join("00000000000000000007-1.frame"), frame(7, &body)).unwrap();
-    std::fs::write(spool.join("00000000000000000008-1.frame"), frame(8, &event("Stop", json!({})))).unwrap();
-    std::fs::write(spool.join("00000000000000000009-1.frame"), b"no frame").unwrap();
+    // As `cc-hook` does it: nobody ever sees half a file.
+    let put = |name: &str, bytes: &[u8]| {
+        let aside = spool.join(format!(".{name}"));
+        std::fs::write(&aside, bytes).unwrap();
+        std::fs::rename(aside, spool.join(name)).unwrap();
+    };
+    put("00000000000000000007-1.frame", &frame(7, &body));
+    put("00000000000000000008-1.frame", &frame(8, &event("Stop", json!({}))));
+    put("00000000000000000009-1.frame", b"no frame");
     let counts = |hooks: &Value| ["events", "spooled", "rejected"].map(|name| hooks[name].as_u64());
     assert_eventually!(
         counts(&daemon.get("/v0/status").await["hooks"]) == [Some(2), Some(0), Some(1)],

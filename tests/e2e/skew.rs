@@ -86,7 +86,9 @@ fn an_event_of_a_later_shim_is_kept_until_a_daemon_of_its_version_starts() {
     let _ = std::io::Read::read_to_end(&mut stream, &mut answer);
     assert_eq!(answer, b"");
     // From the spool: set aside, told, and not lost.
-    std::fs::write(&spooled, &frame).unwrap();
+    let aside = spooled.with_file_name(".aside");
+    std::fs::write(&aside, &frame).unwrap();
+    std::fs::rename(aside, &spooled).unwrap();
     assert_eventually!(home.running().hooks.later == 1, "it is told");
     let hooks = home.running().hooks;
     assert_eq!((hooks.rejected, hooks.spooled), (0, 0));
