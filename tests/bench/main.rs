@@ -1,10 +1,11 @@
-//! `ccd-bench`: the budgets of the hook, the proxy, the store, usage and search, each measured in one run beside what it is held
-//! against: a program that does nothing, a plain relay, a bare proxy, nginx, a compressor.
+//! `ccd-bench`: the budgets of the hook, the proxy, the store, usage and search, each measured in one run beside what it
+//! is held against: a program that does nothing, a plain relay, a bare proxy, nginx, a compressor, grep.
 //!
 //! ```text
 //! cargo build --release --bins && cargo run --release -p ccd-tests --bin ccd-bench -- [hook|proxy] [--rounds N]
 //! cargo build --release --bins && cargo run --release -p ccd-tests --bin ccd-bench -- store [--records N]
-//! cargo build --release --bins && cargo run --release -p ccd-tests --bin ccd-bench -- [import|usage|search] [--mb N|--lines N]
+//! cargo build --release --bins && cargo run --release -p ccd-tests --bin ccd-bench -- import [--mb N]
+//! cargo build --release --bins && cargo run --release -p ccd-tests --bin ccd-bench -- [usage|search] [--lines N]
 //! ```
 //!
 //! Everything is interleaved, so that a machine that is busy is busy for all; what counts are the ratios. No

@@ -21,6 +21,9 @@ use crate::query::{Ask, QueryError};
 const QUEUE: usize = 64;
 /// Between two lines of progress.
 const PACE: Duration = Duration::from_millis(200);
+/// How far a search stands back: a third of the processor where everything else wants it, for somebody waits for it.
+#[cfg(target_os = "linux")]
+const NICE: i32 = 5;
 /// How long one that is answered whole waits for its turn.
 const TURN: Duration = Duration::from_secs(15);
 
@@ -131,7 +134,7 @@ fn begin(
 fn stand_back() {
     // Elsewhere the whole process would.
     #[cfg(target_os = "linux")]
-    if let Err(error) = rustix::process::setpriority_process(None, 10) {
+    if let Err(error) = rustix::process::setpriority_process(None, NICE) {
         tracing::debug!(%error, "a search runs beside everything else");
     }
 }
