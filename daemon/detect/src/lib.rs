@@ -19,6 +19,8 @@
 
 #![deny(missing_docs)]
 
+pub mod checks;
+pub mod claims;
 pub mod detection;
 pub mod detectors;
 pub mod engine;

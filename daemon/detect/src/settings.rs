@@ -17,6 +17,8 @@ pub struct Settings {
     pub overflow: Overflow,
     /// Money.
     pub cost: Cost,
+    /// Claims at the end.
+    pub completion: Completion,
 }
 
 /// Thresholds of the loop detector.
@@ -139,5 +141,21 @@ impl Default for Cost {
             agent_context: 80_000,
             agent_tokens: 600_000,
         }
+    }
+}
+
+/// Thresholds of the completion detector.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Completion {
+    /// Whether it runs.
+    pub enabled: bool,
+    /// Open tasks from which on "done" is doubted; 0 is never.
+    pub open_tasks: u32,
+}
+
+impl Default for Completion {
+    fn default() -> Self {
+        Self { enabled: true, open_tasks: 1 }
     }
 }

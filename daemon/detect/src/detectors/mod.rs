@@ -12,6 +12,7 @@ use crate::index::Index;
 use crate::memory::Memory;
 use crate::settings::Settings;
 
+pub mod completion;
 pub mod cost;
 pub mod looping;
 pub mod overflow;
@@ -48,6 +49,11 @@ pub static DETECTORS: &[Entry] = &[
     Entry { kind: Kind::Loop, doc: include_str!("../../docs/loop.md"), make: looping::make },
     Entry { kind: Kind::Overflow, doc: include_str!("../../docs/overflow.md"), make: overflow::make },
     Entry { kind: Kind::Cost, doc: include_str!("../../docs/cost.md"), make: cost::make },
+    Entry {
+        kind: Kind::Completion,
+        doc: include_str!("../../docs/completion.md"),
+        make: completion::make,
+    },
 ];
 
 /// The doc page of a kind.
