@@ -9,6 +9,8 @@ use std::collections::{HashMap, HashSet};
 
 use serde::Deserialize;
 
+use crate::words::{likeness, parts};
+
 /// What the working directory holds.
 pub trait Index: Send + Sync {
     /// Whether everything was looked at: only then does "not found" mean "does not exist".
@@ -23,6 +25,14 @@ pub trait Index: Send + Sync {
     fn has_identifier(&self, name: &str) -> bool;
     /// A dependency of this name is declared.
     fn is_dependency(&self, name: &str) -> bool;
+    /// The symbol whose parts are most like this name's, and how much of them is shared, percent.
+    fn similar(&self, _name: &str) -> Option<(String, u8)> {
+        None
+    }
+    /// The names by which the tree's own packages are imported from its root: a Go module's path.
+    fn modules(&self) -> Vec<String> {
+        Vec::new()
+    }
 }
 
 /// Nobody looked.
@@ -61,8 +71,12 @@ pub struct Workspace {
     symbols: HashMap<String, Vec<String>>,
     identifiers: HashSet<String>,
     dependencies: Vec<String>,
+    /// The symbols that have this part in their name.
+    by_part: HashMap<String, Vec<String>>,
 }
 
+/// Symbols that are remembered per part: a part that more have in common says little.
+const MAX_ALIKE: usize = 512;
 /// The most paths that [`Index::files_named`] tells.
 const MAX_NAMED: usize = 16;
 
@@ -93,6 +107,16 @@ impl Workspace {
             dependencies: lists.dependencies,
             ..Self::default()
         };
+        let mut symbols: Vec<&String> = workspace.symbols.keys().collect();
+        symbols.sort();
+        for symbol in symbols {
+            for part in parts(symbol) {
+                let alike = workspace.by_part.entry(part).or_default();
+                if alike.len() < MAX_ALIKE && alike.last() != Some(symbol) {
+                    alike.push(symbol.clone());
+                }
+            }
+        }
         for file in lists.files {
             let mut directory = file.as_str();
             while let Some((parent, _)) = directory.rsplit_once('/') {
@@ -146,6 +170,21 @@ impl Index for Workspace {
     }
     fn has_identifier(&self, name: &str) -> bool {
         self.identifiers.contains(name) || self.symbols.contains_key(name)
+    }
+    fn similar(&self, name: &str) -> Option<(String, u8)> {
+        let own = parts(name);
+        let mut best: Option<(&String, u8)> = None;
+        for symbol in own.iter().filter_map(|part| self.by_part.get(part)).flatten() {
+            let like = likeness(&own, &parts(symbol));
+            let better = best.is_none_or(|(other, most)| like > most || like == most && symbol < other);
+            if like > 0 && symbol != name && better {
+                best = Some((symbol, like));
+            }
+        }
+        best.map(|(symbol, like)| (symbol.clone(), like))
+    }
+    fn modules(&self) -> Vec<String> {
+        self.dependencies.iter().filter_map(|known| known.strip_prefix("mod:")).map(ToOwned::to_owned).collect()
     }
     fn is_dependency(&self, name: &str) -> bool {
         self.dependencies.iter().any(|known| known == name)

@@ -26,13 +26,16 @@ pub mod detectors;
 pub mod engine;
 pub mod eval;
 pub mod event;
+pub mod imports;
 pub mod index;
 pub mod memory;
 pub mod normal;
 pub mod price;
 pub mod settings;
 pub mod shell;
+pub mod source;
 pub mod text;
+pub mod words;
 
 pub use detection::{Detection, Evidence, Kind, Verdict};
 pub use engine::Engine;

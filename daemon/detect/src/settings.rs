@@ -19,6 +19,8 @@ pub struct Settings {
     pub cost: Cost,
     /// Claims at the end.
     pub completion: Completion,
+    /// Things that do not exist.
+    pub hallucination: Hallucination,
 }
 
 /// Thresholds of the loop detector.
@@ -157,5 +159,25 @@ pub struct Completion {
 impl Default for Completion {
     fn default() -> Self {
         Self { enabled: true, open_tasks: 1 }
+    }
+}
+
+/// Thresholds of the hallucination detector.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Hallucination {
+    /// Whether it runs.
+    pub enabled: bool,
+    /// Files in a row that are asked for and do not exist.
+    pub missing_files: u32,
+    /// Percent of its parts that an unknown name, taken from something known, shares with one that exists.
+    pub likeness: u8,
+    /// The same for a name that stands alone: it may be about to be defined.
+    pub lone_likeness: u8,
+}
+
+impl Default for Hallucination {
+    fn default() -> Self {
+        Self { enabled: true, missing_files: 3, likeness: 50, lone_likeness: 60 }
     }
 }

@@ -14,6 +14,7 @@ use crate::settings::Settings;
 
 pub mod completion;
 pub mod cost;
+pub mod hallucination;
 pub mod looping;
 pub mod overflow;
 
@@ -49,6 +50,11 @@ pub static DETECTORS: &[Entry] = &[
     Entry { kind: Kind::Loop, doc: include_str!("../../docs/loop.md"), make: looping::make },
     Entry { kind: Kind::Overflow, doc: include_str!("../../docs/overflow.md"), make: overflow::make },
     Entry { kind: Kind::Cost, doc: include_str!("../../docs/cost.md"), make: cost::make },
+    Entry {
+        kind: Kind::Hallucination,
+        doc: include_str!("../../docs/hallucination.md"),
+        make: hallucination::make,
+    },
     Entry {
         kind: Kind::Completion,
         doc: include_str!("../../docs/completion.md"),

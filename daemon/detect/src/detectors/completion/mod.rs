@@ -53,6 +53,8 @@ pub struct Completions {
     checked: Option<usize>,
     /// When code was last changed, and which file.
     edited: Option<(usize, String)>,
+    /// Something was checked by other means than a command: a subagent, a browser, the user.
+    elsewhere: bool,
     tasks: Tasks,
     agents: VecDeque<Calls>,
 }
@@ -69,6 +71,7 @@ pub fn make(settings: &Settings, _: &Arc<dyn Index>) -> Option<Box<dyn Detector>
             build: None,
             checked: None,
             edited: None,
+            elsewhere: false,
             tasks: Tasks::default(),
             agents: VecDeque::new(),
         }) as Box<dyn Detector>
@@ -92,6 +95,7 @@ impl Detector for Completions {
                 // What the user saw with their own eyes is checked.
                 if Claims::read(text).passes.any() {
                     self.checked = Some(memory.event());
+                    self.elsewhere = true;
                     (self.tests, self.lint, self.build) = (None, None, None);
                 }
             }
@@ -123,11 +127,15 @@ impl Completions {
                 if let Outcome::Ok(response) = outcome {
                     // What it did inside may not be seen here; it may well have run the checks.
                     self.checked = Some(at);
+                    self.elsewhere = true;
                     self.empty_report(at, response, out);
                 }
             }
             // A check that ran in the background, a browser, an editor's diagnostics.
-            Tool::Background | Tool::Remote => self.checked = Some(at),
+            Tool::Background | Tool::Remote => {
+                self.checked = Some(at);
+                self.elsewhere = true;
+            }
             _ => {}
         }
     }
@@ -186,7 +194,10 @@ impl Completions {
             return;
         }
         if passes && let Some((edited, path)) = &self.edited {
+            // Whoever has only linted has not tested.
+            let untested = claims.passes.tests && self.tests.is_none() && !self.elsewhere;
             let found = match self.checked {
+                Some(_) if untested => Some(("never_run", "no test ran in this session", "FM-3.2", 80)),
                 None => Some(("never_run", "no check ran in this session", "FM-3.2", 90)),
                 Some(checked) if checked < *edited => {
                     Some(("stale", "code changed after the last check", "FM-3.2", 80))
