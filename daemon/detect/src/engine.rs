@@ -17,7 +17,7 @@ use crate::settings::Settings;
 
 /// The most items that an engine holds, however long its session is. Most are hashes; the largest are prompts, of
 /// which there are 32 of 8 KiB.
-pub const MAX_HELD: usize = 8192;
+pub const MAX_HELD: usize = 16_384;
 
 /// The detectors of one session.
 pub struct Engine {

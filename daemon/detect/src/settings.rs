@@ -19,6 +19,8 @@ pub struct Settings {
     pub cost: Cost,
     /// Claims at the end.
     pub completion: Completion,
+    /// Work that leaves the task.
+    pub derailment: Derailment,
     /// Things that do not exist.
     pub hallucination: Hallucination,
 }
@@ -179,5 +181,29 @@ pub struct Hallucination {
 impl Default for Hallucination {
     fn default() -> Self {
         Self { enabled: true, missing_files: 3, likeness: 50, lone_likeness: 60 }
+    }
+}
+
+/// Thresholds of the derailment detector.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Derailment {
+    /// Whether it runs.
+    pub enabled: bool,
+    /// Percent of the closing message's topic that is the task's, up to which it counts as another.
+    pub closing: u8,
+    /// The same for the closing message and the last texts before it.
+    pub texts: u8,
+    /// Percent of the last places of work whose names have to do with the task, up to which they count as others.
+    pub places: u8,
+    /// Calls that a turn must have.
+    pub least_steps: u32,
+    /// Calls from which on a turn is too long to be told by its end.
+    pub most_steps: u32,
+}
+
+impl Default for Derailment {
+    fn default() -> Self {
+        Self { enabled: true, closing: 30, texts: 30, places: 67, least_steps: 4, most_steps: 60 }
     }
 }

@@ -14,6 +14,7 @@ use crate::settings::Settings;
 
 pub mod completion;
 pub mod cost;
+pub mod derailment;
 pub mod hallucination;
 pub mod looping;
 pub mod overflow;
@@ -50,6 +51,7 @@ pub static DETECTORS: &[Entry] = &[
     Entry { kind: Kind::Loop, doc: include_str!("../../docs/loop.md"), make: looping::make },
     Entry { kind: Kind::Overflow, doc: include_str!("../../docs/overflow.md"), make: overflow::make },
     Entry { kind: Kind::Cost, doc: include_str!("../../docs/cost.md"), make: cost::make },
+    Entry { kind: Kind::Derailment, doc: include_str!("../../docs/derailment.md"), make: derailment::make },
     Entry {
         kind: Kind::Hallucination,
         doc: include_str!("../../docs/hallucination.md"),

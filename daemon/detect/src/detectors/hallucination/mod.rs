@@ -248,10 +248,12 @@ impl Hallucinations {
                 found.push((name.to_owned(), existing, like));
             }
         }
-        for name in names.defined.iter().filter(|name| name.len() >= 4) {
-            // What it defines itself is believed, unless a compiler says otherwise.
-            if !memory.words.has(name) && !self.index.has_identifier(name) && old.is_empty() {
-                continue;
+        // What it defines itself is believed, unless a compiler says of this very file that it does not exist.
+        let mut defined: Vec<&String> = names.defined.iter().filter(|name| name.len() >= 6).collect();
+        defined.sort();
+        for name in defined.into_iter().take(16) {
+            if complete && !memory.words.has(name) && !self.index.has_identifier(name) {
+                self.introduce(memory, name, path, false);
             }
         }
         if let Some((name, existing, like)) = found.first() {
@@ -302,8 +304,10 @@ impl Hallucinations {
                 });
                 let Some(known) = word_of.and_then(|at| self.introduced.get_mut(at)) else { continue };
                 known.told = true;
-                // A test that is written before what it tests fails so, and should.
-                if names::is_test(&known.file) {
+                // A test that is written before what it tests fails so, and should; a name that was defined elsewhere
+                // is only not imported.
+                let here = known.file.rsplit('/').next().unwrap_or(&known.file);
+                if names::is_test(&known.file) || !line.contains(here) {
                     continue;
                 }
                 out.push(
