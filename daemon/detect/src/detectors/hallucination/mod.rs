@@ -249,12 +249,13 @@ impl Hallucinations {
             }
         }
         // What it defines itself is believed, unless a compiler says of this very file that it does not exist.
-        let mut defined: Vec<&String> = names.defined.iter().filter(|name| name.len() >= 6).collect();
+        let unknown = |name: &&String| {
+            complete && name.len() >= 6 && !memory.words.has(name) && !self.index.has_identifier(name)
+        };
+        let mut defined: Vec<&String> = names.defined.iter().filter(unknown).collect();
         defined.sort();
         for name in defined.into_iter().take(16) {
-            if complete && !memory.words.has(name) && !self.index.has_identifier(name) {
-                self.introduce(memory, name, path, false);
-            }
+            self.introduce(memory, name, path, false);
         }
         if let Some((name, existing, like)) = found.first() {
             let mut detection =
