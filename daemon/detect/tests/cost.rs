@@ -50,6 +50,14 @@ fn a_pause_a_compaction_and_a_provider_without_cache_explain_themselves() {
     }
     assert_eq!(costs(&slow), []);
 
+    let mut timeless = Session::new();
+    steady(&mut timeless, 5);
+    for n in 0..6 {
+        timeless.turn(OPUS, [8, 85_000 + n * 900, 0, 100]).bash(&format!("more {n}"), "ok");
+    }
+    timeless.events.iter_mut().for_each(|event| event["ts"] = json!(null));
+    assert_eq!(costs(&timeless), []);
+
     let mut compacted = Session::new();
     for _ in 0..4 {
         steady(&mut compacted, 3);

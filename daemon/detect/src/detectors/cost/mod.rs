@@ -2,8 +2,8 @@
 //!
 //! It must never count calls or minutes: a long session is not a runaway one.
 //!
-//! Invariants: an answer is counted once, by its message id; each rule tells one episode once; at most [`MAX_THREADS`]
-//! threads and [`RECENT`] answers of each are held.
+//! Invariants: an answer is counted once, by its message id; each rule tells one episode once; at most `MAX_THREADS`
+//! threads and `RECENT` answers of each are held.
 
 mod agents;
 mod thread;

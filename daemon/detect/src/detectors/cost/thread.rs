@@ -102,7 +102,7 @@ impl Thread {
             let warm = answer
                 .at_ms
                 .zip(last.at_ms)
-                .is_none_or(|(now, before)| now.saturating_sub(before) <= expires);
+                .is_some_and(|(now, before)| now.saturating_sub(before) <= expires);
             let before = last.usage.context();
             let comparable = !self.renewed && last.model == answer.model && warm;
             if comparable && before >= settings.least_context && answer.usage.prompt() >= before / 2 {

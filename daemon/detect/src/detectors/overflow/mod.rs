@@ -3,7 +3,7 @@
 //! It must never add the contexts of answers up: each answer's context holds those before it.
 //!
 //! Invariants: each thread is measured against its own model's window; one filling is told of once as a warning and
-//! once as urgent; at most [`MAX_THREADS`] threads and [`MAX_MODELS`] models are held.
+//! once as urgent; at most `MAX_THREADS` threads and `MAX_MODELS` models are held.
 
 mod window;
 
