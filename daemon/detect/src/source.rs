@@ -112,7 +112,7 @@ fn controls(word: &str) -> bool {
 /// Reads a piece of source.
 #[must_use]
 pub fn names(source: &str, language: Language) -> Names {
-    let clean = blanked(head(source, MAX_SOURCE), language);
+    let clean = blanked(&uncut(head(source, MAX_SOURCE)), language);
     let tokens = tokens(&clean);
     let mut names = Names::default();
     for (at, token) in tokens.iter().enumerate() {
@@ -266,6 +266,25 @@ fn tokens(text: &str) -> Vec<Token<'_>> {
         }
     }
     tokens
+}
+
+/// The text without the halves of words beside a place where a long text was cut.
+fn uncut(source: &str) -> std::borrow::Cow<'_, str> {
+    if !source.contains("…[") && !source.contains("]…") {
+        return source.into();
+    }
+    let half = |c: char| c.is_alphanumeric() || c == '_';
+    let mut out = String::with_capacity(source.len());
+    let mut parts = source.split("…[").peekable();
+    while let Some(part) = parts.next() {
+        let part = part.split_once("]…").map_or(part, |(_, after)| {
+            after.trim_start_matches('\n').trim_start_matches(half)
+        });
+        let cut = if parts.peek().is_some() { part.trim_end_matches('\n').trim_end_matches(half) } else { part };
+        out.push_str(cut);
+        out.push('\n');
+    }
+    out.into()
 }
 
 /// The text with strings and comments blanked.

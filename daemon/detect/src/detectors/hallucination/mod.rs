@@ -42,6 +42,8 @@ pub struct Hallucinations {
     modules: Vec<String>,
     /// By what names libraries are spoken of.
     libraries: Words,
+    /// Names that the agent said it would bring into being.
+    planned: Words,
     /// Files that were written, and their directories, as paths within the tree.
     written: VecDeque<u64>,
     introduced: VecDeque<Introduced>,
@@ -58,6 +60,7 @@ pub fn make(settings: &Settings, index: &Arc<dyn Index>) -> Option<Box<dyn Detec
             index: Arc::clone(index),
             modules: index.modules(),
             libraries: Words::default(),
+            planned: Words::default(),
             written: VecDeque::new(),
             introduced: VecDeque::new(),
             missing: Missing::default(),
@@ -81,6 +84,10 @@ impl Detector for Hallucinations {
                     (Tool::Shell, outcome) => self.check(memory, call, outcome, out),
                     _ => {}
                 }
+            }
+            What::Turn(turn) => {
+                self.plan(&turn.text);
+                self.plan(&turn.thinking);
             }
             What::Prompt { .. } => self.missing.clear(),
             What::Stop { message, .. } if self.index.is_complete() => {
@@ -106,6 +113,15 @@ fn relative<'a>(path: &'a str, cwd: &str) -> Option<&'a str> {
 }
 
 impl Hallucinations {
+    /// Names in sentences that speak of making something.
+    fn plan(&mut self, said: &str) {
+        for sentence in head(said, IMPORTS_IN).split_inclusive(['.', '\n', ';', '!']) {
+            if names::is_plan(sentence) {
+                self.planned.read(sentence);
+            }
+        }
+    }
+
     /// What a file that is read imports.
     fn read(&mut self, call: &ToolCall, response: &serde_json::Value) {
         let path = call.text("file_path");
@@ -135,7 +151,7 @@ impl Hallucinations {
                 if self.index.is_complete() {
                     self.imported(memory, within, language, old, new, out);
                 }
-                self.named(memory, path, language, old, new, out);
+                self.named(memory, within, language, old, new, out);
             }
         }
         let mut written = within;
@@ -219,6 +235,7 @@ impl Hallucinations {
             if name.len() < 4
                 || names.defined.contains(name)
                 || memory.words.has(name)
+                || self.planned.has(name)
                 || self.index.has_identifier(name)
             {
                 continue;
@@ -233,7 +250,8 @@ impl Hallucinations {
             if was.contains(name) {
                 continue;
             }
-            let judged = complete && !self.is_library(memory, mention, &names.defined);
+            // One word alone is like too many others.
+            let judged = complete && crate::words::parts(name).len() > 1 && !self.is_library(memory, mention, &names.defined);
             let alike = if judged { self.index.similar(name) } else { None };
             let least = if mention.of.as_ref().is_some_and(|of| !of.is_empty()) {
                 self.settings.likeness

@@ -75,6 +75,18 @@ pub(super) fn says_unknown(line: &str) -> bool {
     line.len() < 600 && SIGNS.iter().any(|sign| line.contains(sign))
 }
 
+/// Whether a sentence speaks of making something new.
+pub(super) fn is_plan(sentence: &str) -> bool {
+    sentence.split(|c: char| !c.is_ascii_alphabetic()).any(|word| {
+        matches!(
+            word.to_ascii_lowercase().as_str(),
+            "add" | "adding" | "create" | "creating" | "new" | "define" | "defining" | "implement" | "implementing"
+                | "introduce" | "introducing" | "extract" | "extracting" | "rename" | "renaming" | "write" | "writing"
+                | "helper"
+        )
+    })
+}
+
 /// Whether a file holds tests.
 pub(super) fn is_test(path: &str) -> bool {
     let path = path.to_ascii_lowercase();
