@@ -79,7 +79,11 @@ fn part_checks(part: &str) -> Checks {
             | ["bundle" | "pnpm" | "npm" | "yarn" | "mise", "exec" | "x", ..]
             | ["python" | "python3" | "py", "-m", ..] => 2,
             ["docker" | "podman", "compose", "exec" | "run", ..] => 4,
-            [first, ..] if shell::is_prefix(first) || matches!(*first, "npx" | "bunx" | "xvfb-run" | "--") => 1,
+            [first, ..]
+                if shell::is_prefix(first) || matches!(*first, "npx" | "bunx" | "xvfb-run" | "--") =>
+            {
+                1
+            }
             _ => break,
         };
         words.drain(..skip.min(words.len()));
@@ -102,9 +106,9 @@ fn part_checks(part: &str) -> Checks {
             "fmt" if has("--check") => LINT,
             _ => named(verb),
         },
-        "pytest" | "py.test" | "jest" | "vitest" | "mocha" | "ava" | "rspec" | "phpunit" | "pest" | "ctest"
-        | "nose2" | "unittest" | "playwright" | "cypress" | "busted" | "bats" | "gotestsum" | "ginkgo"
-        | "karma" | "tox" | "nox" => TESTS,
+        "pytest" | "py.test" | "jest" | "vitest" | "mocha" | "ava" | "rspec" | "phpunit" | "pest"
+        | "ctest" | "nose2" | "unittest" | "playwright" | "cypress" | "busted" | "bats" | "gotestsum"
+        | "ginkgo" | "karma" | "tox" | "nox" => TESTS,
         "eslint" | "golangci-lint" | "ruff" | "flake8" | "pylint" | "rubocop" | "shellcheck" | "biome"
         | "staticcheck" | "standardrb" | "hadolint" | "ktlint" | "detekt" | "swiftlint" | "clang-tidy"
         | "cppcheck" | "oxlint" | "phpstan" | "psalm" | "pre-commit" | "tflint" | "stylelint"
@@ -119,12 +123,14 @@ fn part_checks(part: &str) -> Checks {
         "gcc" | "g++" | "cc" | "c++" | "clang" | "clang++" | "javac" | "rustc" | "kotlinc" | "ninja" => BUILD,
         "make" | "gmake" if verb.is_empty() => BUILD,
         "make" | "gmake" | "npm" | "pnpm" | "yarn" | "bun" | "deno" | "mise" | "just" | "task" | "rake"
-        | "rails" | "mix" | "gradle" | "gradlew" | "mvn" | "mvnw" | "nx" | "turbo" | "dotnet" | "composer"
-        | "bazel" | "sbt" | "lein" | "swift" | "flutter" | "dart" | "zig" | "xcodebuild" | "next" | "vite"
-        | "ng" | "moon" | "hatch" | "php" | "artisan" | "cmake" | "invoke" | "poe" | "stack" | "cabal" => {
+        | "rails" | "mix" | "gradle" | "gradlew" | "mvn" | "mvnw" | "nx" | "turbo" | "dotnet"
+        | "composer" | "bazel" | "sbt" | "lein" | "swift" | "flutter" | "dart" | "zig" | "xcodebuild"
+        | "next" | "vite" | "ng" | "moon" | "hatch" | "php" | "artisan" | "cmake" | "invoke" | "poe"
+        | "stack" | "cabal" => {
             let mut checks = NOTHING;
             for word in rest.iter().take(8).filter(|word| !word.starts_with('-')) {
-                if matches!(*word, "install" | "i" | "add" | "remove" | "ci" | "get" | "update") && *word == verb
+                if matches!(*word, "install" | "i" | "add" | "remove" | "ci" | "get" | "update")
+                    && *word == verb
                 {
                     break;
                 }
@@ -138,7 +144,15 @@ fn part_checks(part: &str) -> Checks {
             } else if has("--test") {
                 TESTS
             } else {
-                named(verb.rsplit('/').next().unwrap_or(verb))
+                // The script, and the task that it is given.
+                let mut checks = named(verb.rsplit('/').next().unwrap_or(verb));
+                let task = rest
+                    .iter()
+                    .skip_while(|word| **word != verb)
+                    .nth(1)
+                    .filter(|task| !task.starts_with('-'));
+                checks.add(task.map_or(NOTHING, |task| named(task)));
+                checks
             }
         }
         // A script of the project.
@@ -156,9 +170,13 @@ fn named(name: &str) -> Checks {
             "test" | "tests" | "spec" | "e2e" | "unit" | "integration" | "vitest" | "jest" | "pytest" => {
                 checks.add(TESTS);
             }
-            "lint" | "vet" | "clippy" | "credo" | "dialyzer" | "eslint" | "ruff" | "analyze" => checks.add(LINT),
+            "lint" | "vet" | "clippy" | "credo" | "dialyzer" | "eslint" | "ruff" | "analyze" => {
+                checks.add(LINT);
+            }
             "build" | "compile" | "assemble" | "bundle" => checks.add(BUILD),
-            "typecheck" | "types" | "tsc" | "type" => checks.add(Checks { tests: false, lint: true, build: true }),
+            "typecheck" | "types" | "tsc" | "type" => {
+                checks.add(Checks { tests: false, lint: true, build: true });
+            }
             "check" | "checks" | "verify" | "ci" | "validate" | "precommit" | "quality" => checks.add(ALL),
             "fmt" | "format" | "fix" | "watch" => fixes = true,
             _ => {}
@@ -178,7 +196,8 @@ pub fn said(line: &str, outcome: &Outcome) -> Option<Said> {
             if is_sibling(error) || is_refusal(error) {
                 return None;
             }
-            let never = ["Exit code 127", "command not found", "unknown command", "No such file or directory"];
+            let never =
+                ["Exit code 127", "command not found", "unknown command", "No such file or directory"];
             if error.len() < 400 && never.iter().any(|sign| error.contains(sign)) {
                 return None;
             }
@@ -193,7 +212,8 @@ pub fn said(line: &str, outcome: &Outcome) -> Option<Said> {
             {
                 return Some(Said::Unknown);
             }
-            let output = [response.as_str().unwrap_or_default(), text(response, "stdout"), text(response, "stderr")];
+            let output =
+                [response.as_str().unwrap_or_default(), text(response, "stdout"), text(response, "stderr")];
             let masked = parts.iter().any(|(join, part)| {
                 *join == Join::Pipe || *join == Join::Or || *join == Join::Then && part.contains("echo")
             });
@@ -221,7 +241,6 @@ pub fn tells_failure(output: &str) -> bool {
 }
 
 fn line_tells(line: &str) -> bool {
-    let line = line.trim();
     const STARTS: [&str; 14] = [
         "FAIL",
         "--- FAIL",
@@ -238,6 +257,7 @@ fn line_tells(line: &str) -> bool {
         "thread 'main' panicked",
         "panic:",
     ];
+    let line = line.trim();
     if STARTS.iter().any(|start| line.starts_with(start)) {
         return true;
     }
@@ -258,7 +278,8 @@ fn counted(line: &str) -> bool {
     let mut before = "";
     for word in line.split_whitespace() {
         let word = word.trim_matches(|c: char| !c.is_ascii_alphanumeric());
-        let counts = matches!(word, "failed" | "failing" | "failures" | "failure" | "errors" | "error" | "problems");
+        let counts =
+            matches!(word, "failed" | "failing" | "failures" | "failure" | "errors" | "error" | "problems");
         if counts && before.parse::<u32>().is_ok_and(|count| count > 0) {
             return true;
         }

@@ -66,7 +66,10 @@ impl Claims {
             self.passes.lint |= passes.lint;
             self.passes.build |= passes.build;
             let finished = |word: &&&str| {
-                matches!(**word, "done" | "complete" | "completed" | "finished" | "implemented" | "everything")
+                matches!(
+                    **word,
+                    "done" | "complete" | "completed" | "finished" | "implemented" | "everything"
+                )
             };
             self.done |= (opening || words.len() <= 12) && words.iter().take(12).any(|word| finished(&word));
         }
@@ -96,10 +99,42 @@ fn hedged(words: &[&str]) -> bool {
     let word = |w: &&str| {
         matches!(
             *w,
-            "should" | "would" | "could" | "will" | "once" | "until" | "unless" | "if" | "whether" | "ensure"
-                | "make" | "please" | "can" | "want" | "let" | "need" | "needs" | "before" | "expect" | "not"
-                | "except" | "must" | "didn't" | "don't" | "doesn't" | "haven't" | "hasn't" | "couldn't"
-                | "wasn't" | "aren't" | "isn't" | "cannot" | "can't" | "won't" | "when" | "without"
+            "should"
+                | "would"
+                | "could"
+                | "will"
+                | "once"
+                | "until"
+                | "unless"
+                | "if"
+                | "whether"
+                | "ensure"
+                | "make"
+                | "please"
+                | "can"
+                | "want"
+                | "let"
+                | "need"
+                | "needs"
+                | "before"
+                | "expect"
+                | "not"
+                | "except"
+                | "must"
+                | "didn't"
+                | "don't"
+                | "doesn't"
+                | "haven't"
+                | "hasn't"
+                | "couldn't"
+                | "wasn't"
+                | "aren't"
+                | "isn't"
+                | "cannot"
+                | "can't"
+                | "won't"
+                | "when"
+                | "without"
         )
     };
     words.iter().any(word)
@@ -109,20 +144,41 @@ fn passes(lower: &str, words: &[&str]) -> Checks {
     let mut checks = Checks::default();
     let failing = words.iter().enumerate().any(|(at, word)| {
         word.starts_with("fail")
-            && !matches!(at.checked_sub(1).and_then(|before| words.get(before)), Some(&("0" | "no" | "previously" | "zero")))
+            && !matches!(
+                at.checked_sub(1).and_then(|before| words.get(before)),
+                Some(&("0" | "no" | "previously" | "zero"))
+            )
     });
     if failing && !words.contains(&"now") {
         return checks;
     }
     for (at, word) in words.iter().enumerate() {
-        let verdict = |w: &&str| {
-            matches!(*w, "pass" | "passes" | "passed" | "passing" | "green" | "succeeds" | "succeed" | "succeeded"
-                | "clean" | "cleanly" | "successful" | "successfully" | "✅" | "✓")
+        let verdict = |w: &str| {
+            matches!(
+                w,
+                "pass"
+                    | "passes"
+                    | "passed"
+                    | "passing"
+                    | "green"
+                    | "succeeds"
+                    | "succeed"
+                    | "succeeded"
+                    | "clean"
+                    | "cleanly"
+                    | "successful"
+                    | "successfully"
+                    | "✅"
+                    | "✓"
+            )
         };
-        let near = words.iter().skip(at + 1).take(9).any(|w| verdict(&w))
-            || at > 0 && words.get(at - 1).is_some_and(|w| matches!(*w, "passing" | "clean" | "green" | "successful"));
+        let near = words.iter().skip(at + 1).take(9).any(|w| verdict(w))
+            || at > 0
+                && words
+                    .get(at - 1)
+                    .is_some_and(|w| matches!(*w, "passing" | "clean" | "green" | "successful"));
         let marked = lower.contains('✅') || lower.contains('✓');
-        if !near && !(marked && words.len() <= 8) {
+        if !(near || marked && words.len() <= 8) {
             if matches!(*word, "compiles" | "typechecks") {
                 checks.build = true;
             }
@@ -130,8 +186,12 @@ fn passes(lower: &str, words: &[&str]) -> Checks {
         }
         match *word {
             "test" | "tests" | "suite" | "specs" | "suites" | "testing" => checks.tests = true,
-            "lint" | "linter" | "linting" | "lints" | "formatting" | "eslint" | "clippy" | "vet" => checks.lint = true,
-            "build" | "builds" | "compiles" | "compilation" | "typecheck" | "typechecking" | "tsc" => checks.build = true,
+            "lint" | "linter" | "linting" | "lints" | "formatting" | "eslint" | "clippy" | "vet" => {
+                checks.lint = true;
+            }
+            "build" | "builds" | "compiles" | "compilation" | "typecheck" | "typechecking" | "tsc" => {
+                checks.build = true;
+            }
             "checks" | "ci" => {
                 checks.tests = true;
                 checks.lint = true;

@@ -35,16 +35,27 @@ pub fn imports(
     modules: &[String],
     is_own: &dyn Fn(&str) -> bool,
 ) -> Vec<Import> {
-    source.lines().take(4000).filter_map(|line| import(line.trim(), language, file, modules, is_own)).collect()
+    source
+        .lines()
+        .take(4000)
+        .filter_map(|line| import(line.trim(), language, file, modules, is_own))
+        .collect()
 }
 
-fn import(line: &str, language: Language, file: &str, modules: &[String], is_own: &dyn Fn(&str) -> bool) -> Option<Import> {
+fn import(
+    line: &str,
+    language: Language,
+    file: &str,
+    modules: &[String],
+    is_own: &dyn Fn(&str) -> bool,
+) -> Option<Import> {
     match language {
         Language::Go => go(line, modules),
         Language::Script => script(line, file),
         Language::Python => python(line, file, is_own),
         Language::Java => {
-            let path = line.strip_prefix("import ")?.trim_start_matches("static ").trim_end_matches([';', ' ']);
+            let path =
+                line.strip_prefix("import ")?.trim_start_matches("static ").trim_end_matches([';', ' ']);
             let name = path.rsplit('.').next().unwrap_or(path);
             Some(Import { path: path.to_owned(), name: name.to_owned(), from: From::Elsewhere })
         }
@@ -55,7 +66,8 @@ fn import(line: &str, language: Language, file: &str, modules: &[String], is_own
             (!own).then(|| Import { path: path.to_owned(), name: name.to_owned(), from: From::Elsewhere })
         }
         Language::Ruby => {
-            let path = quoted(line.strip_prefix("require ").or_else(|| line.strip_prefix("require_relative "))?)?;
+            let path =
+                quoted(line.strip_prefix("require ").or_else(|| line.strip_prefix("require_relative "))?)?;
             let from = if line.starts_with("require_relative") {
                 From::Tree(vec![joined(file, path)?])
             } else {
@@ -84,12 +96,16 @@ fn go(line: &str, modules: &[String]) -> Option<Import> {
     let (alias, rest) = line.split_once('"')?;
     let (path, behind) = rest.split_once('"')?;
     let alias = alias.trim();
-    let plain = |text: &str| text.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'_' | b'.' | b'-' | b'/'));
+    let plain = |text: &str| {
+        text.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'_' | b'.' | b'-' | b'/'))
+    };
     let commented = behind.trim().is_empty() || behind.trim().starts_with("//");
     if path.is_empty() || !plain(path) || !plain(alias) || alias.contains('/') || !commented {
         return None;
     }
-    let own = modules.iter().find_map(|module| path.strip_prefix(module.as_str()).filter(|rest| rest.starts_with('/')));
+    let own = modules
+        .iter()
+        .find_map(|module| path.strip_prefix(module.as_str()).filter(|rest| rest.starts_with('/')));
     let from = own.map_or(From::Elsewhere, |rest| From::Tree(vec![rest.trim_start_matches('/').to_owned()]));
     // A version at the end is not the package's name.
     let version = |part: &str| part.strip_prefix('v').is_some_and(|n| n.bytes().all(|b| b.is_ascii_digit()));
@@ -110,8 +126,9 @@ fn script(line: &str, file: &str) -> Option<Import> {
     } else {
         From::Elsewhere
     };
-    let name = line.split(|c: char| !(c.is_alphanumeric() || c == '_' || c == '$')).filter(|word| !word.is_empty());
-    let name = name.skip_while(|word| matches!(*word, "import" | "const" | "let" | "var" | "type" | "as")).next();
+    let mut name =
+        line.split(|c: char| !(c.is_alphanumeric() || c == '_' || c == '$')).filter(|word| !word.is_empty());
+    let name = name.find(|word| !matches!(*word, "import" | "const" | "let" | "var" | "type" | "as"));
     Some(Import { path: path.to_owned(), name: name.unwrap_or_default().to_owned(), from })
 }
 
@@ -126,7 +143,11 @@ fn python(line: &str, file: &str, is_own: &dyn Fn(&str) -> bool) -> Option<Impor
     let from = if dots > 0 {
         let up = "../".repeat(dots - 1);
         let inside = path.trim_start_matches('.').replace('.', "/");
-        if inside.is_empty() { From::Elsewhere } else { From::Tree(vec![joined(file, &format!("./{up}{inside}"))?]) }
+        if inside.is_empty() {
+            From::Elsewhere
+        } else {
+            From::Tree(vec![joined(file, &format!("./{up}{inside}"))?])
+        }
     } else {
         let slashed = path.replace('.', "/");
         let top = slashed.split('/').next().unwrap_or_default();

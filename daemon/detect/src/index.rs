@@ -9,6 +9,7 @@ use std::collections::{HashMap, HashSet};
 
 use serde::Deserialize;
 
+use crate::text::hash;
 use crate::words::{likeness, parts};
 
 /// What the working directory holds.
@@ -71,8 +72,10 @@ pub struct Workspace {
     symbols: HashMap<String, Vec<String>>,
     identifiers: HashSet<String>,
     dependencies: Vec<String>,
-    /// The symbols that have this part in their name.
-    by_part: HashMap<String, Vec<String>>,
+    /// The symbols, and the hashes of their names' parts.
+    split: Vec<(String, Vec<u64>)>,
+    /// Which of them have this part in their name.
+    by_part: HashMap<u64, Vec<usize>>,
 }
 
 /// Symbols that are remembered per part: a part that more have in common says little.
@@ -88,6 +91,10 @@ struct Lists {
     dependencies: Vec<String>,
     symbols: HashMap<String, Vec<String>>,
     identifiers: Vec<String>,
+}
+
+fn hashed_parts(name: &str) -> Vec<u64> {
+    parts(name).iter().map(|part| hash(part)).collect()
 }
 
 impl Workspace {
@@ -107,15 +114,17 @@ impl Workspace {
             dependencies: lists.dependencies,
             ..Self::default()
         };
-        let mut symbols: Vec<&String> = workspace.symbols.keys().collect();
+        let mut symbols: Vec<String> = workspace.symbols.keys().cloned().collect();
         symbols.sort();
         for symbol in symbols {
-            for part in parts(symbol) {
-                let alike = workspace.by_part.entry(part).or_default();
-                if alike.len() < MAX_ALIKE && alike.last() != Some(symbol) {
-                    alike.push(symbol.clone());
+            let own = hashed_parts(&symbol);
+            for part in &own {
+                let alike = workspace.by_part.entry(*part).or_default();
+                if alike.len() < MAX_ALIKE && alike.last() != Some(&workspace.split.len()) {
+                    alike.push(workspace.split.len());
                 }
             }
+            workspace.split.push((symbol, own));
         }
         for file in lists.files {
             let mut directory = file.as_str();
@@ -172,11 +181,16 @@ impl Index for Workspace {
         self.identifiers.contains(name) || self.symbols.contains_key(name)
     }
     fn similar(&self, name: &str) -> Option<(String, u8)> {
-        let own = parts(name);
+        let own = hashed_parts(name);
         let mut best: Option<(&String, u8)> = None;
-        for symbol in own.iter().filter_map(|part| self.by_part.get(part)).flatten() {
-            let like = likeness(&own, &parts(symbol));
-            let better = best.is_none_or(|(other, most)| like > most || like == most && symbol < other);
+        for (symbol, other) in own
+            .iter()
+            .filter_map(|part| self.by_part.get(part))
+            .flatten()
+            .filter_map(|at| self.split.get(*at))
+        {
+            let like = likeness(&own, other);
+            let better = best.is_none_or(|(first, most)| like > most || like == most && symbol < first);
             if like > 0 && symbol != name && better {
                 best = Some((symbol, like));
             }
@@ -184,7 +198,11 @@ impl Index for Workspace {
         best.map(|(symbol, like)| (symbol.clone(), like))
     }
     fn modules(&self) -> Vec<String> {
-        self.dependencies.iter().filter_map(|known| known.strip_prefix("mod:")).map(ToOwned::to_owned).collect()
+        self.dependencies
+            .iter()
+            .filter_map(|known| known.strip_prefix("mod:"))
+            .map(ToOwned::to_owned)
+            .collect()
     }
     fn is_dependency(&self, name: &str) -> bool {
         self.dependencies.iter().any(|known| known == name)

@@ -91,11 +91,52 @@ struct Token<'a> {
 fn defines(word: &str) -> bool {
     matches!(
         word,
-        "func" | "fn" | "def" | "defp" | "defmacro" | "defmodule" | "defstruct" | "class" | "function" | "type"
-            | "struct" | "interface" | "enum" | "trait" | "const" | "let" | "var" | "val" | "static" | "module"
-            | "macro" | "fun" | "record" | "import" | "as" | "package" | "namespace" | "using" | "alias" | "mod"
-            | "for" | "object" | "union" | "typedef" | "attr_accessor" | "attr_reader" | "mut" | "async" | "get"
-            | "set" | "local" | "declare" | "export" | "use" | "union_type" | "protocol"
+        "func"
+            | "fn"
+            | "def"
+            | "defp"
+            | "defmacro"
+            | "defmodule"
+            | "defstruct"
+            | "class"
+            | "function"
+            | "type"
+            | "struct"
+            | "interface"
+            | "enum"
+            | "trait"
+            | "const"
+            | "let"
+            | "var"
+            | "val"
+            | "static"
+            | "module"
+            | "macro"
+            | "fun"
+            | "record"
+            | "import"
+            | "as"
+            | "package"
+            | "namespace"
+            | "using"
+            | "alias"
+            | "mod"
+            | "for"
+            | "object"
+            | "union"
+            | "typedef"
+            | "attr_accessor"
+            | "attr_reader"
+            | "mut"
+            | "async"
+            | "get"
+            | "set"
+            | "local"
+            | "declare"
+            | "export"
+            | "use"
+            | "union_type"
+            | "protocol"
     )
 }
 
@@ -103,9 +144,38 @@ fn defines(word: &str) -> bool {
 fn controls(word: &str) -> bool {
     matches!(
         word,
-        "if" | "for" | "while" | "switch" | "match" | "elif" | "unless" | "until" | "case" | "select" | "when"
-            | "return" | "else" | "catch" | "do" | "go" | "defer" | "range" | "await" | "yield" | "throw" | "with"
-            | "assert" | "try" | "not" | "and" | "or" | "in" | "raise" | "new" | "cond" | "loop" | "guard"
+        "if" | "for"
+            | "while"
+            | "switch"
+            | "match"
+            | "elif"
+            | "unless"
+            | "until"
+            | "case"
+            | "select"
+            | "when"
+            | "return"
+            | "else"
+            | "catch"
+            | "do"
+            | "go"
+            | "defer"
+            | "range"
+            | "await"
+            | "yield"
+            | "throw"
+            | "with"
+            | "assert"
+            | "try"
+            | "not"
+            | "and"
+            | "or"
+            | "in"
+            | "raise"
+            | "new"
+            | "cond"
+            | "loop"
+            | "guard"
     )
 }
 
@@ -141,7 +211,9 @@ fn word(tokens: &[Token<'_>], at: usize, names: &mut Names) {
         && (defines(before)
             || before == ")" && token.line == "func"
             || matches!(behind, ":" | "?:") && !controls(token.text)
-            || token.first && next.is_some_and(|next| next.word || matches!(next.text, "*" | "[")) && !controls(token.text)
+            || token.first
+                && next.is_some_and(|next| next.word || matches!(next.text, "*" | "["))
+                && !controls(token.text)
             || behind == "(" && is_signature(tokens, at));
     if defined {
         names.defined.insert(token.text.to_owned());
@@ -157,7 +229,9 @@ fn word(tokens: &[Token<'_>], at: usize, names: &mut Names) {
         let of = at.checked_sub(2).and_then(|of| tokens.get(of)).filter(|of| of.word);
         let of = of.map_or(String::new(), |of| of.text.to_owned());
         names.used.push(Mention { name: token.text.to_owned(), of: Some(of) });
-    } else if behind == "(" || matches!(before, "new" | "<") && token.text.starts_with(|c: char| c.is_uppercase()) {
+    } else if behind == "("
+        || matches!(before, "new" | "<") && token.text.starts_with(|c: char| c.is_uppercase())
+    {
         names.used.push(Mention { name: token.text.to_owned(), of: None });
     }
 }
@@ -220,8 +294,8 @@ fn assigned(tokens: &[Token<'_>], at: usize, defined: &mut HashSet<String>) {
     for _ in 0..24 {
         let Some(before) = place.checked_sub(1) else { return };
         let token = tokens[before];
-        let taken = matches!(text_at(tokens, before.checked_sub(1)), "." | "::" | "->");
-        if token.word && !taken {
+        let owned = matches!(text_at(tokens, before.checked_sub(1)), "." | "::" | "->");
+        if token.word && !owned {
             defined.insert(token.text.to_owned());
         } else if !matches!(token.text, "," | "{" | "}" | "(" | ")" | "[" | "]" | ":" | "*" | "&") {
             return;
@@ -254,7 +328,11 @@ fn tokens(text: &str) -> Vec<Token<'_>> {
                 continue;
             } else {
                 let two = line.get(at..at + 2).unwrap_or_default();
-                at += if matches!(two, ":=" | "::" | "->" | "=>" | "==" | "!=" | "<=" | ">=" | "?." | "?:") { 2 } else { 1 };
+                at += if matches!(two, ":=" | "::" | "->" | "=>" | "==" | "!=" | "<=" | ">=" | "?." | "?:") {
+                    2
+                } else {
+                    1
+                };
             }
             let Some(text) = line.get(start..at) else { continue };
             if first {
@@ -277,10 +355,11 @@ fn uncut(source: &str) -> std::borrow::Cow<'_, str> {
     let mut out = String::with_capacity(source.len());
     let mut parts = source.split("…[").peekable();
     while let Some(part) = parts.next() {
-        let part = part.split_once("]…").map_or(part, |(_, after)| {
-            after.trim_start_matches('\n').trim_start_matches(half)
-        });
-        let cut = if parts.peek().is_some() { part.trim_end_matches('\n').trim_end_matches(half) } else { part };
+        let part = part
+            .split_once("]…")
+            .map_or(part, |(_, after)| after.trim_start_matches('\n').trim_start_matches(half));
+        let cut =
+            if parts.peek().is_some() { part.trim_end_matches('\n').trim_end_matches(half) } else { part };
         out.push_str(cut);
         out.push('\n');
     }
@@ -325,7 +404,8 @@ fn blanked(source: &str, language: Language) -> String {
 /// The bytes of the string that begins here.
 fn string_length(rest: &str, quote: char, language: Language) -> Option<usize> {
     for long in ["\"\"\"", "'''"] {
-        if rest.starts_with(long) && matches!(language, Language::Python | Language::Elixir | Language::Java) {
+        if rest.starts_with(long) && matches!(language, Language::Python | Language::Elixir | Language::Java)
+        {
             return Some(rest[3..].find(long).map_or(rest.len(), |end| end + 6));
         }
     }

@@ -50,7 +50,9 @@ impl Words {
 
     fn has_hash(&self, word: u64) -> bool {
         places(word).all(|place| {
-            self.bits.get(usize::try_from(place / 64).unwrap_or(0)).is_some_and(|bits| bits & (1 << (place % 64)) != 0)
+            self.bits
+                .get(usize::try_from(place / 64).unwrap_or(0))
+                .is_some_and(|bits| bits & (1 << (place % 64)) != 0)
         })
     }
 
@@ -119,14 +121,18 @@ pub fn each_word<'a>(text: &'a str, found: &mut impl FnMut(&'a str)) {
         while at < bytes.len() && is_word(bytes[at]) {
             at += 1;
         }
+        if bytes[start].is_ascii_digit() {
+            continue;
+        }
+        if let Some(word) = text.get(start..at) {
+            found(word);
+        }
         // An escape that was written out, such as `\n`, sticks to the word behind it.
-        if !bytes[start].is_ascii_digit() {
-            if let Some(word) = text.get(start..at) {
-                found(word);
-                if start > 0 && bytes[start - 1] == b'\\' && let Some(rest) = text.get(start + 1..at) {
-                    found(rest);
-                }
-            }
+        if start > 0
+            && bytes[start - 1] == b'\\'
+            && let Some(rest) = text.get(start + 1..at)
+        {
+            found(rest);
         }
     }
 }
@@ -145,7 +151,9 @@ pub fn each_file<'a>(text: &'a str, found: &mut impl FnMut(&'a str)) {
         while at < bytes.len() && is_path(bytes[at]) {
             at += 1;
         }
-        let Some(path) = text.get(start..at).map(|path| path.trim_end_matches(['.', '-', '/'])) else { continue };
+        let Some(path) = text.get(start..at).map(|path| path.trim_end_matches(['.', '-', '/'])) else {
+            continue;
+        };
         let name = path.rsplit('/').next().unwrap_or(path);
         if let Some((stem, end)) = name.rsplit_once('.')
             && (1..=6).contains(&end.len())
@@ -171,7 +179,10 @@ pub fn parts(name: &str) -> Vec<String> {
             || here.is_ascii_uppercase()
                 && (before.is_ascii_lowercase() || before.is_ascii_digit() || next.is_ascii_lowercase());
         if ends {
-            if at > start && parts.len() < 12 && let Some(part) = name.get(start..at) {
+            if at > start
+                && parts.len() < 12
+                && let Some(part) = name.get(start..at)
+            {
                 parts.push(part.to_ascii_lowercase());
             }
             start = if here.is_ascii_alphanumeric() { at } else { at + 1 };
@@ -183,12 +194,14 @@ pub fn parts(name: &str) -> Vec<String> {
 
 /// How much of their parts two names share, percent.
 #[must_use]
-pub fn likeness(one: &[String], other: &[String]) -> u8 {
-    let mut rest: Vec<&String> = other.iter().collect();
-    let shared = one
+pub fn likeness<T: PartialEq>(one: &[T], other: &[T]) -> u8 {
+    let count = |part: &T, of: &[T]| of.iter().filter(|each| *each == part).count();
+    let shared: usize = one
         .iter()
-        .filter(|part| rest.iter().position(|left| left == part).map(|at| rest.swap_remove(at)).is_some())
-        .count();
+        .enumerate()
+        .filter(|(at, part)| !one[..*at].contains(part))
+        .map(|(_, part)| count(part, one).min(count(part, other)))
+        .sum();
     let all = one.len() + other.len() - shared;
     u8::try_from((shared * 100).checked_div(all).unwrap_or(0)).unwrap_or(100)
 }

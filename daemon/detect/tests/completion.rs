@@ -44,7 +44,9 @@ fn a_claim_that_the_last_check_denies() {
         assert_eq!(rules(&session), ["failing"], "{command}");
     }
     let mut session = edited();
-    session.bash("go test ./... 2>&1 | tail -3", "FAIL\tshop/basket\t0.3s\nFAIL").stop("Tests pass now.", false);
+    session
+        .bash("go test ./... 2>&1 | tail -3", "FAIL\tshop/basket\t0.3s\nFAIL")
+        .stop("Tests pass now.", false);
     assert_eq!(rules(&session), ["failing"], "a pipe hides the exit code, not the output");
 }
 
@@ -54,7 +56,10 @@ fn a_change_after_the_last_check() {
     session.bash("pytest", "12 passed").edit(FILE, "c", "d").stop("All tests pass.", false);
     assert_eq!(rules(&session), ["stale"]);
     let mut session = edited();
-    session.bash("pytest", "12 passed").edit("/home/u/shop/README.md", "c", "d").stop("All tests pass.", false);
+    session
+        .bash("pytest", "12 passed")
+        .edit("/home/u/shop/README.md", "c", "d")
+        .stop("All tests pass.", false);
     assert_eq!(rules(&session), [""; 0], "prose breaks no test");
 }
 
@@ -110,9 +115,11 @@ fn open_tasks() {
     session.ok("TaskUpdate", &json!({"taskId": "1", "status": "completed"}), &json!({}));
     session.stop("Done. Everything is in place.", false);
     assert_eq!(rules(&session), ["open_tasks"]);
-    for (last, message) in
-        [("completed", "All done!"), ("pending", "The first step is done. Remaining work: the test."), ("pending", "Shall I go on?")]
-    {
+    for (last, message) in [
+        ("completed", "All done!"),
+        ("pending", "The first step is done. Remaining work: the test."),
+        ("pending", "Shall I go on?"),
+    ] {
         let mut session = edited();
         todos(&mut session, last);
         session.stop(message, false);
@@ -145,21 +152,49 @@ fn checks_are_told_by_their_shape() {
         (checks.tests, checks.lint, checks.build)
     };
     for line in [
-        "cargo test", "cd x && go test ./...", "npx vitest run", "npm t -- --run test", "uv run pytest -k a", "make test",
-        "bundle exec rspec", "python -m unittest", "python manage.py test", "./scripts/run-tests.sh", "CI=1 yarn test:e2e",
-        "dotnet test", "mvn -q test", "node --test", "timeout 60 bats t",
+        "cargo test",
+        "cd x && go test ./...",
+        "npx vitest run",
+        "npm t -- --run test",
+        "uv run pytest -k a",
+        "make test",
+        "bundle exec rspec",
+        "python -m unittest",
+        "python manage.py test",
+        "./scripts/run-tests.sh",
+        "CI=1 yarn test:e2e",
+        "dotnet test",
+        "mvn -q test",
+        "node --test",
+        "timeout 60 bats t",
     ] {
         assert!(is(line).0, "{line}");
     }
-    for line in ["cargo clippy", "eslint .", "go vet ./...", "npm run lint", "ruff check", "mypy src", "mise run lint"] {
+    for line in [
+        "cargo clippy",
+        "eslint .",
+        "go vet ./...",
+        "npm run lint",
+        "ruff check",
+        "mypy src",
+        "mise run lint",
+    ] {
         assert!(is(line).1 && !is(line).0, "{line}");
     }
     for line in ["cargo build", "make", "npm run build", "tsc --noEmit", "go build ./...", "gcc a.c"] {
         assert!(is(line).2, "{line}");
     }
-    for line in
-        ["grep -rn test .", "pip install pytest", "ls tests", "cat test.log", "git commit -m 'fix test'", "npm install", "npm ci", "echo test", ""]
-    {
+    for line in [
+        "grep -rn test .",
+        "pip install pytest",
+        "ls tests",
+        "cat test.log",
+        "git commit -m 'fix test'",
+        "npm install",
+        "npm ci",
+        "echo test",
+        "",
+    ] {
         assert_eq!(is(line), (false, false, false), "{line}");
     }
 }
@@ -182,9 +217,13 @@ fn claims_are_read() {
     assert!(passes("**Tests**: passing ✅").tests);
     assert!(passes("The linter is clean and the build succeeds.").lint);
     assert!(passes("It compiles cleanly.").build);
-    for text in
-        ["The tests do not pass.", "If the tests pass, merge.", "```\nall tests pass\n```", "I wrote a test for it.", "One test fails, the others pass."]
-    {
+    for text in [
+        "The tests do not pass.",
+        "If the tests pass, merge.",
+        "```\nall tests pass\n```",
+        "I wrote a test for it.",
+        "One test fails, the others pass.",
+    ] {
         assert!(!passes(text).any(), "{text}");
     }
 }

@@ -12,14 +12,17 @@ fn found(session: &Session) -> usize {
 /// A turn of work on mail, whatever was asked for.
 fn mail(session: &mut Session, closing: &str) {
     session.says("The SMTP retries look wrong.");
-    session.grep("retryDelay", "mail/smtp.py:3: retryDelay = 5").read("/home/u/shop/mail/smtp.py", "retryDelay = 5");
+    session
+        .grep("retryDelay", "mail/smtp.py:3: retryDelay = 5")
+        .read("/home/u/shop/mail/smtp.py", "retryDelay = 5");
     session.says("I'll raise the delay of the SMTP retries.");
     session.edit("/home/u/shop/mail/smtp.py", "retryDelay = 5", "retryDelay = 50");
     session.edit("/home/u/shop/mail/queue.py", "drop", "requeue").bash("pytest", "3 passed");
     session.stop(closing, false);
 }
 
-const MAIL: &str = "SMTP retries wait longer now, and rejected mails are queued once more instead of being dropped.";
+const MAIL: &str =
+    "SMTP retries wait longer now, and rejected mails are queued once more instead of being dropped.";
 
 fn asked(prompt: &str) -> Session {
     let mut session = Session::new();

@@ -50,8 +50,16 @@ fn names_that_are_near_misses() {
 fn names_that_exist_are_defined_or_belong_to_others() {
     for (file, old, new) in [
         ("basket/a.go", "", "items := store.LoadBasketItems(ctx)"),
-        ("basket/a.go", "", "func LoadItemsBasket(ctx context.Context) error {\n\treturn nil\n}\nfunc b() { LoadItemsBasket(nil) }"),
-        ("basket/a.go", "", "type Store interface {\n\tLoadItemsBasket(ctx context.Context) ([]Item, error)\n}"),
+        (
+            "basket/a.go",
+            "",
+            "func LoadItemsBasket(ctx context.Context) error {\n\treturn nil\n}\nfunc b() { LoadItemsBasket(nil) }",
+        ),
+        (
+            "basket/a.go",
+            "",
+            "type Store interface {\n\tLoadItemsBasket(ctx context.Context) ([]Item, error)\n}",
+        ),
         ("basket/a.go", "store.LoadItemsBasket(a)", "store.LoadItemsBasket(b)"),
         ("basket/a.go", "", "import (\n\t\"github.com/lib/pq\"\n)\nvar x = pq.LoadItemsBasket()"),
         ("basket/a.go", "", "x := strings.LoadItemsBasket(y)"),
@@ -94,7 +102,10 @@ fn a_compiler_that_denies_a_name() {
     let mut session = Session::new();
     session.edit("/home/u/shop/basket/a.go", "", "x := store.Frobnicate(ctx)");
     assert_eq!(rules(&session), [""; 0]);
-    session.bash_fails("go build ./...", "Exit code 1\nbasket/a.go:3:8: store.Frobnicate undefined: no such method");
+    session.bash_fails(
+        "go build ./...",
+        "Exit code 1\nbasket/a.go:3:8: store.Frobnicate undefined: no such method",
+    );
     assert_eq!(rules(&session), ["undefined"]);
     let mut session = Session::new();
     session.edit("/home/u/shop/basket/a_test.go", "", "x := Frobnicate(ctx)");
@@ -129,7 +140,11 @@ fn imports_of_the_tree() {
         assert_eq!(edits(file, "", new), [""; 0], "{new}");
     }
     let mut session = Session::new();
-    session.ok("Write", &json!({"file_path": "/home/u/shop/promptkit/p.go", "content": "package promptkit"}), &json!({}));
+    session.ok(
+        "Write",
+        &json!({"file_path": "/home/u/shop/promptkit/p.go", "content": "package promptkit"}),
+        &json!({}),
+    );
     session.edit("/home/u/shop/basket/a.go", "", "import \"example.org/shop/promptkit\"");
     assert_eq!(rules(&session), [""; 0], "just made");
 }
@@ -173,7 +188,11 @@ fn wrong_paths_that_are_found() {
     let mut session = Session::new();
     session.says("All at once.");
     for name in ["helpers", "utils", "service"] {
-        session.fails("Read", &json!({"file_path": format!("/home/u/shop/{name}.go")}), "File does not exist.");
+        session.fails(
+            "Read",
+            &json!({"file_path": format!("/home/u/shop/{name}.go")}),
+            "File does not exist.",
+        );
     }
     assert_eq!(rules(&session), [""; 0], "one look round");
 }
@@ -210,13 +229,18 @@ fn names_of_a_source() {
         defined.sort();
         (used, defined)
     };
-    assert_eq!(read("a, err := open(path)", Language::Go), (vec!["open".into()], vec!["a".into(), "err".into()]));
+    assert_eq!(
+        read("a, err := open(path)", Language::Go),
+        (vec!["open".into()], vec!["a".into(), "err".into()])
+    );
     assert_eq!(read("if check(x) {\n}", Language::Go).0, ["check"]);
     assert_eq!(read("x = new Basket(1)", Language::Script).0, ["Basket"]);
     assert_eq!(read("# old.load() gone()\ny = 'call(me)'", Language::Python).0, ["load"]);
     assert_eq!(read("x.load_all\n…[9 chars cut, sha1 0a]…\nrest_of()", Language::Python).0, [""; 0]);
     for text in ["", "'", "\"", "/*", "`", "\"\"\"", "é.è(", "…[", "]…", "(((((", "a.", "\\"] {
-        for language in [Language::Go, Language::Python, Language::Rust, Language::Script, Language::Ruby, Language::C] {
+        for language in
+            [Language::Go, Language::Python, Language::Rust, Language::Script, Language::Ruby, Language::C]
+        {
             let _ = names(text, language);
             let _ = imports(text, language, "a/b", &[], &|_| true);
         }
@@ -236,5 +260,8 @@ fn words_and_parts() {
     assert!(words.has("basket") && words.has("total") && words.has("next") && words.has_file("basket.py"));
     assert!(!words.has("baske") && !words.has_file("src/basket.py"));
     let found = imports("use crate::a;\nuse serde::Serialize;", Language::Rust, "src/a.rs", &[], &|_| false);
-    assert_eq!(found.iter().map(|i| (i.name.as_str(), i.from == From::Elsewhere)).collect::<Vec<_>>(), [("serde", true)]);
+    assert_eq!(
+        found.iter().map(|i| (i.name.as_str(), i.from == From::Elsewhere)).collect::<Vec<_>>(),
+        [("serde", true)]
+    );
 }

@@ -57,11 +57,7 @@ pub static DETECTORS: &[Entry] = &[
         doc: include_str!("../../docs/hallucination.md"),
         make: hallucination::make,
     },
-    Entry {
-        kind: Kind::Completion,
-        doc: include_str!("../../docs/completion.md"),
-        make: completion::make,
-    },
+    Entry { kind: Kind::Completion, doc: include_str!("../../docs/completion.md"), make: completion::make },
 ];
 
 /// The doc page of a kind.

@@ -85,7 +85,8 @@ impl Detector for Completions {
                 if let Some(agent) = &event.agent {
                     let agent = hash(agent);
                     let new = || Calls { agent, count: 0 };
-                    let calls = slot(&mut self.agents, MAX_AGENTS, |calls| calls.agent == agent, |_| false, new);
+                    let calls =
+                        slot(&mut self.agents, MAX_AGENTS, |calls| calls.agent == agent, |_| false, new);
                     calls.count = calls.count.saturating_add(1);
                 }
                 self.result(memory.event(), call, outcome, out);
@@ -116,7 +117,8 @@ impl Completions {
     fn result(&mut self, at: usize, call: &ToolCall, outcome: &Outcome, out: &mut Vec<Detection>) {
         match Tool::named(&call.name) {
             Tool::Edit if matches!(outcome, Outcome::Ok(_)) => {
-                let path = ["file_path", "notebook_path"].iter().map(|key| call.text(key)).find(|p| !p.is_empty());
+                let path =
+                    ["file_path", "notebook_path"].iter().map(|key| call.text(key)).find(|p| !p.is_empty());
                 if let Some(path) = path.filter(|path| is_code(path)) {
                     self.edited = Some((at, clip(path, MAX_LABEL)));
                 }
@@ -128,7 +130,7 @@ impl Completions {
                     // What it did inside may not be seen here; it may well have run the checks.
                     self.checked = Some(at);
                     self.elsewhere = true;
-                    self.empty_report(at, response, out);
+                    Self::empty_report(at, response, out);
                 }
             }
             // A check that ran in the background, a browser, an editor's diagnostics.
@@ -252,7 +254,7 @@ impl Completions {
     }
 
     /// The same, told by the client's own count.
-    fn empty_report(&self, at: usize, response: &serde_json::Value, out: &mut Vec<Detection>) {
+    fn empty_report(at: usize, response: &serde_json::Value, out: &mut Vec<Detection>) {
         let calls = response.get("totalToolUseCount").and_then(serde_json::Value::as_u64);
         let said: String = response
             .get("content")

@@ -186,7 +186,10 @@ impl Derailments {
 fn place(call: &ToolCall, cwd: &str) -> Option<String> {
     match Tool::named(&call.name) {
         Tool::Read | Tool::Edit => {
-            let path = ["file_path", "notebook_path"].iter().map(|key| call.text(key)).find(|path| !path.is_empty())?;
+            let path = ["file_path", "notebook_path"]
+                .iter()
+                .map(|key| call.text(key))
+                .find(|path| !path.is_empty())?;
             path.rsplit('/').next().map(ToOwned::to_owned)
         }
         Tool::Search => {

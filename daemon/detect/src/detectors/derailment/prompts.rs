@@ -16,21 +16,75 @@ pub(super) fn leans(prompt: &str) -> bool {
     if prompt.starts_with(['<', '/', '[', '!', '#']) {
         return true;
     }
-    let words: Vec<&str> = prompt.split(|c: char| !(c.is_alphanumeric() || c == '\'')).filter(|w| !w.is_empty()).collect();
+    let words: Vec<&str> =
+        prompt.split(|c: char| !(c.is_alphanumeric() || c == '\'')).filter(|w| !w.is_empty()).collect();
     let first = words.first().copied().unwrap_or_default();
     let second = words.get(1).copied().unwrap_or_default();
     let answers = matches!(
         first,
-        "yes" | "yeah" | "yep" | "ok" | "okay" | "sure" | "no" | "nope" | "and" | "also" | "but" | "so" | "then" | "now"
-            | "that's" | "thats" | "ah" | "hm" | "hmm" | "continue" | "perfect" | "great" | "nice" | "cool" | "thanks"
-            | "commit" | "push" | "merge" | "rebase" | "review" | "option" | "same" | "again" | "retry" | "proceed"
+        "yes"
+            | "yeah"
+            | "yep"
+            | "ok"
+            | "okay"
+            | "sure"
+            | "no"
+            | "nope"
+            | "and"
+            | "also"
+            | "but"
+            | "so"
+            | "then"
+            | "now"
+            | "that's"
+            | "thats"
+            | "ah"
+            | "hm"
+            | "hmm"
+            | "continue"
+            | "perfect"
+            | "great"
+            | "nice"
+            | "cool"
+            | "thanks"
+            | "commit"
+            | "push"
+            | "merge"
+            | "rebase"
+            | "review"
+            | "option"
+            | "same"
+            | "again"
+            | "retry"
+            | "proceed"
     ) || first.bytes().all(|b| b.is_ascii_digit())
-        || matches!((first, second), ("all", "good") | ("go", "ahead") | ("do", "it" | "that") | ("please", "do") | ("the", "rest" | "other"))
+        || matches!(
+            (first, second),
+            ("all", "good")
+                | ("go", "ahead")
+                | ("do", "it" | "that")
+                | ("please", "do")
+                | ("the", "rest" | "other")
+        )
         || matches!(first, "let's" | "lets")
-            && matches!(second, "review" | "fix" | "do" | "go" | "merge" | "commit" | "continue" | "try" | "proceed");
+            && matches!(
+                second,
+                "review" | "fix" | "do" | "go" | "merge" | "commit" | "continue" | "try" | "proceed"
+            );
     let pairs = || words.windows(2).map(|pair| (pair[0], pair[1]));
     let refers = words.iter().any(|word| {
-        matches!(*word, "pr" | "prs" | "merge" | "merged" | "rebase" | "rebased" | "cherry" | "above" | "previous" | "earlier")
+        matches!(
+            *word,
+            "pr" | "prs"
+                | "merge"
+                | "merged"
+                | "rebase"
+                | "rebased"
+                | "cherry"
+                | "above"
+                | "previous"
+                | "earlier"
+        )
     }) || pairs().any(|pair| {
         matches!(
             pair,

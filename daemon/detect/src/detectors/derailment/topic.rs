@@ -57,7 +57,8 @@ fn each_stem(text: &str, found: &mut impl FnMut(u64)) {
         let next = bytes.get(at + 1).copied().unwrap_or(b' ');
         let letter = here.is_ascii_alphabetic() || here >= 0x80;
         let breaks = !letter
-            || here.is_ascii_uppercase() && (before.is_ascii_lowercase() || before.is_ascii_uppercase() && next.is_ascii_lowercase());
+            || here.is_ascii_uppercase()
+                && (before.is_ascii_lowercase() || before.is_ascii_uppercase() && next.is_ascii_lowercase());
         if breaks {
             if at - start >= 4 {
                 stem(&bytes[start..at], found);

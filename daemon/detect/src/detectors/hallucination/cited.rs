@@ -55,13 +55,34 @@ fn is_open(line: &str) -> bool {
     let open = |word: &str| {
         matches!(
             word,
-            "would" | "could" | "should" | "might" | "create" | "creating" | "suggest" | "proposed" | "propose" | "e.g"
-                | "deleted" | "removed" | "delete" | "remove" | "renamed" | "rename" | "missing" | "want"
-                | "example" | "plan" | "moved" | "future"
+            "would"
+                | "could"
+                | "should"
+                | "might"
+                | "create"
+                | "creating"
+                | "suggest"
+                | "proposed"
+                | "propose"
+                | "e.g"
+                | "deleted"
+                | "removed"
+                | "delete"
+                | "remove"
+                | "renamed"
+                | "rename"
+                | "missing"
+                | "want"
+                | "example"
+                | "plan"
+                | "moved"
+                | "future"
         )
     };
     let gone = ["does not exist", "doesn't exist", "no longer", "there is no ", "not found", "no such"];
-    line.trim_end().ends_with('?') || gone.iter().any(|words| lower.contains(words)) || lower.split(|c: char| !(c.is_alphanumeric() || c == '\'')).any(open)
+    line.trim_end().ends_with('?')
+        || gone.iter().any(|words| lower.contains(words))
+        || lower.split(|c: char| !(c.is_alphanumeric() || c == '\'')).any(open)
 }
 
 /// The name stands for itself: it is no pattern, no web address, and needs more than an ending.

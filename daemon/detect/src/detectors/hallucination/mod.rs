@@ -32,7 +32,9 @@ use paths::Missing;
 const MAX_WRITTEN: usize = 512;
 /// Bytes of a file's beginning in which its imports stand.
 const IMPORTS_IN: usize = 8 * 1024;
-/// No match or reference.
+/// Names that are told of in one edit.
+const MAX_FOUND: usize = 4;
+/// Reasoning-action mismatch.
 const MAST: &str = "FM-2.6";
 
 /// The detector of one session.
@@ -74,7 +76,9 @@ impl Detector for Hallucinations {
             What::Result { call, outcome } => {
                 if let Some((_, step)) = memory.step(event) {
                     let limit = self.settings.missing_files;
-                    if let Some(found) = self.missing.take(memory, self.index.as_ref(), step, call, outcome, limit) {
+                    if let Some(found) =
+                        self.missing.take(memory, self.index.as_ref(), step, call, outcome, limit)
+                    {
                         out.push(found);
                     }
                 }
@@ -183,11 +187,14 @@ impl Hallucinations {
             let From::Tree(places) = &import.from else { continue };
             let name = import.path.rsplit(['/', '.']).next().unwrap_or(&import.path);
             let exists = places.iter().any(|place| {
-                place.is_empty() || names::module_files(place, language).iter().any(|file| {
-                    index.has_file(file) || self.written.contains(&hash(file))
-                })
+                place.is_empty()
+                    || names::module_files(place, language)
+                        .iter()
+                        .any(|file| index.has_file(file) || self.written.contains(&hash(file)))
             });
-            let known = memory.words.has(name) || memory.words.has_file(&format!("{name}.ts")) || old.contains(&import.path);
+            let known = memory.words.has(name)
+                || memory.words.has_file(&format!("{name}.ts"))
+                || old.contains(&import.path);
             if exists || known || !self.introduce(memory, &import.path, file, true) {
                 continue;
             }
@@ -210,8 +217,7 @@ impl Hallucinations {
         if self.introduced.iter().any(|known| known.name == name) {
             return false;
         }
-        let known =
-            Introduced { name: clip(name, 120), event: memory.event(), file: clip(file, 160), told };
+        let known = Introduced { name: clip(name, 120), event: memory.event(), file: clip(file, 160), told };
         push(&mut self.introduced, names::MAX_INTRODUCED, known);
         true
     }
@@ -226,7 +232,9 @@ impl Hallucinations {
         out: &mut Vec<Detection>,
     ) {
         let names = crate::source::names(new, language);
-        self.introduced.retain(|known| known.told || !names.defined.contains(&known.name) || known.event == memory.event());
+        self.introduced.retain(|known| {
+            known.told || !names.defined.contains(&known.name) || known.event == memory.event()
+        });
         let complete = self.index.is_complete();
         let mut before: Option<std::collections::HashSet<&str>> = None;
         let mut found: Vec<(String, String, u8)> = Vec::new();
@@ -251,7 +259,10 @@ impl Hallucinations {
                 continue;
             }
             // One word alone is like too many others.
-            let judged = complete && crate::words::parts(name).len() > 1 && !self.is_library(memory, mention, &names.defined);
+            let judged = complete
+                && found.len() < MAX_FOUND
+                && crate::words::parts(name).len() > 1
+                && !self.is_library(memory, mention, &names.defined);
             let alike = if judged { self.index.similar(name) } else { None };
             let least = if mention.of.as_ref().is_some_and(|of| !of.is_empty()) {
                 self.settings.likeness
@@ -261,7 +272,6 @@ impl Hallucinations {
             let alike = alike.filter(|(_, like)| *like >= least);
             if self.introduce(memory, name, path, alike.is_some())
                 && let Some((existing, like)) = alike
-                && found.len() < 4
             {
                 found.push((name.to_owned(), existing, like));
             }
@@ -298,7 +308,8 @@ impl Hallucinations {
         defined: &std::collections::HashSet<String>,
     ) -> bool {
         let Some(of) = mention.of.as_deref().filter(|of| !of.is_empty()) else { return false };
-        let known = of.len() < 4 || defined.contains(of) || memory.words.has(of) || self.index.has_identifier(of);
+        let known =
+            of.len() < 4 || defined.contains(of) || memory.words.has(of) || self.index.has_identifier(of);
         names::is_standard(of) || self.libraries.has(of) || !known
     }
 
@@ -312,11 +323,14 @@ impl Hallucinations {
             Outcome::Ok(response) => [text(response, "stdout"), text(response, "stderr")],
         };
         for output in outputs {
-            for line in tail(head(output, 32 * 1024), 16 * 1024).lines().filter(|line| names::says_unknown(line)) {
+            for line in
+                tail(head(output, 32 * 1024), 16 * 1024).lines().filter(|line| names::says_unknown(line))
+            {
                 let mut word_of = None;
                 crate::words::each_word(line, &mut |word| {
                     if word_of.is_none()
-                        && let Some(at) = self.introduced.iter().position(|known| !known.told && known.name == word)
+                        && let Some(at) =
+                            self.introduced.iter().position(|known| !known.told && known.name == word)
                     {
                         word_of = Some(at);
                     }
@@ -331,7 +345,10 @@ impl Hallucinations {
                 }
                 out.push(
                     Detection::new(Kind::Hallucination, "undefined", memory.event(), 65, 85)
-                        .title(format!("{} was used as if it existed; the check says that it does not", known.name))
+                        .title(format!(
+                            "{} was used as if it existed; the check says that it does not",
+                            known.name
+                        ))
                         .advice("Search for what the code really offers, and use that; or define the name.")
                         .mast(MAST)
                         .seen(known.event, format!("used in {}", known.file))
@@ -349,6 +366,7 @@ fn changes(call: &ToolCall) -> Vec<(&str, &str)> {
     if let Some(many) = many {
         return many.iter().map(|edit| (text(edit, "old_string"), text(edit, "new_string"))).collect();
     }
-    let new = ["new_string", "content", "new_source"].iter().map(|key| call.text(key)).find(|new| !new.is_empty());
+    let new =
+        ["new_string", "content", "new_source"].iter().map(|key| call.text(key)).find(|new| !new.is_empty());
     vec![(call.text("old_string"), new.unwrap_or_default())]
 }

@@ -23,8 +23,21 @@ pub(super) struct Introduced {
 pub(super) fn module_files(place: &str, language: Language) -> Vec<String> {
     let ends: &[&str] = match language {
         Language::Script => &[
-            "", ".ts", ".tsx", ".js", ".jsx", ".mjs", ".cjs", ".d.ts", ".json", ".vue", ".svelte", ".css", "/index.ts",
-            "/index.tsx", "/index.js",
+            "",
+            ".ts",
+            ".tsx",
+            ".js",
+            ".jsx",
+            ".mjs",
+            ".cjs",
+            ".d.ts",
+            ".json",
+            ".vue",
+            ".svelte",
+            ".css",
+            "/index.ts",
+            "/index.tsx",
+            "/index.js",
         ],
         Language::Python => &["", ".py", ".pyi", "/__init__.py"],
         Language::Ruby => &["", ".rb"],
@@ -33,13 +46,16 @@ pub(super) fn module_files(place: &str, language: Language) -> Vec<String> {
     let mut files: Vec<String> = ends.iter().map(|end| format!("{place}{end}")).collect();
     if language == Language::Script {
         // The ending of what it is compiled to.
-        for (to, sources) in [(".js", [".ts", ".tsx"]), (".jsx", [".tsx", ".ts"]), (".mjs", [".mts", ".ts"])] {
+        for (to, sources) in [(".js", [".ts", ".tsx"]), (".jsx", [".tsx", ".ts"]), (".mjs", [".mts", ".ts"])]
+        {
             if let Some(stem) = place.strip_suffix(to) {
                 files.extend(sources.iter().map(|end| format!("{stem}{end}")));
             }
         }
     }
-    if language == Language::Python && let Some((module, _)) = place.rsplit_once('/') {
+    if language == Language::Python
+        && let Some((module, _)) = place.rsplit_once('/')
+    {
         // The last part may be a name within the module.
         files.push(format!("{module}.py"));
     }
@@ -80,8 +96,23 @@ pub(super) fn is_plan(sentence: &str) -> bool {
     sentence.split(|c: char| !c.is_ascii_alphabetic()).any(|word| {
         matches!(
             word.to_ascii_lowercase().as_str(),
-            "add" | "adding" | "create" | "creating" | "new" | "define" | "defining" | "implement" | "implementing"
-                | "introduce" | "introducing" | "extract" | "extracting" | "rename" | "renaming" | "write" | "writing"
+            "add"
+                | "adding"
+                | "create"
+                | "creating"
+                | "new"
+                | "define"
+                | "defining"
+                | "implement"
+                | "implementing"
+                | "introduce"
+                | "introducing"
+                | "extract"
+                | "extracting"
+                | "rename"
+                | "renaming"
+                | "write"
+                | "writing"
                 | "helper"
         )
     })
@@ -90,7 +121,8 @@ pub(super) fn is_plan(sentence: &str) -> bool {
 /// Whether a file holds tests.
 pub(super) fn is_test(path: &str) -> bool {
     let path = path.to_ascii_lowercase();
-    path.split(|c: char| !c.is_ascii_alphanumeric()).any(|part| matches!(part, "test" | "tests" | "spec" | "specs"))
+    path.split(|c: char| !c.is_ascii_alphanumeric())
+        .any(|part| matches!(part, "test" | "tests" | "spec" | "specs"))
 }
 
 /// Words by which standard libraries, and objects that every program has, are spoken of.
