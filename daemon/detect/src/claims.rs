@@ -232,6 +232,9 @@ fn admits(lower: &str, words: &[&str]) -> bool {
     PHRASES.iter().any(|phrase| lower.contains(phrase))
         // Something old that was mended is no reservation; something old that fails is.
         || also(&["pre-existing", "preexisting"]) && also(&["fail", "error", "warning", "issue", "lint"])
-        || also(&["remaining"]) && also(&["work", "task", "step", "item", "fail", "error", "issue"])
+        || words.windows(2).any(|pair| {
+            pair[0] == "remaining"
+                && matches!(pair[1], "work" | "task" | "tasks" | "step" | "steps" | "items" | "failures" | "errors" | "issues")
+        })
         || words.windows(2).any(|pair| matches!(pair, ["fails", "because"] | ["tests", "fail"] | ["test", "fails"]))
 }

@@ -319,10 +319,6 @@ fn tokens(text: &str) -> Vec<Token<'_>> {
                 while at < bytes.len() && is_word(bytes[at]) {
                     at += 1;
                 }
-                // Names of some languages end so.
-                if at < bytes.len() && matches!(bytes[at], b'!' | b'?') && bytes.get(at + 1) == Some(&b'(') {
-                    at += 1;
-                }
             } else if bytes[at].is_ascii_whitespace() {
                 at += 1;
                 continue;

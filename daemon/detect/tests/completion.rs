@@ -97,6 +97,16 @@ fn verified_and_honest_endings_are_quiet() {
     quiet(&session);
 }
 
+#[test]
+fn a_session_that_goes_on() {
+    let mut session = Session::new();
+    session.events[0]["source"] = json!("resume");
+    session.stop("All tests pass.", false);
+    assert_eq!(rules(&session), [""; 0], "what was checked before is not known");
+    session.edit(FILE, "a", "b").stop("All tests pass.", false);
+    assert_eq!(rules(&session), ["stale"]);
+}
+
 fn todos(session: &mut Session, last: &str) {
     let todos = json!([{"content": "sort", "status": "completed"}, {"content": "test it", "status": last}]);
     session.ok("TodoWrite", &json!({"todos": todos}), &json!({}));

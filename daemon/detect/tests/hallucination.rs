@@ -11,6 +11,7 @@ use ccd_detect::{Index, Kind, Workspace};
 use common::Session;
 use serde_json::json;
 
+#[expect(clippy::expect_used, reason = "a fixture that is no object should fail")]
 fn shop() -> Arc<dyn Index> {
     let line = json!({
         "workspace": "shop",
@@ -41,7 +42,7 @@ fn names_that_are_near_misses() {
     assert_eq!(edits("src/a.rs", "", "let n = order::parse_order_line_fast(text);"), ["name"]);
     let mut session = Session::new();
     session.edit("/home/u/shop/basket/a.go", "", "x := store.LoadItemsBasket(ctx)");
-    let (_, found) = session.engine_in(shop());
+    let (_, found) = session.engine_in(&shop());
     let told = found.iter().find(|d| d.kind == Kind::Hallucination).expect("one");
     assert!(told.title.contains("LoadBasketItems") && told.mast == Some("FM-2.6"));
 }
@@ -69,6 +70,7 @@ fn names_that_exist_are_defined_or_belong_to_others() {
         ("web/src/a.ts", "", "import { z } from 'zod';\nz.parseOrderLineAsync(1)"),
         ("py/shop/a.py", "", "def load_basket_user(n):\n    return 1\n\nload_basket_user(2)"),
         ("py/shop/a.py", "", "frobnicate_everything_twice()"),
+        ("lib/a.ex", "", "Store.load_user_basket!(1)"),
         ("notes.md", "", "call store.LoadItemsBasket(ctx)"),
     ] {
         assert_eq!(edits(file, old, new), [""; 0], "{new}");
@@ -134,7 +136,10 @@ fn imports_of_the_tree() {
         ("basket/a.go", "import \"example.org/shop/basket\""),
         ("basket/a.go", "import \"example.org/other/promptkit\"\nimport \"os\""),
         ("web/src/a.ts", "import { go } from './cart';\nimport x from './api/client.js';\nimport 'react';"),
-        ("web/src/a.ts", "import { go } from '@/navigation';"),
+        (
+            "web/src/a.ts",
+            "import { go } from '@/navigation';\nimport { P } from './$types';\nimport g from './generated/graph';",
+        ),
         ("py/shop/a.py", "from .basket import load_user_basket\nimport numpy as np\nfrom os import path"),
     ] {
         assert_eq!(edits(file, "", new), [""; 0], "{new}");

@@ -60,6 +60,9 @@ pub static DETECTORS: &[Entry] = &[
     Entry { kind: Kind::Completion, doc: include_str!("../../docs/completion.md"), make: completion::make },
 ];
 
+/// Which of MAST's failure modes are covered, and why the others are not.
+pub const MAST: &str = include_str!("../../docs/mast.md");
+
 /// The doc page of a kind.
 #[must_use]
 pub fn explain(kind: Kind) -> Option<&'static str> {

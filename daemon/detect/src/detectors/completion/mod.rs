@@ -91,6 +91,13 @@ impl Detector for Completions {
                 }
                 self.result(memory.event(), call, outcome, out);
             }
+            // What was checked before is not known; what is changed from here on is.
+            What::Start { source, .. } if matches!(source.as_str(), "resume" | "fork") => {
+                if self.checked.is_none() {
+                    self.checked = Some(memory.event());
+                    self.elsewhere = true;
+                }
+            }
             What::Prompt { text } if event.agent.is_none() => {
                 self.tasks.prompt();
                 // What the user saw with their own eyes is checked.
@@ -215,7 +222,7 @@ impl Completions {
                     )
                     .mast(mast);
                 if let Some(checked) = self.checked {
-                    detection = detection.seen(checked, "the last check");
+                    detection = detection.seen(checked, "last checked, as far as is known");
                 }
                 out.push(detection.seen(*edited, format!("changed: {path}")).seen(at, &claims.sentence));
                 return;

@@ -21,7 +21,7 @@ use crate::settings::{Derailment, Settings};
 use crate::shell::Command;
 use crate::text::clip;
 
-use topic::{Frequencies, Stems, extend, stems};
+use topic::{Frequencies, Stems, extend, stems, stems_of};
 
 /// Texts of the agent that are remembered.
 const MAX_TEXTS: usize = 5;
@@ -29,8 +29,22 @@ const MAX_TEXTS: usize = 5;
 const MAX_STEMS: usize = 96;
 /// Steps whose places are remembered.
 const MAX_PLACES: usize = 8;
+/// Stems below which a closing message that asks something is only that.
+const BRIEF: usize = 16;
+/// Stems from which on a prompt says much by itself.
+const RICH: usize = 10;
+/// Bytes of a prompt that are read: a plan may be long.
+const MAX_ASKED: usize = 16 * 1024;
 /// Task derailment.
 const MAST: &str = "FM-2.3";
+
+/// How much a prompt leans on what it does not name.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Lean {
+    No,
+    Partly,
+    Wholly,
+}
 
 /// The detector of one session.
 #[derive(Debug)]
@@ -41,7 +55,7 @@ pub struct Derailments {
     task: Stems,
     prompt: usize,
     asked: String,
-    leans: bool,
+    lean: Lean,
     texts: VecDeque<Stems>,
     closing: Stems,
     places: VecDeque<(usize, bool, String)>,
@@ -60,7 +74,7 @@ pub fn make(settings: &Settings, _: &Arc<dyn Index>) -> Option<Box<dyn Detector>
             task: Stems::new(),
             prompt: 0,
             asked: String::new(),
-            leans: true,
+            lean: Lean::Wholly,
             texts: VecDeque::new(),
             closing: Stems::new(),
             places: VecDeque::new(),
@@ -85,7 +99,7 @@ impl Detector for Derailments {
             What::Result { call, outcome } => self.step(memory, call, outcome),
             What::Stop { message, .. } => {
                 let closing = stems(message, &self.home);
-                self.judge(memory.event(), &closing, out);
+                self.judge(memory.event(), &closing, message.trim_end().ends_with('?'), out);
                 self.closing = few(closing);
             }
             _ => {}
@@ -117,10 +131,15 @@ impl Derailments {
         // What the agent said last is what the user answers.
         let closing = std::mem::take(&mut self.closing);
         extend(&mut self.task, &closing);
-        extend(&mut self.task, &stems(text, &self.home));
+        let own = stems_of(text, MAX_ASKED, &self.home);
+        extend(&mut self.task, &own);
         self.prompt = at;
         self.asked = clip(text.trim(), 200);
-        self.leans = prompts::leans(text);
+        self.lean = match (prompts::leans(text), own.len() >= RICH) {
+            (false, _) => Lean::No,
+            (true, true) => Lean::Partly,
+            (true, false) => Lean::Wholly,
+        };
         self.texts.clear();
         self.places.clear();
         self.steps = 0;
@@ -144,13 +163,13 @@ impl Derailments {
         }
     }
 
-    fn judge(&self, at: usize, closing: &Stems, out: &mut Vec<Detection>) {
+    fn judge(&self, at: usize, closing: &Stems, asks: bool, out: &mut Vec<Detection>) {
         let limits = &self.settings;
-        if self.leans
+        if self.lean == Lean::Wholly
             || self.steps < limits.least_steps
             || self.steps > limits.most_steps
             || self.task.len() < 4
-            || closing.len() < 4
+            || closing.len() < if asks { BRIEF } else { 4 }
         {
             return;
         }
@@ -160,7 +179,9 @@ impl Derailments {
         let there = self.places.iter().filter(|(_, known, _)| *known).count();
         // Whole numbers: so many of a hundred.
         let in_place = 100 * there <= usize::from(limits.places) * self.places.len().max(1);
-        if ends > f64::from(limits.closing) || says > f64::from(limits.texts) || !in_place {
+        // What a prompt leaves out may be what the work is about: then it takes twice as much.
+        let share = if self.lean == Lean::Partly { 0.5 } else { 1.0 };
+        if ends > share * f64::from(limits.closing) || says > share * f64::from(limits.texts) || !in_place {
             return;
         }
         let apart = f64::from(limits.closing) - ends;

@@ -38,8 +38,13 @@ const COMMON: &str = " about actually added adding after again already also alwa
 
 /// The stems of a text; `not` are words that name the place of work.
 pub(super) fn stems(text: &str, not: &HashSet<u64>) -> Stems {
+    stems_of(text, MAX_READ, not)
+}
+
+/// The same, of so many bytes.
+pub(super) fn stems_of(text: &str, max: usize, not: &HashSet<u64>) -> Stems {
     let mut found = Stems::new();
-    each_stem(head(text, MAX_READ), &mut |stem| {
+    each_stem(head(text, max), &mut |stem| {
         if !not.contains(&stem) {
             found.insert(stem);
         }
@@ -111,16 +116,20 @@ impl Frequencies {
         1.0 / (1.0 + f64::from(seen)).sqrt()
     }
 
-    /// How much of the smaller of two topics is in the other, percent.
+    /// How much of the smaller of two topics is in the other, percent: counted or weighed, whichever is more.
     pub(super) fn shared(&self, one: &Stems, other: &Stems) -> f64 {
         // In order, so that sums of fractions are the same in every run.
         let sum = |of: &mut dyn Iterator<Item = &u64>| {
             let mut stems: Vec<u64> = of.copied().collect();
             stems.sort_unstable();
-            stems.iter().map(|stem| self.weight(*stem)).sum::<f64>()
+            let weight = stems.iter().map(|stem| self.weight(*stem)).sum::<f64>();
+            (weight, f64::from(u32::try_from(stems.len()).unwrap_or(u32::MAX)))
         };
-        let least = sum(&mut one.iter()).min(sum(&mut other.iter()));
-        if least <= 0.0 { 100.0 } else { 100.0 * sum(&mut one.intersection(other)) / least }
+        let (one_weight, one_count) = sum(&mut one.iter());
+        let (other_weight, other_count) = sum(&mut other.iter());
+        let (weight, count) = sum(&mut one.intersection(other));
+        let of = |part: f64, all: f64| if all > 0.0 { 100.0 * part / all } else { 100.0 };
+        of(weight, one_weight.min(other_weight)).max(of(count, one_count.min(other_count)))
     }
 
     pub(super) fn held(&self) -> usize {

@@ -61,8 +61,8 @@ pub fn make(settings: &Settings, index: &Arc<dyn Index>) -> Option<Box<dyn Detec
             settings,
             index: Arc::clone(index),
             modules: index.modules(),
-            libraries: Words::default(),
-            planned: Words::default(),
+            libraries: Words::small(),
+            planned: Words::small(),
             written: VecDeque::new(),
             introduced: VecDeque::new(),
             missing: Missing::default(),
@@ -195,7 +195,11 @@ impl Hallucinations {
             let known = memory.words.has(name)
                 || memory.words.has_file(&format!("{name}.ts"))
                 || old.contains(&import.path);
-            if exists || known || !self.introduce(memory, &import.path, file, true) {
+            if exists
+                || known
+                || names::is_generated(&import.path)
+                || !self.introduce(memory, &import.path, file, true)
+            {
                 continue;
             }
             out.push(

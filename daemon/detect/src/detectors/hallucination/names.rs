@@ -91,6 +91,28 @@ pub(super) fn says_unknown(line: &str) -> bool {
     line.len() < 600 && SIGNS.iter().any(|sign| line.contains(sign))
 }
 
+/// Whether a module is made by a tool: those are often ignored by the index, as by version control.
+pub(super) fn is_generated(path: &str) -> bool {
+    let path = path.to_ascii_lowercase();
+    path.contains(['$', '+'])
+        || path.split(|c: char| !c.is_ascii_alphanumeric()).any(|part| {
+            matches!(
+                part,
+                "generated"
+                    | "gen"
+                    | "dist"
+                    | "build"
+                    | "out"
+                    | "pb"
+                    | "pb2"
+                    | "proto"
+                    | "auto"
+                    | "env"
+                    | "target"
+            )
+        })
+}
+
 /// Whether a sentence speaks of making something new.
 pub(super) fn is_plan(sentence: &str) -> bool {
     sentence.split(|c: char| !c.is_ascii_alphabetic()).any(|word| {
