@@ -92,11 +92,11 @@ impl Detector for Completions {
                 self.result(memory.event(), call, outcome, out);
             }
             // What was checked before is not known; what is changed from here on is.
-            What::Start { source, .. } if matches!(source.as_str(), "resume" | "fork") => {
-                if self.checked.is_none() {
-                    self.checked = Some(memory.event());
-                    self.elsewhere = true;
-                }
+            What::Start { source, .. }
+                if matches!(source.as_str(), "resume" | "fork") && self.checked.is_none() =>
+            {
+                self.checked = Some(memory.event());
+                self.elsewhere = true;
             }
             What::Prompt { text } if event.agent.is_none() => {
                 self.tasks.prompt();
