@@ -16,8 +16,8 @@ use crate::price::Prices;
 use crate::settings::Settings;
 
 /// The most items that an engine holds, however long its session is. Most are hashes; the largest are prompts, of
-/// which there are 32 of 8 KiB.
-pub const MAX_HELD: usize = 8192;
+/// which there are 32 of 8 KiB. Beside them are sets of words of fixed size, 144 KiB together.
+pub const MAX_HELD: usize = 16_384;
 
 /// The detectors of one session.
 pub struct Engine {

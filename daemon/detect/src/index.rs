@@ -9,6 +9,9 @@ use std::collections::{HashMap, HashSet};
 
 use serde::Deserialize;
 
+use crate::text::hash;
+use crate::words::{likeness, parts};
+
 /// What the working directory holds.
 pub trait Index: Send + Sync {
     /// Whether everything was looked at: only then does "not found" mean "does not exist".
@@ -23,6 +26,14 @@ pub trait Index: Send + Sync {
     fn has_identifier(&self, name: &str) -> bool;
     /// A dependency of this name is declared.
     fn is_dependency(&self, name: &str) -> bool;
+    /// The symbol whose parts are most like this name's, and how much of them is shared, percent.
+    fn similar(&self, _name: &str) -> Option<(String, u8)> {
+        None
+    }
+    /// The names by which the tree's own packages are imported from its root: a Go module's path.
+    fn modules(&self) -> Vec<String> {
+        Vec::new()
+    }
 }
 
 /// Nobody looked.
@@ -61,8 +72,14 @@ pub struct Workspace {
     symbols: HashMap<String, Vec<String>>,
     identifiers: HashSet<String>,
     dependencies: Vec<String>,
+    /// The symbols, and the hashes of their names' parts.
+    split: Vec<(String, Vec<u64>)>,
+    /// Which of them have this part in their name.
+    by_part: HashMap<u64, Vec<usize>>,
 }
 
+/// Symbols that are remembered per part: a part that more have in common says little.
+const MAX_ALIKE: usize = 512;
 /// The most paths that [`Index::files_named`] tells.
 const MAX_NAMED: usize = 16;
 
@@ -74,6 +91,10 @@ struct Lists {
     dependencies: Vec<String>,
     symbols: HashMap<String, Vec<String>>,
     identifiers: Vec<String>,
+}
+
+fn hashed_parts(name: &str) -> Vec<u64> {
+    parts(name).iter().map(|part| hash(part)).collect()
 }
 
 impl Workspace {
@@ -93,6 +114,18 @@ impl Workspace {
             dependencies: lists.dependencies,
             ..Self::default()
         };
+        let mut symbols: Vec<String> = workspace.symbols.keys().cloned().collect();
+        symbols.sort();
+        for symbol in symbols {
+            let own = hashed_parts(&symbol);
+            for part in &own {
+                let alike = workspace.by_part.entry(*part).or_default();
+                if alike.len() < MAX_ALIKE && alike.last() != Some(&workspace.split.len()) {
+                    alike.push(workspace.split.len());
+                }
+            }
+            workspace.split.push((symbol, own));
+        }
         for file in lists.files {
             let mut directory = file.as_str();
             while let Some((parent, _)) = directory.rsplit_once('/') {
@@ -146,6 +179,30 @@ impl Index for Workspace {
     }
     fn has_identifier(&self, name: &str) -> bool {
         self.identifiers.contains(name) || self.symbols.contains_key(name)
+    }
+    fn similar(&self, name: &str) -> Option<(String, u8)> {
+        let own = hashed_parts(name);
+        let mut best: Option<(&String, u8)> = None;
+        for (symbol, other) in own
+            .iter()
+            .filter_map(|part| self.by_part.get(part))
+            .flatten()
+            .filter_map(|at| self.split.get(*at))
+        {
+            let like = likeness(&own, other);
+            let better = best.is_none_or(|(first, most)| like > most || like == most && symbol < first);
+            if like > 0 && symbol != name && better {
+                best = Some((symbol, like));
+            }
+        }
+        best.map(|(symbol, like)| (symbol.clone(), like))
+    }
+    fn modules(&self) -> Vec<String> {
+        self.dependencies
+            .iter()
+            .filter_map(|known| known.strip_prefix("mod:"))
+            .map(ToOwned::to_owned)
+            .collect()
     }
     fn is_dependency(&self, name: &str) -> bool {
         self.dependencies.iter().any(|known| known == name)

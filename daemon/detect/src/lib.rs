@@ -6,6 +6,8 @@
 //! memory.rs     what several detectors want to know of the session so far, worked out once per event
 //! text.rs       hashes and cuts     normal.rs  outputs without what changes from run to run     shell.rs  commands
 //! price.rs      what tokens cost
+//! checks.rs     which commands check, and what they said     claims.rs  what a closing message claims
+//! source.rs     names in source code     imports.rs  what it imports     words.rs  what the session has shown
 //! detectors/    one file per kind
 //! engine.rs     hands each event to the memory, then to every detector
 //! eval.rs       lines of a file into events, and detections into lines
@@ -19,18 +21,23 @@
 
 #![deny(missing_docs)]
 
+pub mod checks;
+pub mod claims;
 pub mod detection;
 pub mod detectors;
 pub mod engine;
 pub mod eval;
 pub mod event;
+pub mod imports;
 pub mod index;
 pub mod memory;
 pub mod normal;
 pub mod price;
 pub mod settings;
 pub mod shell;
+pub mod source;
 pub mod text;
+pub mod words;
 
 pub use detection::{Detection, Evidence, Kind, Verdict};
 pub use engine::Engine;

@@ -17,6 +17,12 @@ pub struct Settings {
     pub overflow: Overflow,
     /// Money.
     pub cost: Cost,
+    /// Claims at the end.
+    pub completion: Completion,
+    /// Work that leaves the task.
+    pub derailment: Derailment,
+    /// Things that do not exist.
+    pub hallucination: Hallucination,
 }
 
 /// Thresholds of the loop detector.
@@ -139,5 +145,65 @@ impl Default for Cost {
             agent_context: 80_000,
             agent_tokens: 600_000,
         }
+    }
+}
+
+/// Thresholds of the completion detector.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Completion {
+    /// Whether it runs.
+    pub enabled: bool,
+    /// Open tasks from which on "done" is doubted; 0 is never.
+    pub open_tasks: u32,
+}
+
+impl Default for Completion {
+    fn default() -> Self {
+        Self { enabled: true, open_tasks: 1 }
+    }
+}
+
+/// Thresholds of the hallucination detector.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Hallucination {
+    /// Whether it runs.
+    pub enabled: bool,
+    /// Files in a row that are asked for and do not exist.
+    pub missing_files: u32,
+    /// Percent of its parts that an unknown name, taken from something known, shares with one that exists.
+    pub likeness: u8,
+    /// The same for a name that stands alone: it may be about to be defined.
+    pub lone_likeness: u8,
+}
+
+impl Default for Hallucination {
+    fn default() -> Self {
+        Self { enabled: true, missing_files: 3, likeness: 50, lone_likeness: 60 }
+    }
+}
+
+/// Thresholds of the derailment detector.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Derailment {
+    /// Whether it runs.
+    pub enabled: bool,
+    /// Percent of the closing message's topic that is the task's, up to which it counts as another.
+    pub closing: u8,
+    /// The same for the closing message and the last texts before it.
+    pub texts: u8,
+    /// Percent of the last places of work whose names have to do with the task, up to which they count as others.
+    pub places: u8,
+    /// Calls that a turn must have.
+    pub least_steps: u32,
+    /// Calls from which on a turn is too long to be told by its end.
+    pub most_steps: u32,
+}
+
+impl Default for Derailment {
+    fn default() -> Self {
+        Self { enabled: true, closing: 40, texts: 40, places: 67, least_steps: 4, most_steps: 60 }
     }
 }

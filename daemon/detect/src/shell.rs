@@ -130,7 +130,7 @@ pub fn is_log(path: &str) -> bool {
 }
 
 /// A word before the program that does not change what it does.
-fn is_prefix(word: &str) -> bool {
+pub(crate) fn is_prefix(word: &str) -> bool {
     matches!(
         word,
         "time"
@@ -276,7 +276,7 @@ fn plain(part: &str, out: &mut String) {
 }
 
 /// Cuts a line at `&&`, `||`, `;`, `|`, `&` and new lines that are outside of quotes, parentheses and here-documents.
-fn split(line: &str) -> Vec<(Join, &str)> {
+pub(crate) fn split(line: &str) -> Vec<(Join, &str)> {
     let bytes = line.as_bytes();
     let (mut parts, mut join, mut start) = (Vec::new(), Join::First, 0);
     let (mut quote, mut depth, mut at) = (0_u8, 0_u32, 0);

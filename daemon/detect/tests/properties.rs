@@ -4,9 +4,13 @@ mod common;
 
 use std::sync::Arc;
 
+use ccd_detect::checks::Checks;
+use ccd_detect::claims::Claims;
 use ccd_detect::engine::MAX_HELD;
 use ccd_detect::eval::Trace;
-use ccd_detect::{Detection, Engine, Event, Index, Settings, ToolCall, Unknown, text};
+use ccd_detect::source::{self, Language};
+use ccd_detect::words::{self, Words};
+use ccd_detect::{Detection, Engine, Event, Index, Settings, ToolCall, Workspace, imports, text};
 use common::Session;
 use proptest::prelude::*;
 use serde_json::{Map, Value, json};
@@ -72,6 +76,8 @@ fn any_text() -> impl Strategy<Value = String> {
     prop_oneof![
         any::<String>(),
         "[ -~\n]{0,60}",
+        "((func|def|import|return|class) )?[a-z]{1,4}([.(:=\"'`{,]{1,2}[A-Za-z]{1,5}){0,4}[)}\n#/*]{0,3}",
+        "(All tests pass|Done|I read a/b.py|lint is clean)[.!?:;]? (once|not|if|✅|\n)?",
         r#"(cd [a-z/]{1,6} && )?(make|git (add|log)|sleep 3|grep -n "x"|sed -i s/a/b/)( \| (head|tail) -[0-9])?( 2>&1)?(; echo "\$\?")?( > [a-z])?"#,
         "(ok|FAIL|[0-9]{1,6}|[0-9]+(\\.[0-9]+)?(ms|s)|[0-9a-f]{4,12}|/tmp/[a-z]+|\\x1b\\[3[0-9]m|é|…)( |\n|:|-|\\.){0,2}",
     ]
@@ -109,8 +115,10 @@ fn any_event() -> impl Strategy<Value = Value> {
     )
 }
 
+#[expect(clippy::expect_used, reason = "the fixture is checked by another test")]
 fn engine() -> Engine {
-    let index: Arc<dyn Index> = Arc::new(Unknown);
+    let line = include_str!("fixtures/workspaces.jsonl").lines().next().expect("a line");
+    let index: Arc<dyn Index> = Arc::new(Workspace::from_line(line).expect("an index"));
     Engine::new(&Settings::default(), &index)
 }
 
@@ -151,6 +159,19 @@ proptest! {
     }
 
     #[test]
+    fn any_source_and_any_message_are_read(any in any_text(), file in "[a-z]{1,3}(/[a-z]{1,3}){0,2}\\.(go|ts|py|rs|ex|java|c|rb|sh)") {
+        if let Some(language) = Language::of(&file) {
+            let names = source::names(&any, language);
+            prop_assert!(names.used.iter().all(|mention| !mention.name.is_empty()));
+            let _ = imports::imports(&any, language, &file, &["a/b".to_owned()], &|_| true);
+        }
+        let _ = (Claims::read(&any), Checks::of(&any), words::parts(&any));
+        let mut seen = Words::default();
+        seen.read(&any);
+        words::each_word(&any, &mut |word| assert!(seen.has(word)));
+    }
+
+    #[test]
     fn any_line_is_read_or_refused(line in any::<String>()) {
         let _ = Trace::from_line(&line);
         let _ = text::parse_time(&line);
@@ -169,12 +190,16 @@ fn a_hundred_thousand_events_hold_no_more_than_a_few() {
         let kind = if n < 50_000 { n % 9 } else { 3 + n % 6 };
         match kind {
             0 => session.prompt(&format!("prompt {n} {}", "x".repeat(200))),
-            1 => session.edit(&format!("/home/u/shop/{n}.py"), "a", &n.to_string()),
+            1 => session.edit(
+                &format!("/home/u/shop/{n}.py"),
+                "a",
+                &format!("import m{n}\nx.name_{n}(part_{n})"),
+            ),
             2 => session.bash(&format!("touch {n}"), ""),
             3 | 4 => session.bash(&format!("make part{}", n % 400), &format!("{n} left")),
             5 => session.turn(&format!("model-{}", n % 31), [n % 7, 900, 100_000, n % 30_000]),
             6 => session.edit_fails("/home/u/shop/a.py", "gone"),
-            7 if n % 5 == 0 => session.stop("Done.", n % 2 == 0),
+            7 if n % 5 == 0 => session.stop(&format!("Done. I wrote part{n} and word{n}."), n % 2 == 0),
             _ => session.grep(&format!("p{n}"), ""),
         };
         let event = session.events.pop().expect("just written");

@@ -12,7 +12,10 @@ use crate::index::Index;
 use crate::memory::Memory;
 use crate::settings::Settings;
 
+pub mod completion;
 pub mod cost;
+pub mod derailment;
+pub mod hallucination;
 pub mod looping;
 pub mod overflow;
 
@@ -48,7 +51,17 @@ pub static DETECTORS: &[Entry] = &[
     Entry { kind: Kind::Loop, doc: include_str!("../../docs/loop.md"), make: looping::make },
     Entry { kind: Kind::Overflow, doc: include_str!("../../docs/overflow.md"), make: overflow::make },
     Entry { kind: Kind::Cost, doc: include_str!("../../docs/cost.md"), make: cost::make },
+    Entry { kind: Kind::Derailment, doc: include_str!("../../docs/derailment.md"), make: derailment::make },
+    Entry {
+        kind: Kind::Hallucination,
+        doc: include_str!("../../docs/hallucination.md"),
+        make: hallucination::make,
+    },
+    Entry { kind: Kind::Completion, doc: include_str!("../../docs/completion.md"), make: completion::make },
 ];
+
+/// Which of MAST's failure modes are covered, and why the others are not.
+pub const MAST: &str = include_str!("../../docs/mast.md");
 
 /// The doc page of a kind.
 #[must_use]

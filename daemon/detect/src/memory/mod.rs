@@ -15,6 +15,7 @@ use std::sync::Arc;
 use crate::event::{Event, Outcome, What};
 use crate::price::{Price, Prices};
 use crate::text::clip;
+use crate::words::Words;
 
 pub use lane::Lane;
 pub use step::{Asked, Step, Tool, Waiting};
@@ -47,6 +48,9 @@ pub struct Memory {
     pub prompts: VecDeque<Prompt>,
     /// What tokens cost, where somebody told.
     pub prices: Option<Arc<dyn Prices>>,
+    /// The words and file names that the session has shown: prompts, outputs, what was written and run. What the
+    /// agent only says or looks for is not among them.
+    pub words: Words,
     /// The threads.
     pub lanes: Vec<Lane>,
 }
@@ -126,7 +130,24 @@ impl Memory {
     }
 
     /// Lets an event go, after the detectors have seen it.
-    pub fn end(&mut self, _event: &Event) {}
+    pub fn end(&mut self, event: &Event) {
+        match &event.what {
+            What::Prompt { text } => self.words.read(text),
+            What::Result { call, outcome } => {
+                match outcome {
+                    Outcome::Ok(response) => self.words.read_value(response),
+                    Outcome::Err(error) => self.words.read(error),
+                }
+                // What is looked for may not exist; what is written or run has been judged by now.
+                if !matches!(Tool::named(&call.name), Tool::Read | Tool::Search)
+                    && (matches!(outcome, Outcome::Ok(_)) || Tool::named(&call.name) != Tool::Edit)
+                {
+                    self.words.read_value(&call.input);
+                }
+            }
+            _ => {}
+        }
+    }
 
     fn lane_mut(&mut self, agent: Option<&str>) -> &mut Lane {
         let used = self.seen;

@@ -115,8 +115,12 @@ impl Session {
     }
 
     pub(crate) fn engine(&self) -> (Engine, Vec<Detection>) {
-        let index: Arc<dyn Index> = Arc::new(Unknown);
-        let mut engine = Engine::new(&Settings::default(), &index);
+        self.engine_in(&(Arc::new(Unknown) as Arc<dyn Index>))
+    }
+
+    /// With an index of the working directory.
+    pub(crate) fn engine_in(&self, index: &Arc<dyn Index>) -> (Engine, Vec<Detection>) {
+        let mut engine = Engine::new(&Settings::default(), index);
         let found =
             self.events.iter().flat_map(|event| engine.observe(&Event::from_hook(event.clone()))).collect();
         (engine, found)
@@ -125,6 +129,12 @@ impl Session {
     /// The rules of a kind that found something, in order, and at which event.
     pub(crate) fn found(&self, kind: Kind) -> Vec<(&'static str, usize)> {
         self.engine().1.iter().filter(|d| d.kind == kind).map(|d| (d.rule, d.at_event)).collect()
+    }
+
+    /// The same, with an index of the working directory.
+    pub(crate) fn found_in(&self, kind: Kind, index: &Arc<dyn Index>) -> Vec<(&'static str, usize)> {
+        let found = self.engine_in(index).1;
+        found.iter().filter(|d| d.kind == kind).map(|d| (d.rule, d.at_event)).collect()
     }
 
     /// The number of the last event.
