@@ -118,7 +118,10 @@ pub(super) fn all(env: &Env, lock: Lock, purge: bool) -> Result<Finished> {
     let copies = backups(l);
     let dirs = [&l.spool_dir, &l.run_dir, &copies, &l.state_dir].map(PathBuf::as_path);
     let config = l.config_file.parent();
-    let grounds = note.grounds.iter().rev().map(PathBuf::as_path);
+    // What is below goes first: an installer's directories and ours may lie in one another.
+    let mut grounds: Vec<&Path> =
+        note.grounds.iter().chain(&note.placed.directories).map(PathBuf::as_path).collect();
+    grounds.sort_by_key(|dir| std::cmp::Reverse(dir.components().count()));
     for dir in dirs.into_iter().chain(config).chain(l.home.as_deref()).chain(grounds) {
         let _ = std::fs::remove_dir(dir);
     }

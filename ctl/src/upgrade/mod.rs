@@ -6,7 +6,7 @@
 //! Must never leave programs in place that were not seen to work beside ones that did. Going back to an older version is
 //! the same.
 
-mod files;
+mod beside;
 pub mod swap;
 
 use std::ffi::OsStr;
@@ -19,7 +19,7 @@ use crate::args::{Command, UpgradeArgs};
 use crate::env::Env;
 use crate::error::{CommandError, Result};
 use crate::exec::Invocation;
-use crate::files::Lock;
+use crate::files::{self, Lock};
 use crate::manifest::Manifest;
 use crate::printer::Printer;
 use crate::{daemon, health, logs, plugin, supervisor};
@@ -48,21 +48,7 @@ pub fn run(env: &Env, out: &mut Printer, args: &UpgradeArgs) -> Result<()> {
         swap.keep(go)?;
         out.note(format!("put ccd, ccctl and cc-hook {VERSION} into {}", bin.display()));
     } else {
-        let _lock = Lock::take(&env.layout.state_dir)?;
-        suits(env, &from.join("bin/ccd"))?;
-        let swap = Swap::prepare(&bin, &from.join("bin"), go)?;
-        if swap.unfinished {
-            out.note("an upgrade before this one did not end; the programs from before it are still there");
-        }
-        let before = daemon::alive(env)?;
-        match swap.put(go).and_then(|()| change_over(env, out, &bin, before.as_ref())) {
-            Ok(status) => {
-                swap.keep(go)?;
-                let serves = if status.is_some() { ", and serve" } else { "" };
-                out.note(format!("ccd, ccctl and cc-hook {VERSION} are in {}{serves}", bin.display()));
-            }
-            Err(error) => return Err(went_back(env, out, swap, before.as_ref(), error)),
-        }
+        exchange(env, out, &from, &bin)?;
         for dir in elsewhere(env, &bin) {
             let dir = dir.display();
             out.note(format!(
@@ -72,10 +58,47 @@ pub fn run(env: &Env, out: &mut Printer, args: &UpgradeArgs) -> Result<()> {
         }
     }
     let programs = PROGRAMS.into_iter().map(|name| bin.join(name));
-    for path in programs.chain(files::put(&from.join("share"), &prefix.join("share"))?) {
+    for path in programs.chain(beside::put(&from.join("share"), &prefix.join("share"))?) {
         out.line(path.to_str().ok_or_else(|| not_utf8(&path))?)?;
     }
     Ok(())
+}
+
+/// Puts the new programs in the place of the old ones, and the new daemon in the old one's. Where nothing was before, the
+/// state directory is none of its marks: `ccctl install` notes what it makes itself.
+fn exchange(env: &Env, out: &mut Printer, from: &Path, bin: &Path) -> Result<()> {
+    let lock_file = Lock::path(&env.layout.state_dir);
+    let made = files::missing_dirs(&lock_file);
+    let lock = Lock::take(&env.layout.state_dir)?;
+    let done = exchange_locked(env, out, from, bin);
+    if !made.is_empty() {
+        files::remove_file(&lock_file)?;
+    }
+    drop(lock);
+    for dir in made.iter().rev() {
+        // Refused where anything is in it.
+        let _ = std::fs::remove_dir(dir);
+    }
+    done
+}
+
+fn exchange_locked(env: &Env, out: &mut Printer, from: &Path, bin: &Path) -> Result<()> {
+    let go = &mut |_: &str| Ok(());
+    suits(env, &from.join("bin/ccd"))?;
+    let swap = Swap::prepare(bin, &from.join("bin"), go)?;
+    if swap.unfinished {
+        out.note("an upgrade before this one did not end; the programs from before it are still there");
+    }
+    let before = daemon::alive(env)?;
+    match swap.put(go).and_then(|()| change_over(env, out, bin, before.as_ref())) {
+        Ok(status) => {
+            swap.keep(go)?;
+            let serves = if status.is_some() { ", and serve" } else { "" };
+            out.note(format!("ccd, ccctl and cc-hook {VERSION} are in {}{serves}", bin.display()));
+            Ok(())
+        }
+        Err(error) => Err(went_back(env, out, swap, before.as_ref(), error)),
+    }
 }
 
 fn not_utf8(path: &Path) -> CommandError {
