@@ -67,6 +67,19 @@ impl Layer {
         self.document.value().get(key).and_then(Value::as_bool) == Some(true)
     }
 
+    fn has(&self, key: &str) -> bool {
+        self.document.value().contains_key(key)
+    }
+
+    /// Whether only what managed plugins bring of this part is loaded.
+    fn locks(&self, part: &str) -> bool {
+        match self.document.value().get("strictPluginOnlyCustomization") {
+            Some(Value::Bool(on)) => *on,
+            Some(Value::Array(parts)) => parts.iter().any(|p| p == part),
+            _ => false,
+        }
+    }
+
     /// The hook sockets that hooks of ours in it lead to, those of other installations included.
     pub fn hook_sockets(&self) -> impl Iterator<Item = PathBuf> {
         hooks::ours(self.document.value())
@@ -79,8 +92,16 @@ impl Layer {
         if self.is_set("disableAllHooks") {
             return Some("disableAllHooks");
         }
-        if self.whose == Whose::Managed && self.is_set("allowManagedHooksOnly") {
-            return Some("allowManagedHooksOnly");
+        if self.whose == Whose::Managed {
+            let locked = self.locks("hooks") || (in_plugin && self.locks("skills"));
+            let found = [
+                ("allowManagedHooksOnly", self.is_set("allowManagedHooksOnly")),
+                ("strictPluginOnlyCustomization", locked),
+                ("strictKnownMarketplaces", in_plugin && self.has("strictKnownMarketplaces")),
+            ];
+            if let Some((key, _)) = found.into_iter().find(|(_, is)| *is) {
+                return Some(key);
+            }
         }
         let plugins = self.document.value().get("enabledPlugins").filter(|_| in_plugin)?;
         (plugins.get(OUR_PLUGIN)? == &Value::Bool(false)).then_some("enabledPlugins")
@@ -93,48 +114,61 @@ impl Layer {
     }
 }
 
-/// The variable that sends requests past any base URL, if one is set.
+/// Variables that send the client elsewhere than to any base URL, and where.
+const PROVIDERS: [(&str, &str); 6] = [
+    ("CLAUDE_CODE_USE_BEDROCK", "Amazon Bedrock"),
+    ("CLAUDE_CODE_USE_VERTEX", "Google Vertex AI"),
+    ("CLAUDE_CODE_USE_FOUNDRY", "Microsoft Foundry"),
+    ("CLAUDE_CODE_USE_ANTHROPIC_AWS", "Claude on AWS"),
+    ("CLAUDE_CODE_USE_ANTHROPIC_GOOGLE_CLOUD", "Claude on Google Cloud"),
+    ("CLAUDE_CODE_USE_MANTLE", "Bedrock Mantle"),
+];
+
+/// The variable that sends requests past any base URL, if one is set, and the name of where they go.
+pub fn provider(var: impl Fn(&str) -> Option<String>) -> Option<(&'static str, &'static str)> {
+    let off = |value: &str| matches!(value.to_ascii_lowercase().as_str(), "0" | "false" | "no" | "off");
+    PROVIDERS.into_iter().find(|(name, _)| var(name).is_some_and(|value| !value.is_empty() && !off(&value)))
+}
+
+/// That variable.
 pub fn other_api(var: impl Fn(&str) -> Option<String>) -> Option<&'static str> {
-    let is_on = |name: &&str| {
-        let off = |value: &str| matches!(value.to_ascii_lowercase().as_str(), "0" | "false" | "no" | "off");
-        var(name).is_some_and(|value| !value.is_empty() && !off(&value))
-    };
-    ["CLAUDE_CODE_USE_BEDROCK", "CLAUDE_CODE_USE_VERTEX", "CLAUDE_CODE_USE_FOUNDRY"].into_iter().find(is_on)
+    provider(var).map(|(name, _)| name)
 }
 
-/// Where the settings of whoever manages the machine lie.
+/// The settings files of whoever manages the machine, weakest first: those of `managed-settings.d` win, by their names.
 #[must_use]
-pub fn managed_dir() -> &'static Path {
-    Path::new(if cfg!(target_os = "macos") {
-        "/Library/Application Support/ClaudeCode"
-    } else {
-        "/etc/claude-code"
-    })
+pub fn managed_files(dir: &Path) -> Vec<PathBuf> {
+    let entries = std::fs::read_dir(dir.join("managed-settings.d")).into_iter().flatten().flatten();
+    let mut more: Vec<_> = entries.map(|entry| entry.path()).collect();
+    more.retain(|path| path.extension().is_some_and(|ext| ext == "json"));
+    more.sort_unstable();
+    let base = dir.join("managed-settings.json");
+    [base].into_iter().chain(more).collect()
 }
 
-/// The layers beside the user's own, strongest first: managed ones below `managed`, then those of the project that the
-/// working directory lies in. Directories above it are looked at up to the home, which is no project.
+/// The settings files of the project that the working directory lies in, weakest first: `settings.json` counts in that
+/// directory alone, `settings.local.json` at the top of its git work tree, too (tried with 2.1.329). Whoever stands in the
+/// home has the user's own among them.
 #[must_use]
-pub fn others(env: &Env, managed: &Path) -> Vec<Layer> {
-    let mut dropped: Vec<PathBuf> = std::fs::read_dir(managed.join("managed-settings.d"))
-        .into_iter()
-        .flatten()
-        .flatten()
-        .map(|entry| entry.path())
-        .filter(|path| path.extension().is_some_and(|ext| ext == "json"))
-        .collect();
-    // What comes later by name wins.
-    dropped.sort_unstable_by(|a, b| b.cmp(a));
-    dropped.push(managed.join("managed-settings.json"));
-    let home = env.home();
-    let projects = env.cwd.ancestors().take_while(|dir| Some(*dir) != home.as_deref());
+pub fn project_files(env: &Env) -> Vec<PathBuf> {
+    let top = env.cwd.ancestors().find(|dir| dir.join(".git").exists());
+    let local = |dir: &Path| dir.join(".claude/settings.local.json");
+    let mut found = vec![env.cwd.join(".claude/settings.json")];
+    found.extend(top.filter(|top| *top != env.cwd).map(local));
+    found.push(local(&env.cwd));
+    found
+}
+
+/// The layers beside the user's own, strongest first: managed ones, then the project's.
+#[must_use]
+pub fn others(env: &Env) -> Vec<Layer> {
     let users = env.claude_dirs().unwrap_or_default();
-    let in_project = projects
-        .map(|dir| dir.join(".claude"))
-        .filter(|dir| !users.contains(dir))
-        .flat_map(|dir| [dir.join("settings.local.json"), dir.join("settings.json")]);
-    let managed = dropped.iter().filter_map(|path| Layer::read(Whose::Managed, path));
-    managed.chain(in_project.filter_map(|path| Layer::read(Whose::Project, &path))).collect()
+    let of_project = project_files(env).into_iter().rev();
+    let of_project =
+        of_project.filter(|path| path.parent().is_none_or(|dir| !users.iter().any(|user| user == dir)));
+    let managed = managed_files(&env.managed).into_iter().rev();
+    let managed = managed.filter_map(|path| Layer::read(Whose::Managed, &path));
+    managed.chain(of_project.filter_map(|path| Layer::read(Whose::Project, &path))).collect()
 }
 
 #[cfg(test)]
@@ -146,31 +180,35 @@ mod tests {
     fn layers_are_found_strongest_first_and_the_users_own_is_none_of_them() {
         let home = Home::new();
         home.write(".claude/settings.json", "{}");
-        home.write("etc/managed-settings.json", "{}");
-        home.write("etc/managed-settings.d/10-a.json", "{}");
-        home.write("etc/managed-settings.d/20-b.json", r#"{"cleanupPeriodDays":7}"#);
-        home.write("etc/managed-settings.d/notes.txt", "{}");
-        home.write("work/.claude/settings.json", r#"{"env":{"ANTHROPIC_BASE_URL":"http://x"}}"#);
-        home.write("work/.claude/settings.local.json", "{ // no JSON\n}");
-        home.write("work/deep/.claude/settings.local.json", "{}");
+        home.write("etc/claude-code/managed-settings.json", "{}");
+        home.write("etc/claude-code/managed-settings.d/10-a.json", "{}");
+        home.write("etc/claude-code/managed-settings.d/20-b.json", r#"{"cleanupPeriodDays":7}"#);
+        home.write("etc/claude-code/managed-settings.d/notes.txt", "{}");
+        home.write("work/.git/HEAD", "");
+        home.write("work/.claude/settings.json", "{}");
+        home.write("work/.claude/settings.local.json", r#"{"env":{"ANTHROPIC_BASE_URL":"http://x"}}"#);
+        home.write("work/mid/.claude/settings.local.json", "{}");
+        home.write("work/mid/deep/.claude/settings.json", "{}");
+        home.write("work/mid/deep/.claude/settings.local.json", "{ // no JSON\n}");
         let mut env = home.env();
-        env.cwd = home.path().join("work/deep");
-        let layers = others(&env, &home.path().join("etc"));
+        env.cwd = home.path().join("work/mid/deep");
+        let layers = others(&env);
         let short = |layer: &Layer| layer.path.strip_prefix(home.path()).unwrap().display().to_string();
         assert_eq!(
             layers.iter().map(short).collect::<Vec<_>>(),
             [
-                "etc/managed-settings.d/20-b.json",
-                "etc/managed-settings.d/10-a.json",
-                "etc/managed-settings.json",
-                "work/deep/.claude/settings.local.json",
-                "work/.claude/settings.json",
+                "etc/claude-code/managed-settings.d/20-b.json",
+                "etc/claude-code/managed-settings.d/10-a.json",
+                "etc/claude-code/managed-settings.json",
+                "work/.claude/settings.local.json",
+                "work/mid/deep/.claude/settings.json",
             ]
         );
         assert_eq!(layers[0].number("cleanupPeriodDays"), Some(7));
-        assert_eq!(layers[4].env("ANTHROPIC_BASE_URL").as_deref(), Some("http://x"));
+        assert_eq!(layers[3].env("ANTHROPIC_BASE_URL").as_deref(), Some("http://x"));
         env.cwd = home.path().to_owned();
-        assert!(others(&env, Path::new("/nowhere")).is_empty(), "the home is no project");
+        env.managed = home.path().join("nowhere");
+        assert!(others(&env).is_empty(), "the home is no project");
     }
 
     #[test]
@@ -185,6 +223,10 @@ mod tests {
         let managed = r#"{"allowManagedHooksOnly":true}"#;
         assert_eq!(silenced(Whose::Managed, managed, true), Some("allowManagedHooksOnly"));
         assert_eq!(silenced(Whose::User, managed, true), None, "only managed settings can say so");
+        let strict = r#"{"strictPluginOnlyCustomization":["skills"]}"#;
+        assert_eq!(silenced(Whose::Managed, strict, true), Some("strictPluginOnlyCustomization"));
+        assert_eq!(silenced(Whose::Managed, strict, false), None, "hooks of the settings still run");
+        assert_eq!(silenced(Whose::User, strict, true), None);
         let plugin = r#"{"enabledPlugins":{"ccd@skills-dir":false,"x@y":true}}"#;
         assert_eq!(silenced(Whose::Project, plugin, true), Some("enabledPlugins"));
         assert_eq!(silenced(Whose::Project, plugin, false), None, "they do not stand in the plugin");

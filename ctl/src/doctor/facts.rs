@@ -116,7 +116,7 @@ impl<'a> Facts<'a> {
             client_version: asked.client,
             client,
             dirs,
-            layers: layers::others(env, layers::managed_dir()),
+            layers: layers::others(env),
             running: if selection.wants("sessions") {
                 running::processes(Path::new("/proc"), uid)
             } else {

@@ -11,6 +11,7 @@ use std::path::{Path, PathBuf};
 
 use serde_json::{Map, Value};
 
+use crate::claude::layers;
 use crate::config::shown;
 use crate::env::Env;
 use crate::human::plural;
@@ -18,15 +19,6 @@ use crate::settings::{BASE_URL, Document, hooks};
 
 /// How the client knows our plugin directory.
 const PLUGIN: &str = "ccd@skills-dir";
-/// Variables that send the client elsewhere than to any base URL.
-const PROVIDERS: [(&str, &str); 6] = [
-    ("CLAUDE_CODE_USE_BEDROCK", "Amazon Bedrock"),
-    ("CLAUDE_CODE_USE_VERTEX", "Google Vertex AI"),
-    ("CLAUDE_CODE_USE_FOUNDRY", "Microsoft Foundry"),
-    ("CLAUDE_CODE_USE_ANTHROPIC_AWS", "Claude on AWS"),
-    ("CLAUDE_CODE_USE_ANTHROPIC_GOOGLE_CLOUD", "Claude on Google Cloud"),
-    ("CLAUDE_CODE_USE_MANTLE", "Bedrock Mantle"),
-];
 /// Other recorders and gateways, by what their commands and URLs hold.
 const RECORDERS: [(&str, &str); 8] = [
     ("cc-tracer", "cc-tracer"),
@@ -111,14 +103,8 @@ impl Surroundings {
     }
 
     fn managed(&mut self, dir: &Path) {
-        let mut paths = vec![dir.join("managed-settings.json")];
-        let entries = std::fs::read_dir(dir.join("managed-settings.d")).into_iter().flatten().flatten();
-        let mut more: Vec<_> = entries.map(|entry| entry.path()).collect();
-        more.retain(|path| path.extension().is_some_and(|ext| ext == "json"));
-        more.sort();
-        paths.extend(more);
         let mut url = None;
-        for path in paths {
+        for path in layers::managed_files(dir) {
             let shown_path = path.display().to_string();
             let Some(source) = Source::read(path) else {
                 if Path::new(&shown_path).exists() {
@@ -193,13 +179,8 @@ impl Surroundings {
 
     /// What sessions in the working directory are told beside the user's settings.
     fn project(&mut self, env: &Env, settings: &[PathBuf]) {
-        let top = env.cwd.ancestors().find(|dir| dir.join(".git").exists());
-        let mut paths =
-            vec![env.cwd.join(".claude/settings.json"), env.cwd.join(".claude/settings.local.json")];
-        paths.extend(top.map(|dir| dir.join(".claude/settings.local.json")));
-        paths.dedup();
         let real = |path: &Path| path.canonicalize().ok();
-        for path in paths {
+        for path in layers::project_files(env) {
             if settings.iter().any(|own| real(own).is_some_and(|own| real(&path) == Some(own))) {
                 continue;
             }
@@ -258,12 +239,7 @@ impl Surroundings {
     }
 
     fn provider(&mut self, get: impl Fn(&str) -> Option<String>, who: &str, always: bool) {
-        let is_on =
-            |value: String| !matches!(value.to_ascii_lowercase().as_str(), "0" | "false" | "no" | "off");
-        let Some((name, provider)) = PROVIDERS.into_iter().find(|(name, _)| get(name).is_some_and(is_on))
-        else {
-            return;
-        };
+        let Some((name, provider)) = layers::provider(get) else { return };
         let text = format!(
             "{who} {provider} ({name}): requests go past every base URL, so hooks and transcripts are captured, requests are not"
         );

@@ -232,7 +232,7 @@ fn what_is_left_off_is_told_for_the_version_and_what_was_switched_on_again_is_no
             manifest: Ok(Some(manifest)),
             dirs: vec![dir(&env)],
             client_version: version,
-            layers: layers::others(&env, Path::new("/nowhere")),
+            layers: layers::others(&env),
             ..facts(&env)
         };
         client::all(&facts).into_iter().find(|check| check.name == "features")
