@@ -102,8 +102,11 @@ impl Running {
                 holders.retain(|holder| holder.lives(Path::new(PROC)));
                 retirement.empty_ns = now_ns;
             }
-            // Who asks when all are gone that we know of is one that we do not know of.
-            retirement.stranger |= holders.is_empty() && asked_ns > retirement.empty_ns;
+            // Who asks when all are gone that we know of is one that we do not know of; but for a last request that had not
+            // come through when its sender ended.
+            let grace_ns = u64::try_from(QUIET.as_nanos()).unwrap_or(u64::MAX);
+            retirement.stranger |=
+                holders.is_empty() && asked_ns.saturating_sub(retirement.empty_ns) > grace_ns;
         }
         let since = |ns: u64| Duration::from_nanos(now_ns.saturating_sub(ns));
         retirement.is_over(since(asked_ns.max(retirement.since_ns)), since(retirement.since_ns), busy)
