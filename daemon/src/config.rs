@@ -14,10 +14,14 @@ use serde::Deserialize;
 use ccd_proto::size;
 
 mod budget;
+mod detect;
+mod heal;
 mod network;
 mod transcripts;
 
 pub use budget::{Budget, Desktop};
+pub use detect::Detect;
+pub use heal::{Heal, Mode};
 pub use network::{ClientFiles, Network};
 
 pub use crate::source::transcript::roots::Settings as Transcripts;
@@ -52,6 +56,10 @@ pub struct Config {
     pub prices: BTreeMap<String, PriceOverride>,
     /// How much may be spent, and what happens then.
     pub budget: Budget,
+    /// The detectors' thresholds.
+    pub detect: Detect,
+    /// What is done about what they find.
+    pub heal: Heal,
 }
 
 /// Limits of the capture. Beyond them the stream goes on and the copy is cut, counted and marked.
@@ -142,6 +150,8 @@ struct File {
     transcripts: transcripts::Table,
     prices: BTreeMap<String, PriceOverride>,
     budget: budget::Table,
+    detect: detect::Table,
+    heal: heal::Table,
 }
 
 #[derive(Deserialize, Default)]
@@ -242,6 +252,8 @@ impl Config {
             drain_s: file.drain_s.unwrap_or(600),
             prices: file.prices,
             budget: file.budget.read(&var)?,
+            detect: file.detect.read()?,
+            heal: file.heal.read()?,
         })
     }
 }

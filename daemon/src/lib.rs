@@ -12,6 +12,8 @@
 //!                         │
 //!   project/          records → sessions, turns, spans, usage   (pure)
 //!                         │
+//!   detect/, heal/    sessions → detections → advice and denials, in the writer's order
+//!                         │
 //!   query/            every question, once
 //!                         │
 //!   api/              HTTP/1.1 + JSON on ccd.sock ──► ccctl
@@ -26,6 +28,8 @@ pub mod app;
 pub mod budget;
 pub mod clock;
 pub mod config;
+pub mod detect;
+pub mod heal;
 pub mod holders;
 pub mod ingest;
 pub mod leaving;

@@ -212,7 +212,14 @@ pub fn read_fact(
             let bytes = body(reader, &lines.body)?;
             Ok(foreign::read(&lines.format, record.at_ns, &bytes))
         }
-        Ok(Payload::Gap(_) | Payload::Status(_) | Payload::Notice(_)) => Ok(None),
+        Ok(
+            Payload::Gap(_)
+            | Payload::Status(_)
+            | Payload::Notice(_)
+            | Payload::Detection(_)
+            | Payload::Intervention(_)
+            | Payload::Judgement(_),
+        ) => Ok(None),
         Err(error) => {
             tracing::warn!(seq = record.seq, %error, "a record cannot be read");
             Ok(None)

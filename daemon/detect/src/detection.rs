@@ -6,7 +6,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::text::clip;
+use crate::text::{clip, hash};
 
 /// Bytes of a piece of evidence, of a title and of an advice.
 const MAX_TEXT: usize = 600;
@@ -120,6 +120,28 @@ impl Detection {
     pub fn mast(mut self, code: &'static str) -> Self {
         self.mast = Some(code);
         self
+    }
+
+    /// What it is about, whatever the session and the numbers in it: detections of one kind and rule whose titles differ
+    /// in their numbers only are about the same.
+    #[must_use]
+    pub fn fingerprint(&self) -> [u8; 16] {
+        let mut text = format!("{}/{}/", self.kind.as_str(), self.rule);
+        let mut in_number = false;
+        for c in self.title.chars() {
+            let is_digit = c.is_ascii_digit();
+            if !is_digit {
+                text.push(c);
+            } else if !in_number {
+                text.push('#');
+            }
+            in_number = is_digit;
+        }
+        let mut out = [0; 16];
+        out[..8].copy_from_slice(&hash(&text).to_be_bytes());
+        text.push('.');
+        out[8..].copy_from_slice(&hash(&text).to_be_bytes());
+        out
     }
 
     /// With one more piece of evidence, unless there is enough.

@@ -96,7 +96,11 @@ impl<'a> Batch<'a> {
                 super::record::KIND_TRANSCRIPT | super::record::KIND_FOREIGN => {
                     self.counters.transcripts += 1;
                 }
-                super::record::KIND_STATUS | super::record::KIND_NOTICE => {}
+                super::record::KIND_STATUS
+                | super::record::KIND_NOTICE
+                | super::record::KIND_DETECTION
+                | super::record::KIND_INTERVENTION
+                | super::record::KIND_JUDGEMENT => {}
                 _ => self.counters.unreadable += 1,
             },
         }

@@ -6,6 +6,7 @@
 pub mod apply;
 mod carry;
 pub mod cursors;
+pub mod found;
 mod ledger;
 mod lookups;
 mod made;

@@ -8,6 +8,8 @@ use bincode::config::{Configuration, Limit, LittleEndian, Varint};
 use ccd_store::{BlobRef, NewRecord, Record, RecordId};
 use serde::{Deserialize, Serialize};
 
+use super::found::{DetectionV1, InterventionV1, JudgementV1};
+
 /// Kind of a hook event's record.
 pub const KIND_HOOK: u8 = 1;
 /// Kind of an exchange's record.
@@ -22,6 +24,13 @@ pub const KIND_STATUS: u8 = 5;
 pub const KIND_NOTICE: u8 = 6;
 /// Kind of the record of lines that another recorder wrote.
 pub const KIND_FOREIGN: u8 = 7;
+
+/// Kind of a detection's record.
+pub const KIND_DETECTION: u8 = 8;
+/// Kind of the record of what was done about a detection.
+pub const KIND_INTERVENTION: u8 = 9;
+/// Kind of the record of what the user said of a detection, or of the interventions.
+pub const KIND_JUDGEMENT: u8 = 10;
 
 /// Hook payloads up to this size lie in the record itself; larger ones in the packs, which costs whoever waits
 /// for the acknowledgement a second fsync.
@@ -279,6 +288,12 @@ pub enum Payload {
     Notice(NoticeV1),
     /// Lines of another recorder.
     Foreign(Box<ForeignV1>),
+    /// Something goes wrong in a session.
+    Detection(Box<DetectionV1>),
+    /// Something was done about it.
+    Intervention(Box<InterventionV1>),
+    /// The user said something of it.
+    Judgement(Box<JudgementV1>),
 }
 
 /// Why a record cannot be read.
@@ -304,7 +319,7 @@ fn codec() -> Configuration<LittleEndian, Varint, Limit<LIMIT>> {
     bincode::config::standard().with_limit::<LIMIT>()
 }
 
-fn encode<T: Serialize>(value: &T) -> Result<Vec<u8>, RecordError> {
+pub(super) fn encode<T: Serialize>(value: &T) -> Result<Vec<u8>, RecordError> {
     bincode::serde::encode_to_vec(value, codec()).map_err(|e| RecordError::Damaged(e.to_string()))
 }
 
@@ -415,6 +430,9 @@ pub fn read(record: &Record) -> Result<Payload, RecordError> {
         (KIND_STATUS, 1) => Ok(Payload::Status(decode(&record.body)?)),
         (KIND_NOTICE, 1) => Ok(Payload::Notice(decode(&record.body)?)),
         (KIND_FOREIGN, 1) => Ok(Payload::Foreign(decode(&record.body)?)),
+        (KIND_DETECTION, 1) => Ok(Payload::Detection(decode(&record.body)?)),
+        (KIND_INTERVENTION, 1) => Ok(Payload::Intervention(decode(&record.body)?)),
+        (KIND_JUDGEMENT, 1) => Ok(Payload::Judgement(decode(&record.body)?)),
         (kind, schema) => Err(RecordError::Unknown { kind, schema }),
     }
 }
@@ -473,9 +491,15 @@ pub fn blobs(record: &Record) -> Result<Vec<BlobRef>, RecordError> {
         }
         Ok(Payload::Transcript(lines)) => Ok(named(&lines.body).into_iter().collect()),
         Ok(Payload::Foreign(lines)) => Ok(named(&lines.body).into_iter().collect()),
-        Ok(Payload::Gap(_) | Payload::Status(_) | Payload::Notice(_)) | Err(RecordError::Damaged(_)) => {
-            Ok(Vec::new())
-        }
+        Ok(
+            Payload::Gap(_)
+            | Payload::Status(_)
+            | Payload::Notice(_)
+            | Payload::Detection(_)
+            | Payload::Intervention(_)
+            | Payload::Judgement(_),
+        )
+        | Err(RecordError::Damaged(_)) => Ok(Vec::new()),
         Err(error) => Err(error),
     }
 }

@@ -86,7 +86,7 @@ fn what_is_not_whole_or_not_ours_is_refused() {
 
 proptest! {
     #[test]
-    fn any_bytes_decode_or_are_refused(kind in 0u8..9, body in proptest::collection::vec(any::<u8>(), 0..300)) {
+    fn any_bytes_decode_or_are_refused(kind in 0u8..12, body in proptest::collection::vec(any::<u8>(), 0..300)) {
         let _ = read(&stored(NewRecord { kind, schema: 1, id: [0; 16], at_ns: 0, body }));
     }
 }

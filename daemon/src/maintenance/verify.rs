@@ -111,7 +111,14 @@ impl<'a> Check<'a> {
             }
             Ok(Payload::Transcript(lines)) => self.body(record, None, "transcript", &lines.body),
             Ok(Payload::Foreign(lines)) => self.body(record, None, "lines", &lines.body),
-            Ok(Payload::Gap(_) | Payload::Status(_) | Payload::Notice(_)) => {}
+            Ok(
+                Payload::Gap(_)
+                | Payload::Status(_)
+                | Payload::Notice(_)
+                | Payload::Detection(_)
+                | Payload::Intervention(_)
+                | Payload::Judgement(_),
+            ) => {}
             Err(RecordError::Unknown { .. }) => self.verified.unreadable += 1,
             Err(error @ RecordError::Damaged(_)) => self.damaged(record, None, "record", error.to_string()),
         }

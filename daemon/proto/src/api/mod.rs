@@ -16,6 +16,13 @@
 //! | `GET /v0/search/lines?q=WORDS` | [`SearchLine`]s, each hit as it is found |
 //! | `GET /v0/usage` | [`Usage`] |
 //! | `GET /v0/budget` | [`Budget`] |
+//! | `GET /v0/detections` | [`Detections`] |
+//! | `GET /v0/detections/ID` | [`Judged`] |
+//! | `GET /v0/detections/trend?by=kind,project,week` | [`DetectionTrend`] |
+//! | `POST /v0/detections/ID/dismiss?reason=WORDS`, `…/reopen` | [`Judged`] |
+//! | `GET /v0/analyze?session=ID&tree=1` | [`Report`] |
+//! | `GET /v0/heal` | [`Heal`] |
+//! | `POST /v0/heal/allow?session=ID&kind=KIND`, `…/pause?session=ID&for_s=N`, `…/resume?session=ID` | [`Heal`] |
 //! | `POST /v0/statusline` with the client's JSON | [`StatusLine`] |
 //! | `POST /v0/stop` | [`Done`]; the daemon drains its streams and exits. `?now=1`: without draining |
 //! | `POST /v0/retire` | [`Done`]; the daemon goes on answering and exits once nobody uses it |
@@ -42,6 +49,7 @@
 //! Readers ignore fields that they do not know.
 
 mod budget;
+mod detections;
 mod exchanges;
 mod explain;
 mod limits;
@@ -54,6 +62,10 @@ mod usage;
 use serde::{Deserialize, Serialize};
 
 pub use self::budget::{Budget, BudgetScope, StatusLine};
+pub use self::detections::{
+    Detection, DetectionTrend, DetectionTrendRow, Detections, Evidence, Heal, HealException, Intervention,
+    Judged, Report, ReportCost,
+};
 pub use self::exchanges::{Exchange, ExchangeDetail, Exchanges, StreamEvent};
 pub use self::explain::{Explain, ExplainCharge, ExplainTerm};
 pub use self::limits::{Limited, RateLimit, RateLimits};

@@ -63,7 +63,15 @@ impl Look<'_> {
                 let response = body(&ask.reader, &exchange.response.stored)?;
                 self.exchange(&exchange, &request, &response, hits);
             }
-            Ok(Payload::Gap(_) | Payload::Status(_) | Payload::Notice(_)) | Err(_) => {}
+            Ok(
+                Payload::Gap(_)
+                | Payload::Status(_)
+                | Payload::Notice(_)
+                | Payload::Detection(_)
+                | Payload::Intervention(_)
+                | Payload::Judgement(_),
+            )
+            | Err(_) => {}
         }
         Ok(())
     }

@@ -97,7 +97,15 @@ impl Sifter<'_> {
                 told | self.words.in_json(&bytes)
             }
             Ok(Payload::Exchange(exchange)) => self.exchange(at, &exchange)?,
-            Ok(Payload::Gap(_) | Payload::Status(_) | Payload::Notice(_)) | Err(_) => 0,
+            Ok(
+                Payload::Gap(_)
+                | Payload::Status(_)
+                | Payload::Notice(_)
+                | Payload::Detection(_)
+                | Payload::Intervention(_)
+                | Payload::Judgement(_),
+            )
+            | Err(_) => 0,
         };
         self.masks.add(at, mask);
         Ok(())
