@@ -5,7 +5,7 @@ use ccd_tests::harness::{Daemon, eventually};
 use ccd_tests::mock::{Script, reply, trouble};
 use serde_json::json;
 
-use super::{COUNTED, detection, interventions, play, runs, told, world};
+use super::{COUNTED, assert_runs, detection, interventions, play, runs, told, world};
 use crate::check;
 
 const LOOP: &str = "HEAL-loop";
@@ -19,24 +19,23 @@ fn a_loop_is_denied_at_the_fourth_call_and_the_model_sees_why() {
     let (home, mock) = world(GUARD, |_| Script::new().with(trouble::repeated(LOOP, COUNTED, 10)));
     let _daemon = Daemon::start(&home);
     let run = play(&home, LOOP, &[]);
-    assert_eq!(runs(&home), ALLOWED, "each execution left a line: {}", run.result);
+    assert_runs(&home, ALLOWED);
     assert!(run.text().starts_with(trouble::GIVES_WAY), "the next turn saw the denial: {}", run.text());
     assert_eq!(run.result["is_error"], false);
     assert_eq!(run.result["permission_denials"].as_array().unwrap().len(), 1, "{}", run.result);
 
     let ledger = mock.ledger();
-    let denied = &ledger[ALLOWED].tool_calls[0];
+    let [.., asked, next] = &ledger[..] else { panic!("a denial and what came after") };
+    let denied = &asked.tool_calls[0];
     let done = interventions(&home, run.session(), 1);
     let denials: Vec<_> = done.iter().filter(|done| done.action == "denied").collect();
     let [denial] = &denials[..] else { panic!("one denial: {done:?}") };
     assert_eq!((denial.kind.as_str(), denial.rule.as_str()), ("loop", "repeat"), "{denial:?}");
     assert_eq!(denial.event, "PreToolUse");
     assert_eq!(denial.tool_use_id.as_ref(), Some(&denied.id));
-    assert!(denial.delivered, "{denial:?}");
     assert!(!denial.text.is_empty());
 
     // The reason is in the request that followed, as the mock and the capture have it.
-    let next = &ledger[ALLOWED + 1];
     assert!(told(next).iter().any(|text| text.contains(&denial.text)), "{:?}", told(next));
     let id = eventually("the exchange is recorded", || {
         let exchanges = check::exchanges(&home);
@@ -67,7 +66,7 @@ fn cosmetic_changes_of_a_command_do_not_hide_a_loop() {
     });
     let _daemon = Daemon::start(&home);
     let run = play(&home, LOOP, &[]);
-    assert_eq!(runs(&home), ALLOWED, "{}", run.result);
+    assert_runs(&home, ALLOWED);
     assert!(run.text().starts_with(trouble::GIVES_WAY), "{}", run.text());
 }
 
@@ -93,7 +92,7 @@ fn only_the_call_that_loops_is_denied_of_several_at_once() {
     let _daemon = Daemon::start(&home);
     let run = play(&home, LOOP, &[]);
     assert_eq!(run.text(), "Both asked for.");
-    assert_eq!(runs(&home), ALLOWED);
+    assert_runs(&home, ALLOWED);
     assert_eq!(std::fs::read_to_string(home.work().join("others")).unwrap(), "beside\n", "its sibling ran");
 }
 
@@ -111,7 +110,7 @@ fn a_subagents_loop_is_denied_in_the_subagent() {
     let _daemon = Daemon::start(&home);
     let run = play(&home, LOOP, &[]);
     assert_eq!(run.text(), "Somebody tried.");
-    assert_eq!(runs(&home), ALLOWED);
+    assert_runs(&home, ALLOWED);
     let ledger = mock.ledger();
     let agent = ledger.iter().find_map(|sent| sent.agent()).expect("a subagent ran");
     let done = interventions(&home, run.session(), 1);

@@ -7,7 +7,8 @@ use ccd_tests::mock::{Mock, Script, trouble};
 use uuid::Uuid;
 
 use super::{
-    COUNTED, audit, detection, detections, interventions, is_ended, last_of, play, runs, told, world,
+    COUNTED, assert_runs, audit, detection, detections, interventions, is_ended, last_of, play, runs, told,
+    world,
 };
 
 const LOOP: &str = "HEAL-loop";
@@ -71,7 +72,7 @@ fn a_pause_holds_until_it_is_taken_back() {
     assert!(resumed.exceptions.is_empty(), "{:?}", resumed.exceptions);
     let run = play(&home, LOOP, &[]);
     assert!(run.text().starts_with(trouble::GIVES_WAY), "{}", run.text());
-    assert_eq!(runs(&home), CALLS + 3);
+    assert_runs(&home, CALLS + 3);
 }
 
 #[test]
