@@ -90,6 +90,21 @@ pub fn cut(text: String, max: usize) -> String {
     format!("{start}\n…[{missing} bytes cut, hash {:016x}]…\n{end}", hash(&text))
 }
 
+/// A path with `/` between its parts, also where it came from Windows: `C:\\a\\b` becomes `C:/a/b`. Any other text is
+/// left alone: elsewhere `\\` may be part of a name.
+#[must_use]
+pub fn slashed(path: String) -> String {
+    let is_drive = matches!(path.as_bytes(), [drive, b':', b'\\' | b'/', ..] if drive.is_ascii_alphabetic());
+    if is_drive || path.starts_with(".\\") || path.starts_with("\\\\") { path.replace('\\', "/") } else { path }
+}
+
+/// Whether a path begins at a root, of whatever system.
+#[must_use]
+pub fn is_absolute(path: &str) -> bool {
+    path.starts_with('/')
+        || matches!(path.as_bytes(), [drive, b':', b'\\' | b'/', ..] if drive.is_ascii_alphabetic())
+}
+
 /// Milliseconds since the Unix epoch of an RFC 3339 time in UTC, such as `2026-11-01T10:02:11.5Z`; `None` for any
 /// other text.
 #[must_use]

@@ -11,6 +11,8 @@ use crate::text::hash;
 
 /// Bytes from which on a line is prose.
 const PROSE: usize = 40;
+/// Sentences that a chant may consist of.
+const VERSES: usize = 4;
 /// Bytes from which on an answer is more than a phrase between two calls.
 const ANSWER: usize = 200;
 
@@ -62,23 +64,32 @@ fn found(at: usize, title: String) -> Detection {
     )
 }
 
-/// The first line of prose that is said `limit` times without another line of prose between.
+/// The first sentence of prose that is said `limit` times with at most three others between: a chant has few verses.
 fn longest_run(text: &str, limit: u32) -> Option<&str> {
-    let (mut last, mut times, mut code) = (0_u64, 0_u32, false);
+    // Without so much text no sentence can be said so often.
+    if text.len() < PROSE * usize::try_from(limit).unwrap_or(usize::MAX) {
+        return None;
+    }
+    let mut verses: [(u64, u32, usize); VERSES] = [(0, 0, 0); VERSES];
+    let (mut code, mut at) = (false, 0);
     for line in text.lines().map(str::trim) {
         if line.starts_with("```") {
             code = !code;
         }
-        let prose =
-            !code && line.len() >= PROSE && !line.starts_with(['|', '#', '-', '*', '`', '>', '+', '=']);
-        if !prose {
+        if code || line.len() < PROSE || line.starts_with(['|', '#', '-', '*', '`', '>', '+', '=']) {
             continue;
         }
-        let hash = fold(line);
-        times = if hash == last { times + 1 } else { 1 };
-        last = hash;
-        if times >= limit {
-            return Some(line);
+        for sentence in line.split_inclusive(['.', '!', '?']).filter(|sentence| sentence.len() >= PROSE) {
+            let hash = fold(sentence.trim());
+            at += 1;
+            // The verse that was heard longest ago makes room.
+            let place = verses.iter().position(|verse| verse.1 > 0 && verse.0 == hash);
+            let place = place.or_else(|| (0..VERSES).min_by_key(|place| verses[*place].2)).unwrap_or(0);
+            let verse = &mut verses[place];
+            *verse = (hash, if verse.0 == hash { verse.1 + 1 } else { 1 }, at);
+            if verse.1 >= limit {
+                return Some(sentence.trim());
+            }
         }
     }
     None
