@@ -146,14 +146,14 @@ async fn say(app: &Arc<Running>, said: JudgementV1) -> Result<(), QueryError> {
     if app.door.ready(Ready { record, fact: None }).await != Ack::Durable {
         return Err(unavailable("it could not be put on record".into()).hint("`ccctl status` says why"));
     }
-    tell(app, said);
+    tell(app, &said);
     // It is acknowledged before its rows are written; what is done between two batches is done after them.
     let door = app.door.clone();
     blocking(move || door.with_store(|_| ()).map_err(|e| unavailable(e.to_string()))).await
 }
 
 /// Tells whoever decides about interventions.
-fn tell(_app: &Running, said: JudgementV1) {
+fn tell(_app: &Running, said: &JudgementV1) {
     // The one place that hands judgements to the detectors' thread.
     tracing::debug!(what = said.what, "the user said something");
 }

@@ -95,7 +95,7 @@ impl<'a> Findings<'a> {
             return Ok(());
         }
         let about = rows::about(found.fingerprint, found.cwd.as_deref());
-        let dismissed = self.in_force(rows::dismissal(about))?;
+        let dismissed = self.in_force(&rows::dismissal(about))?;
         let mut row = DetectionRow::new(found, record.locator, dismissed);
         row.intervention = self.last_intervention(id)?;
         let place = (found.at_ns, id);
@@ -139,11 +139,13 @@ impl<'a> Findings<'a> {
                 self.judged.insert(key, Some(body.to_vec()));
                 Ok(())
             }
-            Effect::Resume(from, to) => {
-                let known: Vec<_> = self.reader.scan(&from, &to).collect::<Result<_, StoreError>>()?;
-                let new = self.judged.range(from..to).map(|(key, _)| key.clone());
-                let all: Vec<Vec<u8>> = known.into_iter().map(|(key, _)| key).chain(new).collect();
-                self.judged.extend(all.into_iter().map(|key| (key, None)));
+            Effect::Resume(ranges) => {
+                for (from, to) in ranges {
+                    let known: Vec<_> = self.reader.scan(&from, &to).collect::<Result<_, StoreError>>()?;
+                    let new = self.judged.range(from..to).map(|(key, _)| key.clone());
+                    let all: Vec<Vec<u8>> = known.into_iter().map(|(key, _)| key).chain(new).collect();
+                    self.judged.extend(all.into_iter().map(|key| (key, None)));
+                }
                 Ok(())
             }
             Effect::Nothing => Ok(()),
@@ -202,10 +204,10 @@ impl<'a> Findings<'a> {
         Ok(known.max(self.done.get(&detection).copied()))
     }
 
-    fn in_force(&self, key: Vec<u8>) -> Result<bool, StoreError> {
-        match self.judged.get(&key) {
+    fn in_force(&self, key: &[u8]) -> Result<bool, StoreError> {
+        match self.judged.get(key) {
             Some(said) => Ok(said.is_some()),
-            None => Ok(self.reader.get(&key)?.is_some()),
+            None => Ok(self.reader.get(key)?.is_some()),
         }
     }
 

@@ -159,7 +159,9 @@ impl Index {
 
     fn apply(&mut self, records: &[Record]) {
         let mut batch = Batch::new(&self.live, &self.reader, self.counters);
-        records.iter().for_each(|record| batch.add(record, None).unwrap());
+        for record in records {
+            batch.add(record, None).unwrap();
+        }
         let applied = batch.finish().unwrap();
         self.store.apply(0, applied.mutations).unwrap();
         self.counters = applied.counters;
@@ -221,7 +223,10 @@ proptest! {
                 Told::Reopen { about, dir } => { dismissed.remove(&(*about, *dir)); }
                 Told::Allow { session, kind } => { exceptions.insert((Some(*session), Some(*kind))); }
                 Told::Pause { session } => { exceptions.insert((*session, None)); }
-                Told::Resume { session } => exceptions.retain(|(of, _)| session.is_some() && of != session),
+                Told::Resume { session } => exceptions.retain(|(of, allowed)| match session {
+                    Some(_) => of != session,
+                    None => allowed.is_some(),
+                }),
             }
         }
         let rows = whole.detections();

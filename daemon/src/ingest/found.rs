@@ -87,8 +87,8 @@ pub struct JudgementV1 {
     /// When, nanoseconds since the Unix epoch.
     pub at_ns: u64,
     /// `dismiss` or `reopen` (what a detection is about), `allow` (no interventions of this kind, or of any, in this session
-    /// any more), `pause` (no interventions at all, in a session or everywhere, until a time), `resume` (takes back all
-    /// pauses and allowances, of a session or of all). The last word counts.
+    /// any more), `pause` (no interventions at all, in a session or everywhere, until a time), `resume` (takes back what
+    /// is excepted in a session, or, everywhere, all pauses). The last word counts.
     pub what: String,
     /// The detection.
     pub detection: Option<RecordId>,

@@ -26,6 +26,9 @@ const JUDGEMENT: u8 = 0x2f;
 /// In the keys of judgements: what is dismissed, and pauses and allowances.
 const DISMISSED: u8 = 0;
 const EXCEPTION: u8 = 1;
+/// Of the latter.
+const PAUSE: u8 = 0;
+const ALLOWANCE: u8 = 1;
 
 /// How long a detection is open: nobody goes back to older ones.
 pub const OPEN_NS: u64 = 7 * 86_400_000_000_000;
@@ -98,7 +101,8 @@ pub struct InterventionRow {
 
 /// The beginning of a text, so many bytes at most.
 fn head(text: &str, bytes: usize) -> String {
-    text[..text.floor_char_boundary(bytes)].to_owned()
+    let end = (0..=bytes.min(text.len())).rev().find(|end| text.is_char_boundary(*end));
+    text[..end.unwrap_or(0)].to_owned()
 }
 
 impl DetectionRow {
@@ -220,8 +224,8 @@ pub enum Effect {
     Reopen(About),
     /// A pause or an allowance is in force under this key, in place of what was there.
     Except(Vec<u8>),
-    /// What lies between these keys is not in force any more: pauses and allowances of one session, or all of them.
-    Resume(Vec<u8>, Vec<u8>),
+    /// What lies between these keys is not in force any more: what is excepted in one session, or all pauses.
+    Resume(Vec<(Vec<u8>, Vec<u8>)>),
     /// It is none that this build knows, or says of nothing.
     Nothing,
 }
@@ -234,28 +238,28 @@ pub fn effect(said: &JudgementV1) -> Effect {
     match (said.what.as_str(), about) {
         ("dismiss", Some(about)) => Effect::Dismiss(about),
         ("reopen", Some(about)) => Effect::Reopen(about),
-        ("allow", _) if session.is_some() => {
-            Effect::Except(exception(session, 1, said.kind.as_deref().unwrap_or("")))
-        }
-        ("pause", _) => Effect::Except(exception(session, 0, "")),
-        ("resume", _) => match session {
-            Some(key) => {
-                let from = [&[JUDGEMENT, EXCEPTION, 1], &key[..]].concat();
-                let to = [&from[..], &[0xff]].concat();
-                Effect::Resume(from, to)
-            }
-            None => Effect::Resume(vec![JUDGEMENT, EXCEPTION], vec![JUDGEMENT, EXCEPTION + 1]),
-        },
+        ("pause", _) => Effect::Except(exception(PAUSE, session, said.kind.as_deref())),
+        ("allow", _) => Effect::Except(exception(ALLOWANCE, session, said.kind.as_deref())),
+        ("resume", _) => Effect::Resume(match session {
+            Some(_) => [PAUSE, ALLOWANCE]
+                .map(|what| {
+                    let from = exception(what, session, None);
+                    // No name of a kind has this byte: it is in no UTF-8 text.
+                    let to = [&from[..], &[0xff]].concat();
+                    (from, to)
+                })
+                .into(),
+            None => vec![(vec![JUDGEMENT, EXCEPTION, PAUSE], vec![JUDGEMENT, EXCEPTION, PAUSE + 1])],
+        }),
         _ => Effect::Nothing,
     }
 }
 
-/// The key of what is in force for all sessions, or for one.
-fn exception(session: Option<[u8; 16]>, what: u8, kind: &str) -> Vec<u8> {
-    let mut key = vec![JUDGEMENT, EXCEPTION, u8::from(session.is_some())];
+/// The key of what is in force for all sessions, or for one, and for all kinds, or for one.
+fn exception(what: u8, session: Option<[u8; 16]>, kind: Option<&str>) -> Vec<u8> {
+    let mut key = vec![JUDGEMENT, EXCEPTION, what, u8::from(session.is_some())];
     key.extend_from_slice(&session.unwrap_or_default());
-    key.push(what);
-    key.extend_from_slice(head(kind, NAME).as_bytes());
+    key.extend_from_slice(head(kind.unwrap_or_default(), NAME).as_bytes());
     key
 }
 
@@ -452,11 +456,10 @@ mod tests {
         let of_nothing = JudgementV1 { fingerprint: None, ..said("dismiss", None, None) };
         assert_eq!(effect(&of_nothing), Effect::Nothing);
         assert_eq!(effect(&said("shout", None, None)), Effect::Nothing);
-        assert_eq!(effect(&said("allow", None, None)), Effect::Nothing, "in no session");
     }
 
     #[test]
-    fn resuming_takes_back_what_is_said_of_the_session_or_everything() {
+    fn resuming_takes_back_what_is_excepted_in_the_session_or_all_pauses() {
         let except = |said: &JudgementV1| match effect(said) {
             Effect::Except(key) => key,
             other => panic!("{other:?}"),
@@ -470,11 +473,12 @@ mod tests {
         ];
         let of_t = except(&said("pause", t, None));
         let resumed = |session: Option<&str>, key: &Vec<u8>| {
-            let Effect::Resume(from, to) = effect(&said("resume", session, None)) else { panic!() };
-            from <= *key && *key < to
+            let Effect::Resume(ranges) = effect(&said("resume", session, None)) else { panic!() };
+            ranges.iter().any(|(from, to)| from <= key && key < to)
         };
-        assert!(of_s.iter().all(|key| resumed(s, key) && resumed(None, key)));
+        assert!(of_s.iter().all(|key| resumed(s, key) && !resumed(t, key)));
         assert!(!resumed(s, &all) && !resumed(s, &of_t) && resumed(None, &all) && resumed(None, &of_t));
+        assert!(resumed(None, &of_s[0]) && !resumed(None, &of_s[1]) && !resumed(None, &of_s[2]));
         let (from, to) = exceptions();
         assert!(of_s.iter().chain([&all]).all(|key| from <= *key && *key < to));
         assert!(!resumed(None, &dismissal([0xff; 16])));

@@ -9,12 +9,12 @@ use std::collections::{HashMap, HashSet};
 
 use ccd_proto::api::Span;
 
-use super::detections::Shown;
-use super::{Ask, QueryError};
+use super::{Ask, QueryError, detections};
 use crate::project::account::Account;
 use crate::project::billed::{Bill, Charge, ChargeKey, call_key};
+use crate::project::detections::{Brief, Place};
 use crate::project::price::Prices;
-use crate::project::view::{SessionView, SpanView};
+use crate::project::view::SessionView;
 use crate::project::{ids, rows, share};
 
 /// The session's turns and spans.
@@ -40,23 +40,29 @@ pub fn tree(ask: &Ask, session_id: &str) -> Result<SessionView, QueryError> {
         view.span.attributed_usd_micros = micros.map(|m| i64::try_from(*m).unwrap_or(i64::MAX));
     }
     view.sum_up();
-    show_detections(&mut view, Shown::of(&ask.reader, session_id)?);
+    show_detections(&mut view, detections::counted(&ask.reader, session_id)?);
     Ok(view)
 }
 
-/// Gives turns and spans what was found to go wrong in them.
-fn show_detections(view: &mut SessionView, mut shown: Shown) {
-    if shown.is_empty() {
+/// Gives turns and spans what was found to go wrong in them, oldest first.
+fn show_detections(view: &mut SessionView, found: Vec<(Place, Brief)>) {
+    if found.is_empty() {
         return;
     }
-    for SpanView { span, .. } in &mut view.spans {
-        if let Some(found) = shown.turnless.remove(&span.span_id) {
-            shown.turns.entry(span.turn_id.clone()).or_default().extend(found);
+    let spans: HashMap<String, usize> =
+        view.spans.iter().enumerate().map(|(i, s)| (s.span.span_id.clone(), i)).collect();
+    let turns: HashMap<String, usize> =
+        view.turns.iter().enumerate().map(|(i, t)| (t.turn_id.clone(), i)).collect();
+    for (place, brief) in found {
+        let named = detections::named(place, &brief);
+        let span = brief.span_id.and_then(|id| view.spans.get_mut(*spans.get(&id)?));
+        let turn = brief.turn_id.or_else(|| span.as_ref().map(|view| view.span.turn_id.clone()));
+        if let Some(view) = span {
+            view.span.detections.push(named.detection_id.clone());
         }
-        span.detections = shown.spans.remove(&span.span_id).unwrap_or_default();
-    }
-    for turn in &mut view.turns {
-        turn.detections = shown.turns.remove(&turn.turn_id).unwrap_or_default();
+        if let Some(turn) = turn.and_then(|id| view.turns.get_mut(*turns.get(&id)?)) {
+            turn.detections.push(named);
+        }
     }
 }
 

@@ -122,6 +122,20 @@ impl Daemon {
         (status, serde_json::from_slice(&body).unwrap_or(Value::Null))
     }
 
+    /// Posts a body to the control API.
+    pub(crate) async fn post_to(&self, path: &str, body: &Value) -> Value {
+        let mut s = UnixStream::connect(self.app.layout.control_socket()).await.unwrap();
+        let body = body.to_string();
+        let len = body.len();
+        let text = format!(
+            "POST {path} HTTP/1.1\r\nHost: ccd\r\nContent-Length: {len}\r\nConnection: close\r\n\r\n{body}"
+        );
+        s.write_all(text.as_bytes()).await.unwrap();
+        let (status, body) = read_response(s).await;
+        assert_eq!(status, 200, "{path}");
+        serde_json::from_slice(&body).unwrap()
+    }
+
     pub(crate) async fn get(&self, path: &str) -> Value {
         let (status, body) = self.api(&format!("GET {path}")).await;
         assert_eq!(status, 200, "{path}: {body}");

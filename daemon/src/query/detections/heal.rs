@@ -29,12 +29,11 @@ pub fn heal(ask: &Ask, settings: &config::Heal, wanted: &Wanted) -> Result<Heal,
             continue;
         }
         if filter.project.is_some() {
-            let is_of = match known.get(&row.session_id) {
-                Some(is_of) => *is_of,
-                None => {
-                    let session = sessions::row(ask, ids::session_key(&row.session_id))?;
-                    session.is_some_and(|session| filter.matches_project(&session))
-                }
+            let is_of = if let Some(is_of) = known.get(&row.session_id) {
+                *is_of
+            } else {
+                let session = sessions::row(ask, ids::session_key(&row.session_id))?;
+                session.is_some_and(|session| filter.matches_project(&session))
             };
             known.insert(row.session_id.clone(), is_of);
             if !is_of {
@@ -47,10 +46,10 @@ pub fn heal(ask: &Ask, settings: &config::Heal, wanted: &Wanted) -> Result<Heal,
             interventions.push(done_to_api(ask, place, &row));
         }
     }
-    let mode = |mode: config::Mode| mode.as_str().to_owned();
-    let projects = settings.projects.iter().map(|(dir, of)| (dir.display().to_string(), mode(*of)));
+    let written = |mode: config::Mode| mode.as_str().to_owned();
+    let projects = settings.projects.iter().map(|(dir, of)| (dir.display().to_string(), written(*of)));
     Ok(Heal {
-        mode: mode(settings.mode),
+        mode: written(settings.mode),
         projects: projects.collect(),
         exceptions: exceptions(ask, only.as_deref())?,
         interventions,
@@ -91,7 +90,10 @@ fn in_force(ask: &Ask, from: &[u8], to: &[u8]) -> Result<Vec<JudgementV1>, Query
             }
         };
         let over = match &said.session_id {
-            Some(session) => is_over(sessions::row(ask, ids::session_key(session))?.as_ref(), ask.now_ns),
+            Some(id) => {
+                let session = sessions::row(ask, ids::session_key(id))?;
+                is_over(session.as_ref(), said.at_ns, ask.now_ns)
+            }
             None => false,
         };
         if !over && said.until_ns.is_none_or(|until| until > ask.now_ns) {
@@ -102,10 +104,11 @@ fn in_force(ask: &Ask, from: &[u8], to: &[u8]) -> Result<Vec<JudgementV1>, Query
     Ok(found)
 }
 
-/// Whether nothing more is to be expected of a session: its end was seen, or nothing of it for a week, or it is gone.
-fn is_over(session: Option<&Session>, now_ns: u64) -> bool {
+/// Whether nothing more is to be expected of a session that something was said of then: its end was seen, or it is gone,
+/// or nothing was heard of it for a week.
+fn is_over(session: Option<&Session>, said_ns: u64, now_ns: u64) -> bool {
     session.is_none_or(|session| {
-        let last_ns = parse_rfc3339(&session.last_at).unwrap_or(0);
+        let last_ns = parse_rfc3339(&session.last_at).unwrap_or(0).max(said_ns);
         session.ended || last_ns < now_ns.saturating_sub(OPEN_NS)
     })
 }

@@ -7,8 +7,6 @@ mod heal;
 mod trend;
 mod wanted;
 
-use std::collections::BTreeMap;
-
 use ccd_proto::api::{Detection, DetectionRef, DetectionStatus, Detections, Evidence, Intervention, Judged};
 use ccd_store::{Locator, Reader, RecordId};
 use http::StatusCode;
@@ -293,40 +291,5 @@ fn done_to_api(ask: &Ask, (at_ns, _): Place, row: &InterventionRow) -> Intervent
         text: done.text,
         delivered: done.delivered,
         ..known
-    }
-}
-
-/// What of a session's detections its turns and spans show: by turn, and by span.
-#[derive(Debug, Default)]
-pub(super) struct Shown {
-    /// By the turn's id, or, where that is not known, by the span's.
-    pub(super) turns: BTreeMap<String, Vec<DetectionRef>>,
-    /// Of which only the span is known.
-    pub(super) turnless: BTreeMap<String, Vec<DetectionRef>>,
-    /// Ids by the span's.
-    pub(super) spans: BTreeMap<String, Vec<String>>,
-}
-
-impl Shown {
-    /// Those of a session.
-    pub(super) fn of(reader: &Reader, session_id: &str) -> Result<Self, QueryError> {
-        let mut shown = Shown::default();
-        for (place, brief) in counted(reader, session_id)? {
-            let named = named(place, &brief);
-            if let Some(span) = &brief.span_id {
-                shown.spans.entry(span.clone()).or_default().push(named.detection_id.clone());
-            }
-            match (brief.turn_id, brief.span_id) {
-                (Some(turn), _) => shown.turns.entry(turn).or_default().push(named),
-                (None, Some(span)) => shown.turnless.entry(span).or_default().push(named),
-                (None, None) => {}
-            }
-        }
-        Ok(shown)
-    }
-
-    /// Whether there is nothing to show.
-    pub(super) fn is_empty(&self) -> bool {
-        self.turns.is_empty() && self.turnless.is_empty() && self.spans.is_empty()
     }
 }
