@@ -6,6 +6,7 @@ mod inside;
 mod keeper;
 mod life;
 mod retire;
+mod watching;
 
 pub use life::run;
 
@@ -22,6 +23,7 @@ use tokio::sync::{Notify, Semaphore};
 use crate::budget::Guard;
 use crate::clock::Clock;
 use crate::config::{self, Config, ConfigError, Network, Retention};
+use crate::detect;
 use crate::ingest::shared::Shared;
 use crate::ingest::{Door, rebuild};
 use crate::maintenance::Maintenance;
@@ -174,6 +176,10 @@ pub struct Running {
     pub maintenance: Maintenance,
     /// The budgets in force.
     pub budget: Guard,
+    /// The detectors' door.
+    pub detect: detect::Feed,
+    /// Their end of it, until their thread has it.
+    detect_rx: Mutex<Option<std::sync::mpsc::Receiver<detect::Message>>>,
 }
 
 fn locked<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
@@ -234,6 +240,12 @@ impl Running {
         };
         let lost = holder == Holder::Supervise && self.has_lost_supervisor();
         Some(if lost { Holder::Own } else { holder })
+    }
+
+    /// The detectors' thresholds in force.
+    #[must_use]
+    pub fn thresholds(&self) -> crate::config::Detect {
+        locked(&self.config).detect.clone()
     }
 
     /// How long the past is kept.
@@ -379,6 +391,9 @@ impl Running {
         self.open_web();
         if new.budget != old.budget {
             self.budget.set(new.budget.clone());
+        }
+        if (&new.detect, &new.heal) != (&old.detect, &old.heal) {
+            self.detect.set(new.detect.clone(), new.heal.clone());
         }
         if new.prices != old.prices {
             tracing::info!("prices changed: costs are worked out again");

@@ -25,6 +25,7 @@ use super::inside::Inside;
 use super::keeper::Keeper;
 use super::{Parts, QUESTIONS, Running, SEARCHES, SERVING, locked};
 use crate::budget::Guard;
+use crate::detect;
 use crate::ingest::shared::{Shared, StoreState};
 use crate::ingest::{Door, Submission};
 use crate::maintenance::Maintenance;
@@ -240,6 +241,7 @@ fn wire(parts: Parts) -> Result<Wired, StartError> {
         .ok_or_else(|| StartError::Process(format!("upstream {} is no base URL", config.upstream)))?;
 
     let (door, rx) = Door::new();
+    let (detect, detect_rx) = detect::Feed::with_clock(Arc::clone(&clock));
     let shared = Shared::new(Prices::new(&config.prices));
     let capturing = match bypass {
         Some(reason) => {
@@ -289,6 +291,8 @@ fn wire(parts: Parts) -> Result<Wired, StartError> {
         questions: Semaphore::new(QUESTIONS),
         searches: Arc::new(Semaphore::new(SEARCHES)),
         maintenance: Maintenance::default(),
+        detect,
+        detect_rx: Mutex::new(Some(detect_rx)),
     });
     Ok(Wired { app, proxy: listener, web: prepared.web, home: prepared.home, rx })
 }

@@ -73,7 +73,7 @@ pub use self::explain::{Explain, ExplainCharge, ExplainTerm};
 pub use self::limits::{Limited, RateLimit, RateLimits};
 pub use self::search::{Hit, Search, SearchEnd, SearchLine};
 pub use self::status::{
-    CaptureStatus, DaemonStatus, DetectionStatus, HookStatus, ProxyStatus, RetiringSession, RetiringStatus,
+    CaptureStatus, DaemonStatus, DetectStatus, DetectionStatus, HookStatus, ProxyStatus, RetiringSession, RetiringStatus,
     SocketStatus, Status, StoreStatus, Supervision, SupervisorStatus, TranscriptRoot, TranscriptStatus,
     UpstreamProbe, WebStatus,
 };
