@@ -19,9 +19,12 @@ use ccd_proto::paths::Layout;
 use jiff::tz::TimeZone;
 use tokio::sync::{Notify, Semaphore};
 
+use crate::alert::Alerts;
 use crate::budget::Guard;
 use crate::clock::Clock;
 use crate::config::{Config, ConfigError, Network, Retention};
+use crate::detect::Feed;
+use crate::heal::Healing;
 use crate::ingest::shared::Shared;
 use crate::ingest::{Door, rebuild};
 use crate::maintenance::Maintenance;
@@ -174,6 +177,12 @@ pub struct Running {
     pub maintenance: Maintenance,
     /// The budgets in force.
     pub budget: Guard,
+    /// The detectors' door.
+    pub detect: Feed,
+    /// What is done about detections.
+    pub heal: Arc<Healing>,
+    /// Who is told of them.
+    pub alerts: Alerts,
 }
 
 fn locked<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
@@ -373,6 +382,12 @@ impl Running {
         self.open_web();
         if new.budget != old.budget {
             self.budget.set(new.budget.clone());
+        }
+        if new.heal != old.heal {
+            self.heal.set(new.heal.clone());
+        }
+        if new.alerts != old.alerts {
+            self.alerts.set(new.alerts.clone());
         }
         if new.prices != old.prices {
             tracing::info!("prices changed: costs are worked out again");

@@ -97,6 +97,7 @@ pub fn status(app: &Running) -> Status {
             queue_bytes: gauges.queue_bytes.load(Ordering::Relaxed),
         },
         detections: DetectionStatus { open: 0 },
+        heal: app.heal.status(),
         rate_limits: rate_limits(app, &state),
         transcripts: app.transcripts.status(),
     }
