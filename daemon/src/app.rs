@@ -20,10 +20,12 @@ use ccd_proto::paths::Layout;
 use jiff::tz::TimeZone;
 use tokio::sync::{Notify, Semaphore};
 
+use crate::alert::Alerts;
 use crate::budget::Guard;
 use crate::clock::Clock;
 use crate::config::{self, Config, ConfigError, Network, Retention};
 use crate::detect;
+use crate::heal::Healing;
 use crate::ingest::shared::Shared;
 use crate::ingest::{Door, rebuild};
 use crate::maintenance::Maintenance;
@@ -180,6 +182,10 @@ pub struct Running {
     pub detect: detect::Feed,
     /// Their end of it, until their thread has it.
     detect_rx: Mutex<Option<std::sync::mpsc::Receiver<detect::Message>>>,
+    /// What is done about detections.
+    pub heal: Arc<Healing>,
+    /// Who is told of them.
+    pub alerts: Alerts,
 }
 
 fn locked<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
@@ -394,6 +400,12 @@ impl Running {
         }
         if (&new.detect, &new.heal) != (&old.detect, &old.heal) {
             self.detect.set(new.detect.clone(), new.heal.clone());
+        }
+        if new.heal != old.heal {
+            self.heal.set(new.heal.clone());
+        }
+        if new.alerts != old.alerts {
+            self.alerts.set(new.alerts.clone());
         }
         if new.prices != old.prices {
             tracing::info!("prices changed: costs are worked out again");

@@ -23,7 +23,7 @@ use crate::maintenance::retention;
 use crate::source::{hook, spool, transcript};
 use crate::startup::{Home, SocketFile, StartError};
 use crate::supervise::listeners::Holder;
-use crate::{api, budget};
+use crate::{alert, api, budget};
 
 /// How long hook events under way may take when another daemon waits for the store; the shim spools them otherwise.
 const EVENTS_PATIENCE: Duration = Duration::from_millis(500);
@@ -74,10 +74,7 @@ impl Inside {
         let (events, sources) = (TaskTracker::new(), TaskTracker::new());
         let (closing, spool_changed) = (CancellationToken::new(), Arc::new(Notify::new()));
         if let Some(hooks) = hooks {
-            let deciding = Arc::clone(app);
-            let decide: hook::Decide =
-                Arc::new(move |event| deciding.budget.decision(event, deciding.clock.now_ns()));
-            sources.spawn(hook::serve(hooks, app.door.clone(), decide, events.clone(), closing.clone()));
+            sources.spawn(hook::serve(hooks, Arc::new(desk(app)), events.clone(), closing.clone()));
             sources.spawn(spool::run(
                 app.layout.spool_dir.clone(),
                 app.door.clone(),
@@ -213,5 +210,17 @@ impl Inside {
             tracing::error!(%error, "the store is given up only at the end");
         }
         given_up
+    }
+}
+
+/// What hook events are answered with.
+fn desk(app: &Arc<Running>) -> hook::Desk {
+    let (deciding, telling) = (Arc::clone(app), Arc::clone(app));
+    let let_run: hook::LetRun = Arc::new(move |last| alert::let_run(&telling, last));
+    hook::Desk {
+        door: app.door.clone(),
+        decide: Arc::new(move |event| deciding.budget.decision(event, deciding.clock.now_ns())),
+        healer: hook::Healer::new(Arc::clone(&app.heal), app.detect.clone(), let_run),
+        times: hook::Times::default(),
     }
 }

@@ -24,8 +24,10 @@ use tokio_util::task::TaskTracker;
 use super::inside::Inside;
 use super::keeper::Keeper;
 use super::{Parts, QUESTIONS, Running, SEARCHES, SERVING, locked};
+use crate::alert::Alerts;
 use crate::budget::Guard;
 use crate::detect;
+use crate::heal::Healing;
 use crate::ingest::shared::{Shared, StoreState};
 use crate::ingest::{Door, Submission};
 use crate::maintenance::Maintenance;
@@ -280,6 +282,8 @@ fn wire(parts: Parts) -> Result<Wired, StartError> {
         state: AtomicU8::new(SERVING),
         log_filter: Mutex::new(config.log.clone()),
         budget: Guard::new(config.budget.clone()),
+        heal: Arc::new(Healing::new(config.heal.clone())),
+        alerts: Alerts::new(config.alerts.clone()),
         config: Mutex::new(config),
         config_problem: Mutex::new(None),
         log,

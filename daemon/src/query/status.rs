@@ -98,6 +98,7 @@ pub fn status(app: &Running) -> Status {
         },
         detections: open_detections(app, &state),
         detect: app.detect.status(),
+        heal: app.heal.status(),
         rate_limits: rate_limits(app, &state),
         transcripts: app.transcripts.status(),
     }

@@ -24,6 +24,8 @@ pub struct Status {
     pub detections: DetectionStatus,
     /// The detectors at work.
     pub detect: DetectStatus,
+    /// What is done about them.
+    pub heal: HealStatus,
     /// What the upstream in force told last of its limits; null where it told nothing.
     pub rate_limits: Option<RateLimits>,
     /// The client's own files.
@@ -352,4 +354,24 @@ pub struct DetectStatus {
     pub found: u64,
     /// What was found and could not be recorded, since start.
     pub dropped: u64,
+}
+
+/// What is done about detections. Counts are since the daemon's start.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct HealStatus {
+    /// `off`, `advise` or `guard`, where no project says otherwise.
+    pub mode: String,
+    /// Working directories with a mode of their own.
+    pub projects: u64,
+    /// Advices that were handed to the client.
+    pub advised: u64,
+    /// Tool calls that were denied.
+    pub denied: u64,
+    /// Turns that were kept from ending.
+    pub blocked: u64,
+    /// Answers of which it is not known that they arrived.
+    pub undelivered: u64,
+    /// Hook events that were let through because no answer was there in time.
+    pub late: u64,
 }
