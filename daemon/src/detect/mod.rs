@@ -14,6 +14,8 @@
 //! Invariants: the question after an acknowledged event is answered by an engine that has seen the event; a detection is
 //! on record at most once, whatever is replayed.
 
+pub mod workspace;
+
 use std::sync::mpsc::{SyncSender, TrySendError};
 
 use tokio::sync::oneshot;
