@@ -35,6 +35,7 @@ pub(crate) mod session_tests;
 pub mod thread;
 #[cfg(test)]
 mod thread_tests;
+pub mod workspace;
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
