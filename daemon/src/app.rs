@@ -21,7 +21,7 @@ use tokio::sync::{Notify, Semaphore};
 
 use crate::budget::Guard;
 use crate::clock::Clock;
-use crate::config::{Config, ConfigError, Network, Retention};
+use crate::config::{self, Config, ConfigError, Network, Retention};
 use crate::ingest::shared::Shared;
 use crate::ingest::{Door, rebuild};
 use crate::maintenance::Maintenance;
@@ -240,6 +240,12 @@ impl Running {
     #[must_use]
     pub fn retention(&self) -> Retention {
         locked(&self.config).retention
+    }
+
+    /// What is done about detections.
+    #[must_use]
+    pub fn heal(&self) -> config::Heal {
+        locked(&self.config).heal.clone()
     }
 
     /// The way from this machine to others.

@@ -5,6 +5,7 @@
 //! command line can say so instead of misreading.
 
 mod body;
+mod detections;
 mod follow;
 mod routes;
 mod search;

@@ -8,7 +8,7 @@ use http::{Method, Request, Response, StatusCode};
 use hyper::body::Incoming;
 
 use super::body::ApiBody;
-use super::{follow, json, search, statusline, store, with_type};
+use super::{detections, follow, json, search, statusline, store, with_type};
 use crate::app::Running;
 use crate::maintenance::stats;
 use crate::query::exchanges::Side;
@@ -34,6 +34,14 @@ enum Route<'a> {
     Usage,
     Explain,
     Budget,
+    Detections,
+    Trend,
+    Detection(&'a str),
+    /// A detection, and what the user says of it.
+    Judge(&'a str, &'a str),
+    Heal,
+    /// What is excepted from the interventions, or not any more.
+    Except(&'a str),
     StatusLine,
     Stop,
     Retire,
@@ -64,6 +72,13 @@ fn find<'a>(method: &Method, path: &'a str) -> Result<Route<'a>, bool> {
         ["v0", "usage"] => (false, Route::Usage),
         ["v0", "usage", "explain"] => (false, Route::Explain),
         ["v0", "budget"] => (false, Route::Budget),
+        ["v0", "detections"] => (false, Route::Detections),
+        // No id is this word.
+        ["v0", "detections", "trend"] => (false, Route::Trend),
+        ["v0", "detections", id] => (false, Route::Detection(id)),
+        ["v0", "detections", id, what @ ("dismiss" | "reopen")] => (true, Route::Judge(id, what)),
+        ["v0", "heal"] => (false, Route::Heal),
+        ["v0", "heal", what @ ("allow" | "pause" | "resume")] => (true, Route::Except(what)),
         ["v0", "statusline"] => (true, Route::StatusLine),
         ["v0", "stop"] => (true, Route::Stop),
         ["v0", "retire"] => (true, Route::Retire),
@@ -146,6 +161,12 @@ pub(super) async fn route(
             let settings = app.budget.settings();
             ask(&app, query, move |a, f| budget::budget(a, &settings, f.session.as_deref())).await
         }
+        Route::Detections => detections::list(&app, query).await,
+        Route::Trend => detections::trend(&app, query).await,
+        Route::Detection(id) => detections::one(&app, unescape(id)?).await,
+        Route::Judge(id, what) => detections::judge(&app, unescape(id)?, what, query).await,
+        Route::Heal => detections::heal(&app, query).await,
+        Route::Except(what) => detections::except(&app, what, query).await,
         Route::StatusLine => statusline::answer(&app, body).await,
         Route::Exchange(id) => {
             let id = unescape(id)?;
@@ -214,6 +235,9 @@ mod tests {
         assert_eq!(find(&Method::GET, "/v0/stop"), Err(true));
         assert_eq!(find(&Method::GET, "/v0/store/verify"), Err(true));
         assert_eq!(find(&Method::POST, "/v0/store/verify"), Ok(Route::Operate("verify")));
+        assert_eq!(find(&Method::POST, "/v0/detections/x/dismiss"), Ok(Route::Judge("x", "dismiss")));
+        assert_eq!(find(&Method::GET, "/v0/detections/x/dismiss"), Err(true));
+        assert_eq!(find(&Method::POST, "/v0/heal/pause"), Ok(Route::Except("pause")));
         assert_eq!(find(&Method::POST, "/v0/nothing"), Err(false));
     }
 

@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use ccd_proto::api::Session;
 use ccd_store::{Mutation, Reader, Record};
 
+use super::findings::{Findings, counted};
 use super::ledger::Ledger;
 use super::lookups::look_ups;
 use super::record::Payload;
@@ -26,6 +27,7 @@ pub struct Batch<'a> {
     counters: Counters,
     mutations: Vec<Mutation>,
     ledger: Ledger<'a>,
+    findings: Findings<'a>,
     limits: BTreeMap<String, LimitsRow>,
     touched: BTreeSet<String>,
     exchanges: Vec<RowOf>,
@@ -53,6 +55,7 @@ impl<'a> Batch<'a> {
             counters,
             mutations: Vec::new(),
             ledger: Ledger::new(reader, live.prices()),
+            findings: Findings::new(reader),
             limits: BTreeMap::new(),
             touched: BTreeSet::new(),
             exchanges: Vec::new(),
@@ -68,6 +71,9 @@ impl<'a> Batch<'a> {
                 }
                 _ => self.counters.unreadable += 1,
             }
+            return Ok(());
+        }
+        if self.findings.add(record, &mut self.counters)? {
             return Ok(());
         }
         if record.kind == super::record::KIND_TRANSCRIPT {
@@ -96,11 +102,7 @@ impl<'a> Batch<'a> {
                 super::record::KIND_TRANSCRIPT | super::record::KIND_FOREIGN => {
                     self.counters.transcripts += 1;
                 }
-                super::record::KIND_STATUS
-                | super::record::KIND_NOTICE
-                | super::record::KIND_DETECTION
-                | super::record::KIND_INTERVENTION
-                | super::record::KIND_JUDGEMENT => {}
+                super::record::KIND_STATUS | super::record::KIND_NOTICE => {}
                 _ => self.counters.unreadable += 1,
             },
         }
@@ -188,24 +190,40 @@ impl<'a> Batch<'a> {
         }
         let books = self.ledger.finish()?;
         self.mutations.extend(books.mutations);
+        let found = self.findings.finish()?;
+        self.mutations.extend(found.mutations);
+        let mut changed: BTreeMap<String, SessionRow> = BTreeMap::new();
         for account in books.accounts {
-            let key = rows::session(ids::session_key(&account.session_id));
             let row = match summaries.remove(&account.session_id) {
                 Some(row) => Some(row),
                 // Another session's transcript told of its charges.
-                None => match self.reader.get(&key)? {
-                    Some(bytes) => {
-                        sessions.push(account.session_id.clone());
-                        Some(rows::decode(&bytes)?)
-                    }
-                    None => None,
-                },
+                None => stored(self.reader, &account.session_id)?
+                    .inspect(|_| sessions.push(account.session_id.clone())),
             };
             if let Some(mut row) = row {
                 account.fill(&mut row);
-                self.mutations.extend(recent(self.reader, &row.session)?);
-                self.mutations.push(Mutation::Put(key, rows::encode(&row)?));
+                changed.insert(account.session_id, row);
             }
+        }
+        for session_id in
+            found.counts.keys().filter(|id| !changed.contains_key(*id)).cloned().collect::<Vec<_>>()
+        {
+            // One of which nothing else is known is no session.
+            if let Some(row) = stored(self.reader, &session_id)? {
+                sessions.push(session_id.clone());
+                changed.insert(session_id, row);
+            }
+        }
+        for (session_id, mut row) in changed {
+            let key = ids::session_key(&session_id);
+            let old: Option<Session> =
+                self.reader.get(&rows::session(key))?.map(|bytes| rows::decode(&bytes)).transpose()?;
+            // Detections may have been there before the session's row was.
+            let count = old.as_ref().map_or_else(|| counted(self.reader, key), |old| Ok(old.detections))?;
+            let more = found.counts.get(&session_id).copied().unwrap_or(0);
+            row.session.detections = count.saturating_add_signed(more);
+            self.mutations.extend(recent(key, old.as_ref(), &row.session));
+            self.mutations.push(Mutation::Put(rows::session(key), rows::encode(&row)?));
         }
         for (upstream, known) in std::mem::take(&mut self.limits) {
             let row = rows::encode(&known)?;
@@ -221,16 +239,19 @@ impl<'a> Batch<'a> {
     }
 }
 
+/// A session's row, as the index has it.
+fn stored(reader: &Reader, session_id: &str) -> Result<Option<SessionRow>, LiveError> {
+    let row = reader.get(&rows::session(ids::session_key(session_id)))?;
+    Ok(row.map(|bytes| rows::decode(&bytes)).transpose()?)
+}
+
 /// Moves a session to when it was last used.
-fn recent(reader: &Reader, session: &Session) -> Result<Vec<Mutation>, LiveError> {
-    let key = ids::session_key(&session.session_id);
+fn recent(key: [u8; 16], old: Option<&Session>, session: &Session) -> Vec<Mutation> {
     let row = |session: &Session| rows::recent(parse_rfc3339(&session.last_at).unwrap_or(0), key);
-    let old: Option<Session> =
-        reader.get(&rows::session(key))?.map(|bytes| rows::decode(&bytes)).transpose()?;
-    let (old, new) = (old.as_ref().map(row), row(session));
+    let (old, new) = (old.map(row), row(session));
     if old.as_ref() == Some(&new) {
-        return Ok(Vec::new());
+        return Vec::new();
     }
     let gone = old.map(Mutation::Delete);
-    Ok(gone.into_iter().chain([Mutation::Put(new, Vec::new())]).collect())
+    gone.into_iter().chain([Mutation::Put(new, Vec::new())]).collect()
 }

@@ -1,4 +1,5 @@
-//! What outlives the records that are let go of: their usage, as charges. Kept in the store's manifest, in frozen structs.
+//! What outlives the records that are let go of: their usage, as charges (how far transcripts were taken, and the judgements
+//! in force, are kept beside it: [`super::cursors`], [`super::findings`]). Kept in the store's manifest, in frozen structs.
 //!
 //! Charges, not sums: what is told again of a message whose records are gone (a transcript that is imported once more, a
 //! price that was not known) still finds it, and is never counted twice. Ids of messages and requests are kept as the

@@ -86,8 +86,9 @@ pub struct InterventionV1 {
 pub struct JudgementV1 {
     /// When, nanoseconds since the Unix epoch.
     pub at_ns: u64,
-    /// `dismiss` or `reopen` (a detection), `allow` (no interventions of this kind in this session any more), `pause` or
-    /// `resume` (no interventions at all, in a session or everywhere, until a time).
+    /// `dismiss` or `reopen` (what a detection is about), `allow` (no interventions of this kind, or of any, in this session
+    /// any more), `pause` (no interventions at all, in a session or everywhere, until a time), `resume` (takes back all
+    /// pauses and allowances, of a session or of all). The last word counts.
     pub what: String,
     /// The detection.
     pub detection: Option<RecordId>,

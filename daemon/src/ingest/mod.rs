@@ -6,6 +6,7 @@
 pub mod apply;
 mod carry;
 pub mod cursors;
+mod findings;
 pub mod found;
 mod ledger;
 mod lookups;

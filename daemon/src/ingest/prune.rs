@@ -3,7 +3,7 @@
 //! What is planned is pure. What is done takes a while and blocks: it is for a thread of its own, and the writer is asked
 //! for steps of milliseconds only.
 //!
-//! Must never let go of a record that is young enough, of usage, or of a body that a remaining record names.
+//! Must never let go of a record that is young enough, of usage, of what the user said of a detection, or of a body that a remaining record names.
 
 use std::sync::Arc;
 

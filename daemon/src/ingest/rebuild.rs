@@ -14,7 +14,7 @@ use ccd_store::{Builder, Dropped, Progress, Store, StoreError, ViewWriter as _};
 use super::shared::Shared;
 use super::views::{CaughtUp, catch_up};
 use super::writer::WriteError;
-use super::{Door, carry, cursors};
+use super::{Door, carry, cursors, findings};
 use crate::live::Live;
 use crate::project;
 use crate::project::price::Prices;
@@ -65,7 +65,7 @@ pub(super) fn view_version(prices: &Prices) -> u32 {
 }
 
 /// Works all views out again, from a segment on if one is named: what is before it is then let go of, but for its
-/// usage. Blocks: for a thread of its own. One at a time; another one waits.
+/// usage and for the judgements that are in force. Blocks: for a thread of its own. One at a time; another one waits.
 pub fn rebuild(
     door: &Door,
     shared: &Arc<Shared>,
@@ -158,7 +158,8 @@ fn fill(
     })
 }
 
-/// The usage of everything before a segment, as bytes to keep. It is worked out in a generation of its own, which is
+/// The usage of everything before a segment, how far transcripts were taken and the judgements in force then, as bytes to
+/// keep. It is worked out in a generation of its own, which is
 /// thrown away.
 fn keep(
     door: &Door,
@@ -179,7 +180,9 @@ fn keep(
         builder.index_packs(progress)?;
         catch_up(&mut builder, &live, || Ok(kept), Some(last), progress)?;
         let reader = builder.reader();
-        let kept = carry::collect(&reader).and_then(|usage| cursors::carried(&reader, usage));
+        let kept = carry::collect(&reader)
+            .and_then(|usage| cursors::carried(&reader, usage))
+            .and_then(|kept| findings::carried(&reader, kept));
         kept.map_err(|e| RebuildError::Write(e.to_string()))
     })();
     discard(door, builder);

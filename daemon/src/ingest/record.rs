@@ -437,6 +437,11 @@ pub fn read(record: &Record) -> Result<Payload, RecordError> {
     }
 }
 
+/// Reads a judgement from the body of its record, which is kept longer than the record.
+pub fn judgement(body: &[u8]) -> Result<JudgementV1, RecordError> {
+    decode(body)
+}
+
 /// What a stretch of a transcript says of itself: the fields of [`TranscriptV1`] before the bytes.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
 pub struct TranscriptHead {

@@ -1,5 +1,6 @@
 //! The records' bytes, which must decode for ever.
 
+use super::super::found::EvidenceV1;
 use super::*;
 use ccd_store::Locator;
 use proptest::prelude::*;
@@ -134,3 +135,88 @@ fn golden_bytes_of_transcripts_statuses_notices_and_foreign_lines() {
     assert_eq!((record.kind, &record.body[..]), (7, &b"\x09cc-tracer\x02/t\x03\x00\x03{}\n"[..]));
     assert_eq!(read(&record).unwrap(), Payload::Foreign(Box::new(foreign)));
 }
+
+#[test]
+fn golden_bytes_of_detections_interventions_and_judgements() {
+    let detection = DetectionV1 {
+        at_ns: 5,
+        session_id: "s".into(),
+        agent_id: None,
+        cwd: Some("/w".into()),
+        turn_id: Some("t".into()),
+        span_id: None,
+        kind: "loop".into(),
+        rule: "repeat".into(),
+        severity: 70,
+        confidence: 90,
+        at_event: 300,
+        title: "x".into(),
+        evidence: vec![EvidenceV1 { span_id: Some("p".into()), text: "e".into() }],
+        advice: "a".into(),
+        mast: Some("FM-1.3".into()),
+        fingerprint: [7; 16],
+    };
+    let record = stored(detection.to_record().unwrap());
+    assert_eq!((record.kind, record.schema, record.at_ns), (8, 1, 5));
+    assert_eq!(record.id, DetectionV1::record_id("s", "loop", "repeat", 300));
+    assert_eq!(format!("{:032x}", u128::from_be_bytes(record.id)), GOLDEN_DETECTION);
+    let bytes = [
+        &b"\x05\x01s\x00\x01\x02/w\x01\x01t\x00\x04loop\x06repeat\x46\x5a\xfb\x2c\x01\x01x\x01\x01\x01p\x01e\x01a"[..],
+        b"\x01\x06FM-1.3",
+        &[7; 16],
+    ]
+    .concat();
+    assert_eq!(record.body, bytes);
+    assert_eq!(read(&record).unwrap(), Payload::Detection(Box::new(detection)));
+
+    let intervention = InterventionV1 {
+        at_ns: 6,
+        session_id: "s".into(),
+        agent_id: Some("a".into()),
+        detection: Some([2; 16]),
+        kind: "loop".into(),
+        rule: "repeat".into(),
+        action: "denied".into(),
+        event: "PreToolUse".into(),
+        tool_use_id: Some("toolu_1".into()),
+        text: "no".into(),
+        delivered: true,
+    };
+    let record = stored(intervention.to_record([3; 16]).unwrap());
+    assert_eq!((record.kind, record.schema, record.at_ns, record.id), (9, 1, 6, [3; 16]));
+    let bytes = [
+        &b"\x06\x01s\x01\x01a\x01"[..],
+        &[2; 16],
+        b"\x04loop\x06repeat\x06denied\x0aPreToolUse\x01\x07toolu_1\x02no\x01",
+    ]
+    .concat();
+    assert_eq!(record.body, bytes);
+    assert_eq!(read(&record).unwrap(), Payload::Intervention(Box::new(intervention)));
+
+    let judgement = JudgementV1 {
+        at_ns: 7,
+        what: "dismiss".into(),
+        detection: Some([2; 16]),
+        fingerprint: Some([7; 16]),
+        cwd: Some("/w".into()),
+        session_id: None,
+        kind: Some("loop".into()),
+        until_ns: Some(300),
+        reason: "r".into(),
+    };
+    let record = stored(judgement.to_record([4; 16]).unwrap());
+    assert_eq!((record.kind, record.schema, record.at_ns, record.id), (10, 1, 7, [4; 16]));
+    let bytes = [
+        &b"\x07\x07dismiss\x01"[..],
+        &[2; 16],
+        &[1],
+        &[7; 16],
+        b"\x01\x02/w\x00\x01\x04loop\x01\xfb\x2c\x01\x01r",
+    ]
+    .concat();
+    assert_eq!(record.body, bytes);
+    assert_eq!(read(&record).unwrap(), Payload::Judgement(Box::new(judgement)));
+}
+
+/// The id of the detection above: it is made again for the same one.
+const GOLDEN_DETECTION: &str = "d4fedd32116fe1a54e5e1c0043b0000a";

@@ -6,7 +6,7 @@ use ccd_store::{Progress, Record, StoreError, ViewWriter};
 
 use super::apply::Batch;
 use super::writer::WriteError;
-use super::{carry, cursors};
+use super::{carry, cursors, findings};
 use crate::live::{Live, LiveError};
 use crate::project::rows::{self, Counters};
 
@@ -38,8 +38,10 @@ pub(super) fn catch_up(
         found.counters = rows::decode(&bytes)?;
     } else {
         let kept = kept()?;
-        let (usage, mut last) = cursors::split(&kept)?;
+        let (kept, said) = findings::split(&kept)?;
+        let (usage, mut last) = cursors::split(kept)?;
         carry::restore(usage, views, &live.prices())?;
+        last.extend(said);
         // So that it is never taken for new again.
         last.push(ccd_store::Mutation::Put(rows::COUNTERS.to_vec(), rows::encode(&found.counters)?));
         views.apply(views.applied(), last)?;

@@ -1,5 +1,7 @@
 //! `store stats`: how large the store is, what it holds and how it is. Answers whatever the store's state is.
 
+use std::collections::BTreeMap;
+
 use ccd_proto::api::{DamagedRange, FileStats, Retention, Session, StoreStats};
 use ccd_store::{Damage, Reader};
 
@@ -7,7 +9,7 @@ use super::free_bytes;
 use crate::app::Running;
 use crate::clock::{parse_rfc3339, rfc3339};
 use crate::ingest::shared::StoreState;
-use crate::project::rows;
+use crate::project::rows::{self, Counters};
 use crate::query::QueryError;
 
 /// The figures, now.
@@ -16,7 +18,8 @@ pub fn stats(app: &Running) -> Result<StoreStats, QueryError> {
     let counters = app.shared.counters();
     let mut stats = StoreStats {
         path: dir.display().to_string(),
-        records: counters.hooks + counters.exchanges + counters.unreadable,
+        records: counters.records(),
+        kinds: kinds(&counters),
         sessions: counters.sessions,
         retention: Retention {
             days: app.retention().days.map(u64::from),
@@ -41,6 +44,20 @@ pub fn stats(app: &Running) -> Result<StoreStats, QueryError> {
     let (oldest, newest) = times(&reader)?;
     (stats.oldest_at, stats.newest_at) = (oldest.map(rfc3339), newest.map(rfc3339));
     Ok(stats)
+}
+
+/// How many records there are of each kind.
+fn kinds(counters: &Counters) -> BTreeMap<String, u64> {
+    let kinds = [
+        ("hook", counters.hooks),
+        ("exchange", counters.exchanges),
+        ("transcript", counters.transcripts),
+        ("detection", counters.detections),
+        ("intervention", counters.interventions),
+        ("judgement", counters.judgements),
+        ("unreadable", counters.unreadable),
+    ];
+    kinds.into_iter().map(|(kind, count)| (kind.to_owned(), count)).collect()
 }
 
 /// A damaged range, with nothing known of what it held.

@@ -10,7 +10,7 @@ use ccd_store::{BlobRef, Damage, Extent, InIndex, Locator, Lost, Reader, Record,
 use super::{Context, stats, store_error};
 use crate::clock::rfc3339;
 use crate::ingest::record::{self, Payload, RecordError, Stored};
-use crate::project::{ids, rows};
+use crate::project::{detections, ids, rows};
 use crate::query::QueryError;
 
 /// Damaged records listed; the others are counted.
@@ -156,12 +156,7 @@ impl<'a> Check<'a> {
         }
         listed.push(DamagedRecord {
             id: id_text(record.kind == record::KIND_EXCHANGE, record.id),
-            kind: match record.kind {
-                record::KIND_EXCHANGE => "exchange",
-                record::KIND_GAP => "gap",
-                _ => "hook",
-            }
-            .into(),
+            kind: kind_name(record.kind).into(),
             session_id: session.map(ToOwned::to_owned),
             at: rfc3339(record.at_ns),
             part: part.into(),
@@ -181,6 +176,22 @@ impl<'a> Check<'a> {
     }
 }
 
+/// A kind of records, in a word.
+fn kind_name(kind: u8) -> &'static str {
+    match kind {
+        record::KIND_EXCHANGE => "exchange",
+        record::KIND_GAP => "gap",
+        record::KIND_TRANSCRIPT => "transcript",
+        record::KIND_STATUS => "status",
+        record::KIND_NOTICE => "notice",
+        record::KIND_FOREIGN => "lines",
+        record::KIND_DETECTION => "detection",
+        record::KIND_INTERVENTION => "intervention",
+        record::KIND_JUDGEMENT => "judgement",
+        _ => "hook",
+    }
+}
+
 /// An exchange's id as everything shows it; other records' ids as their 32 digits.
 fn id_text(is_exchange: bool, id: RecordId) -> String {
     if is_exchange { ids::exchange(id) } else { format!("{:032x}", u128::from_be_bytes(id)) }
@@ -191,13 +202,16 @@ struct Told {
     lost: Vec<(RecordId, Locator)>,
     sessions: HashMap<Locator, String>,
     exchanges: HashMap<RecordId, u64>,
+    /// When they were made, and in which session.
+    detections: HashMap<RecordId, (u64, String)>,
 }
 
 impl Told {
     fn of(reader: &Reader, lost: &[Lost], hooks: &[Locator]) -> Result<Self, QueryError> {
         let ranges: Vec<Damage> = lost.iter().map(|lost| lost.damage).collect();
         let lost = if ranges.is_empty() { Vec::new() } else { reader.known_in(&ranges)? };
-        let mut told = Told { sessions: HashMap::new(), exchanges: HashMap::new(), lost };
+        let (sessions, exchanges) = (HashMap::new(), HashMap::new());
+        let mut told = Told { sessions, exchanges, detections: HashMap::new(), lost };
         let wanted: HashSet<Locator> =
             told.lost.iter().map(|(_, at)| *at).chain(hooks.iter().copied()).collect();
         if wanted.is_empty() {
@@ -214,6 +228,15 @@ impl Told {
                 told.sessions.insert(at, rows::decode::<Session>(&row)?.session_id);
             }
         }
+        for (id, _) in &told.lost {
+            let key = detections::by_id(*id);
+            let place = reader.get(&key)?.and_then(|value| detections::of_id_key(&key, &value));
+            let Some(place) = place else { continue };
+            if let Some(row) = reader.get(&detections::detection(place))? {
+                let row: detections::DetectionRow = rows::decode(&row)?;
+                told.detections.insert(*id, (place.0, row.session_id));
+            }
+        }
         let ids: HashSet<RecordId> = told.lost.iter().map(|(id, _)| *id).collect();
         for row in reader.scan(&rows::exchanges_from(0), &rows::exchanges_end()) {
             if let Some((at, id)) = rows::exchange_of_key(&row?.0).filter(|(_, id)| ids.contains(id)) {
@@ -227,6 +250,14 @@ impl Told {
         let Damage { number, from, to, .. } = lost.damage;
         let lies_in = |at: &Locator| at.segment == number && (from..to).contains(&u64::from(at.offset));
         let record = |(id, at): &(RecordId, Locator)| {
+            if let Some((at_ns, session_id)) = self.detections.get(id) {
+                return LostRecord {
+                    id: id_text(false, *id),
+                    kind: "detection".into(),
+                    session_id: Some(session_id.clone()),
+                    at: Some(rfc3339(*at_ns)),
+                };
+            }
             let began = self.exchanges.get(id);
             LostRecord {
                 id: id_text(began.is_some(), *id),

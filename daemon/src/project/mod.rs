@@ -10,6 +10,7 @@ pub mod budget;
 pub mod charge;
 pub mod cost;
 pub mod decode;
+pub mod detections;
 pub mod exchange;
 pub mod foreign;
 pub mod hook;
@@ -44,4 +45,4 @@ pub mod view;
 mod view_tests;
 
 /// Raised when the same records would give other views: the index is then rebuilt from the journal.
-pub const VERSION: u16 = 9;
+pub const VERSION: u16 = 10;

@@ -45,6 +45,21 @@ pub struct Counters {
     pub retries: u64,
     /// Stretches of transcripts, and of other recorders' files.
     pub transcripts: u64,
+    /// Detections recorded.
+    pub detections: u64,
+    /// Interventions recorded.
+    pub interventions: u64,
+    /// Judgements recorded.
+    pub judgements: u64,
+}
+
+impl Counters {
+    /// Records of what was captured, and of what was made of it.
+    #[must_use]
+    pub fn records(&self) -> u64 {
+        let captured = self.hooks + self.exchanges + self.transcripts + self.unreadable;
+        captured + self.detections + self.interventions + self.judgements
+    }
 }
 
 /// What a session's row holds. It begins with the session, which may be read alone.
@@ -311,11 +326,11 @@ pub fn lookups(prefix: &str) -> (Vec<u8>, Vec<u8>) {
     (from, to)
 }
 
-fn number(key: &[u8], range: std::ops::Range<usize>) -> Option<u64> {
+pub(super) fn number(key: &[u8], range: std::ops::Range<usize>) -> Option<u64> {
     Some(u64::from_be_bytes(key.get(range)?.try_into().ok()?))
 }
 
-fn prefixed(prefix: u8, rest: &[u8]) -> Vec<u8> {
+pub(super) fn prefixed(prefix: u8, rest: &[u8]) -> Vec<u8> {
     let mut out = Vec::with_capacity(1 + rest.len());
     out.push(prefix);
     out.extend_from_slice(rest);

@@ -68,9 +68,21 @@ impl Default for Filter {
 impl Filter {
     /// Reads a URL's query. An unknown parameter is an error: a misspelt filter that filters nothing misleads.
     pub fn parse(query: &str) -> Result<Self, QueryError> {
+        Self::parse_with(query, &mut |_, _| Ok(false))
+    }
+
+    /// As [`Filter::parse`], for a question that has parameters of its own: `own` is asked first, by name and value, and
+    /// says whether it took it.
+    pub fn parse_with(
+        query: &str,
+        own: &mut dyn FnMut(&str, &str) -> Result<bool, QueryError>,
+    ) -> Result<Self, QueryError> {
         let mut f = Filter::default();
         for (key, value) in form_urlencoded::parse(query.as_bytes()) {
             let value = value.into_owned();
+            if !value.is_empty() && own(&key, &value)? {
+                continue;
+            }
             let time = |value: &str| {
                 parse_rfc3339(value).map_err(|e| QueryError::bad(format!("{key}={value:?}: {e}")))
             };
@@ -145,7 +157,7 @@ impl Filter {
     }
 }
 
-fn one_of(name: &str, value: String, known: &[&str]) -> Result<String, QueryError> {
+pub(super) fn one_of(name: &str, value: String, known: &[&str]) -> Result<String, QueryError> {
     if known.contains(&value.as_str()) {
         return Ok(value);
     }

@@ -5,6 +5,7 @@ mod blocks;
 pub mod budget;
 mod cells;
 pub mod content;
+pub mod detections;
 pub mod exchanges;
 pub mod explain;
 pub mod filter;

@@ -1,19 +1,57 @@
 //! `show ID`: one thing in full, whatever it is.
 
-use ccd_proto::api::{Shown, Turn};
+use ccd_proto::api::{DetectionRef, Shown, Turn};
 use http::StatusCode;
 
 use super::content::Contents;
 use super::filter::Filter;
 use super::tree::tree;
-use super::{Ask, QueryError, exchanges, sessions};
-use crate::project::rows;
+use super::{Ask, QueryError, detections, exchanges, sessions};
+use crate::project::detections::{Brief, id_text};
+use crate::project::{ids, rows};
 
 /// Candidates named where an id is ambiguous.
 const MANY: usize = 5;
+/// Digits of a detection's id, and the fewest by which one is looked for among everything else.
+const WHOLE: usize = 32;
+const FEWEST: usize = 4;
 
-/// The session, turn, span, tool call or exchange with this id.
+/// The session, turn, span, tool call, exchange or detection with this id.
 pub fn show(ask: &Ask, id: &str, filter: &Filter) -> Result<Shown, QueryError> {
+    let detection = (id.len() >= FEWEST).then(|| detections::resolve(ask, id));
+    let Some(detection) = detection else { return other(ask, id, filter) };
+    if id.len() == WHOLE && detection.is_ok() {
+        return of_detection(ask, id);
+    }
+    match (other(ask, id, filter), detection) {
+        (Err(error), Ok(_)) if error.error.code == "not_found" => of_detection(ask, id),
+        (Err(error), Err(many)) if error.error.code == "not_found" && many.error.code == "ambiguous" => {
+            Err(many)
+        }
+        (Ok(_), Ok((_, detection))) if !is_whole(ask, id)? => {
+            let message = format!(
+                "several things have ids that start with {id:?}, the detection {} among them",
+                id_text(detection)
+            );
+            Err(QueryError::new(StatusCode::CONFLICT, "ambiguous", message).hint("give more of the id"))
+        }
+        (other, _) => other,
+    }
+}
+
+fn of_detection(ask: &Ask, id: &str) -> Result<Shown, QueryError> {
+    let detection = Some(detections::one(ask, id)?.detection);
+    Ok(Shown { kind: "detection".into(), detection, ..Shown::default() })
+}
+
+/// Whether it is the whole id of a turn, span, agent, tool call or session.
+fn is_whole(ask: &Ask, id: &str) -> Result<bool, QueryError> {
+    let session = rows::session(ids::session_key(id));
+    Ok(ask.reader.get(&rows::lookup(id))?.is_some() || ask.reader.get(&session)?.is_some())
+}
+
+/// The same, if it is no detection.
+fn other(ask: &Ask, id: &str, filter: &Filter) -> Result<Shown, QueryError> {
     if let Some((whole, session)) = look_up(ask, id)?
         && let Some(shown) = within(ask, &session, &whole, filter)?
     {
@@ -29,14 +67,26 @@ pub fn show(ask: &Ask, id: &str, filter: &Filter) -> Result<Shown, QueryError> {
                 Err(_) if not_a_session.error.code == "ambiguous" => Err(not_a_session),
                 Err(e) if e.error.code != "not_found" => Err(e),
                 Err(_) => Err(QueryError::not_found(format!("nothing has the id {id:?}"))
-                    .hint("`ccctl sessions`, `turns`, `traces` and `exchanges` list ids")),
+                    .hint("`ccctl sessions`, `turns`, `traces`, `exchanges` and `detections` list ids")),
             };
         }
     };
     let of = Filter { session: Some(session_id.clone()), limit: 0, ..Filter::default() };
     let session = sessions::matching(ask, &of)?.into_iter().next();
     let turns = tree(ask, &session_id)?.turns;
-    Ok(Shown { kind: "session".into(), session, turns, ..Shown::default() })
+    let detections = named(ask, &session_id, |_| true)?;
+    Ok(Shown { kind: "session".into(), session, turns, detections, ..Shown::default() })
+}
+
+/// Those of a session's detections that are asked for, but for those that were dismissed.
+fn named(
+    ask: &Ask,
+    session: &str,
+    asked_for: impl Fn(&Brief) -> bool,
+) -> Result<Vec<DetectionRef>, QueryError> {
+    let found = detections::counted(&ask.reader, session)?.into_iter();
+    let found = found.filter(|(_, brief)| asked_for(brief));
+    Ok(found.map(|(place, brief)| detections::named(place, &brief)).collect())
 }
 
 /// The id of a turn, span, agent or tool call that is, or starts with, `prefix`, and its session.
@@ -83,5 +133,9 @@ fn within(ask: &Ask, session: &str, id: &str, filter: &Filter) -> Result<Option<
             || s.span.tool_use_id.as_deref() == Some(id)
             || (s.span.kind == "agent" && s.span.agent_id.as_deref() == Some(id))
     });
-    Ok(span.map(|s| Shown { kind: "span".into(), span: Some(contents.fill(s, &full)), ..Shown::default() }))
+    let Some(span) = span else { return Ok(None) };
+    let of_span = |brief: &Brief| brief.span_id.as_ref() == Some(&span.span.span_id);
+    let detections = named(ask, session, of_span)?;
+    let span = Some(contents.fill(span, &full));
+    Ok(Some(Shown { kind: "span".into(), span, detections, ..Shown::default() }))
 }

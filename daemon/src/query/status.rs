@@ -8,7 +8,7 @@ use ccd_proto::api::{
     StoreStatus, WebStatus,
 };
 
-use super::limits;
+use super::{detections, limits};
 use crate::app::Running;
 use crate::clock::rfc3339;
 use crate::ingest::shared::StoreState;
@@ -85,7 +85,7 @@ pub fn status(app: &Running) -> Status {
         store: StoreStatus {
             path: app.layout.store_dir().display().to_string(),
             bytes: figures.as_ref().map_or(0, |s| s.journal_bytes + s.pack_bytes + s.index_bytes),
-            records: counters.hooks + counters.exchanges + counters.transcripts + counters.unreadable,
+            records: counters.records(),
             sessions: counters.sessions,
             damaged: damaged + counters.unreadable,
             opening: matches!(state, StoreState::Opening),
@@ -96,7 +96,7 @@ pub fn status(app: &Running) -> Status {
             gaps: counters.gaps,
             queue_bytes: gauges.queue_bytes.load(Ordering::Relaxed),
         },
-        detections: DetectionStatus { open: 0 },
+        detections: open_detections(app, &state),
         rate_limits: rate_limits(app, &state),
         transcripts: app.transcripts.status(),
     }
@@ -121,6 +121,12 @@ fn rate_limits(app: &Running, state: &StoreState) -> Option<RateLimits> {
     let StoreState::Ready(reader) = state else { return None };
     let upstream = app.proxy.settings().upstream.target().to_string();
     Some(limits::known(reader, Some(&upstream)).ok()??.to_api(app.clock.now_ns()))
+}
+
+/// Rows that cannot be read are damage that others find.
+fn open_detections(app: &Running, state: &StoreState) -> DetectionStatus {
+    let StoreState::Ready(reader) = state else { return DetectionStatus::default() };
+    detections::open(reader, app.clock.now_ns()).unwrap_or_default()
 }
 
 /// Resident memory, where the system tells it cheaply.

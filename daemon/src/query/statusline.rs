@@ -4,7 +4,7 @@ use ccd_proto::api::{BudgetScope, StatusLine};
 use serde_json::Value;
 
 use super::budget::{Of, standings, to_api};
-use super::{Ask, QueryError, limits, usage};
+use super::{Ask, QueryError, detections, limits, usage};
 use crate::config;
 use crate::ingest::record::StatusV1;
 use crate::project::budget::State;
@@ -46,7 +46,10 @@ pub fn statusline(
         today_usd_micros: signed(usage::spent(&ask.reader, &settings.zone, ask.now_ns)?.day_micros),
         rate_limits: known.map(|row| row.to_api(ask.now_ns)),
         budget: if settings.is_configured() { worst(ask, settings, session)? } else { None },
-        open_detections: 0,
+        open_detections: match session {
+            Some(id) => detections::open_in(&ask.reader, id, ask.now_ns)?,
+            None => 0,
+        },
     };
     Ok((line, news))
 }

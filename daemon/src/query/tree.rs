@@ -9,11 +9,12 @@ use std::collections::{HashMap, HashSet};
 
 use ccd_proto::api::Span;
 
+use super::detections::Shown;
 use super::{Ask, QueryError};
 use crate::project::account::Account;
 use crate::project::billed::{Bill, Charge, ChargeKey, call_key};
 use crate::project::price::Prices;
-use crate::project::view::SessionView;
+use crate::project::view::{SessionView, SpanView};
 use crate::project::{ids, rows, share};
 
 /// The session's turns and spans.
@@ -39,7 +40,24 @@ pub fn tree(ask: &Ask, session_id: &str) -> Result<SessionView, QueryError> {
         view.span.attributed_usd_micros = micros.map(|m| i64::try_from(*m).unwrap_or(i64::MAX));
     }
     view.sum_up();
+    show_detections(&mut view, Shown::of(&ask.reader, session_id)?);
     Ok(view)
+}
+
+/// Gives turns and spans what was found to go wrong in them.
+fn show_detections(view: &mut SessionView, mut shown: Shown) {
+    if shown.is_empty() {
+        return;
+    }
+    for SpanView { span, .. } in &mut view.spans {
+        if let Some(found) = shown.turnless.remove(&span.span_id) {
+            shown.turns.entry(span.turn_id.clone()).or_default().extend(found);
+        }
+        span.detections = shown.spans.remove(&span.span_id).unwrap_or_default();
+    }
+    for turn in &mut view.turns {
+        turn.detections = shown.turns.remove(&turn.turn_id).unwrap_or_default();
+    }
 }
 
 struct Settling<'a> {

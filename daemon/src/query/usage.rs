@@ -370,7 +370,7 @@ fn day(bucket: u32, zone: &TimeZone) -> jiff::civil::Date {
 }
 
 /// The Monday of a date's week.
-fn week(date: jiff::civil::Date) -> jiff::civil::Date {
+pub(super) fn week(date: jiff::civil::Date) -> jiff::civil::Date {
     let back = i64::from(date.weekday().to_monday_zero_offset());
     date.checked_sub(jiff::Span::new().days(back)).unwrap_or(date)
 }

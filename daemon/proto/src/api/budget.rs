@@ -64,6 +64,6 @@ pub struct StatusLine {
     pub rate_limits: Option<RateLimits>,
     /// The budget that is used most, if it is near its limit or beyond.
     pub budget: Option<BudgetScope>,
-    /// Detections that nobody has looked at.
+    /// The session's open detections: not dismissed, and not older than a week.
     pub open_detections: u64,
 }

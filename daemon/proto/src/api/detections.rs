@@ -85,6 +85,20 @@ pub struct Detection {
     pub reason: Option<String>,
 }
 
+/// A detection, as what it is about names it.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct DetectionRef {
+    /// Its id.
+    pub detection_id: String,
+    /// Its kind.
+    pub kind: String,
+    /// Its rule.
+    pub rule: String,
+    /// 0–100.
+    pub severity: u8,
+}
+
 /// `GET /v0/detections`.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 #[serde(default)]
@@ -125,7 +139,7 @@ pub struct DetectionTrend {
     pub sessions: u64,
 }
 
-/// `POST /v0/detections/ID/dismiss?reason=…` and `…/reopen`.
+/// `GET /v0/detections/ID`, `POST /v0/detections/ID/dismiss?reason=…` and `…/reopen`.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 #[serde(default)]
 pub struct Judged {

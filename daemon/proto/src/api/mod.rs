@@ -42,7 +42,9 @@
 //! Query parameters, where they make sense: `since`, `until` (RFC 3339), `limit`, `session` (a prefix is
 //! enough), `project`, `tool`, `kind`, `status`, `turn`, `content=1` (a span's input and output),
 //! `reasoning=1` (thinking text), for a search `q` (words that must all be there, "phrases"), `regex=1`, `case=1`,
-//! `raw=1` (what no span shows, too), `cursor`, `timeout_s`, and for usage `period`, `by` (comma list) and `tz`.
+//! `raw=1` (what no span shows, too), `cursor`, `timeout_s`, and for usage `period`, `by` (comma list) and `tz`. For
+//! detections `kind` is a kind of detection; `rule`, `state` (`open`, `dismissed`, `past`, `all`; without it all that are
+//! not dismissed, in a trend all), `min_severity` and `min_confidence` (0–100), and for trends `by` and `tz`.
 //!
 //! Every reply object opens with `schema_version`. Errors are [`ErrorReply`] with a fitting HTTP status.
 //! Times are RFC 3339 in UTC with microseconds; money is integer micro-dollars beside a display string.
@@ -63,8 +65,8 @@ use serde::{Deserialize, Serialize};
 
 pub use self::budget::{Budget, BudgetScope, StatusLine};
 pub use self::detections::{
-    Detection, DetectionTrend, DetectionTrendRow, Detections, Evidence, Heal, HealException, Intervention,
-    Judged, Report, ReportCost,
+    Detection, DetectionRef, DetectionTrend, DetectionTrendRow, Detections, Evidence, Heal, HealException,
+    Intervention, Judged, Report, ReportCost,
 };
 pub use self::exchanges::{Exchange, ExchangeDetail, Exchanges, StreamEvent};
 pub use self::explain::{Explain, ExplainCharge, ExplainTerm};
@@ -211,7 +213,7 @@ pub struct Session {
     pub unpriced_models: Vec<String>,
     /// How full the main thread's context is.
     pub context: Context,
-    /// Detections.
+    /// Detections that are not dismissed.
     pub detections: u64,
     /// The client, as its hooks or transcripts name it, e.g. `claude-code 2.1.329`.
     pub client: Option<String>,
@@ -276,6 +278,8 @@ pub struct Turn {
     pub cost: String,
     /// The turn's last words.
     pub result: Option<String>,
+    /// What was found to go wrong in it, and was not dismissed, oldest first.
+    pub detections: Vec<DetectionRef>,
 }
 
 /// `GET /v0/spans`.
@@ -354,6 +358,8 @@ pub struct Span {
     pub copied_from: Option<String>,
     /// What told us of it: `hook`, `proxy`, `transcript`.
     pub sources: Vec<String>,
+    /// Ids of what it showed to go wrong, as far as that was not dismissed, oldest first.
+    pub detections: Vec<String>,
 }
 
 /// A response's thinking.
@@ -373,7 +379,7 @@ pub struct Reasoning {
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 #[serde(default)]
 pub struct Shown {
-    /// `session`, `turn`, `span` or `exchange`.
+    /// `session`, `turn`, `span`, `exchange` or `detection`.
     pub kind: String,
     /// The session.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -387,6 +393,13 @@ pub struct Shown {
     /// The exchange.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub exchange: Option<ExchangeDetail>,
+    /// The detection.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub detection: Option<Detection>,
+    /// What was found to go wrong in a session, or was shown by a span, and was not dismissed, oldest first. A turn has
+    /// its own.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub detections: Vec<DetectionRef>,
     /// A session's turns.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub turns: Vec<Turn>,

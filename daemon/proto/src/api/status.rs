@@ -317,10 +317,17 @@ pub struct CaptureStatus {
     pub queue_bytes: u64,
 }
 
-/// Detections.
-#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+/// Detections. All zero where the store cannot be asked.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct DetectionStatus {
-    /// Open ones.
+    /// Open ones: not dismissed, and not older than a week.
     pub open: u64,
+    /// The highest severity among them; 0 where there are none.
+    pub worst: u8,
+    /// When the last of them was made.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub last_at: Option<String>,
+    /// How many of them there are of each kind.
+    pub kinds: std::collections::BTreeMap<String, u64>,
 }

@@ -53,6 +53,9 @@ pub struct StoreStats {
     pub index: FileStats,
     /// Records.
     pub records: u64,
+    /// How many of them there are of each kind: `hook`, `exchange`, `transcript` (those of other recorders with them),
+    /// `detection`, `intervention`, `judgement`, `unreadable`.
+    pub kinds: std::collections::BTreeMap<String, u64>,
     /// Sessions.
     pub sessions: u64,
     /// The oldest record that the index tells of.
@@ -154,7 +157,7 @@ pub struct DamagedRange {
 pub struct LostRecord {
     /// Its id, as `exchanges` shows it.
     pub id: String,
-    /// `exchange` or `hook`.
+    /// `exchange`, `detection`, or `hook` for all that the index does not tell apart from hook events.
     pub kind: String,
     /// Its session.
     pub session_id: Option<String>,
@@ -168,7 +171,7 @@ pub struct LostRecord {
 pub struct DamagedRecord {
     /// Its id, as `exchanges` shows it.
     pub id: String,
-    /// `exchange` or `hook`.
+    /// `hook`, `exchange`, `gap`, `transcript`, `status`, `notice`, `lines`, `detection`, `intervention` or `judgement`.
     pub kind: String,
     /// Its session.
     pub session_id: Option<String>,
