@@ -259,7 +259,7 @@ impl Config {
             drain_s: file.drain_s.unwrap_or(600),
             prices: file.prices,
             budget: file.budget.read(&var)?,
-            detect: file.detect.read()?,
+            detect: file.detect.read(&var)?,
             heal: file.heal.read()?,
             alerts: file.alerts.read(&var)?,
         })

@@ -95,7 +95,11 @@ pub fn cut(text: String, max: usize) -> String {
 #[must_use]
 pub fn slashed(path: String) -> String {
     let is_drive = matches!(path.as_bytes(), [drive, b':', b'\\' | b'/', ..] if drive.is_ascii_alphabetic());
-    if is_drive || path.starts_with(".\\") || path.starts_with("\\\\") { path.replace('\\', "/") } else { path }
+    if is_drive || path.starts_with(".\\") || path.starts_with("\\\\") {
+        path.replace('\\', "/")
+    } else {
+        path
+    }
 }
 
 /// Whether a path begins at a root, of whatever system.

@@ -71,7 +71,10 @@ impl Trees for Today {
         index
     }
     fn touched(&self, _: &std::path::Path, _: &std::path::Path) {}
-    fn rest(&self) {}
+    fn expected(&self, _: &std::path::Path) {}
+    fn rest(&self) -> bool {
+        false
+    }
 }
 
 /// What of a session is on record: `analyze` tells those under their ids, with what was done about them.
@@ -124,6 +127,7 @@ pub fn analyze(
         };
         all.extend(on_record.iter().filter(of_tree).map(|d| (u64::MAX, d.clone())));
     }
+    let guardrail = guardrail(&all, &found);
     // Those of the record tell no event's number: everything goes by time, the worse first.
     all.sort_by(|(_, a), (_, b)| a.at.cmp(&b.at).then(b.severity.cmp(&a.severity)));
     let first = first(&all);
@@ -132,11 +136,31 @@ pub fn analyze(
         first,
         detections: all.into_iter().map(|(_, detection)| detection).collect(),
         cost,
-        guardrail: String::new(),
+        guardrail,
         events,
         not_checked,
         session,
     })
+}
+
+/// The text that would have helped, for what the user has not called a false alarm.
+fn guardrail(all: &[(u64, api::Detection)], found: &[Found]) -> String {
+    // Those that were worked out come first, in their order.
+    let worked_out = found.iter().zip(all).filter(|(_, (_, shown))| shown.state != "dismissed");
+    let mut what: Vec<ccd_detect::Detection> = worked_out.map(|(found, _)| found.detection.clone()).collect();
+    for (_, shown) in all.get(found.len()..).unwrap_or_default() {
+        let rule = OF_TREE.into_iter().find(|rule| *rule == shown.rule);
+        if let Some(rule) = rule.filter(|_| shown.state != "dismissed") {
+            let mut detection =
+                ccd_detect::Detection::new(Kind::Hallucination, rule, 0, shown.severity, shown.confidence)
+                    .title(&shown.title);
+            for evidence in &shown.evidence {
+                detection = detection.seen(0, &evidence.text);
+            }
+            what.push(detection);
+        }
+    }
+    ccd_detect::guardrail::text(&what)
 }
 
 /// What went wrong first, of what the user has not called a false alarm.

@@ -91,6 +91,9 @@ pub struct Engines {
     missing: HashMap<String, u64>,
     over: Names,
     given_up: Names,
+    /// Working directories may be held, and when they may be let go of.
+    has_trees: bool,
+    trees_rest_at: Option<Instant>,
 }
 
 impl Engines {
@@ -105,6 +108,8 @@ impl Engines {
             missing: HashMap::new(),
             over: Names::default(),
             given_up: Names::default(),
+            has_trees: false,
+            trees_rest_at: None,
         }
     }
 
@@ -183,7 +188,10 @@ impl Engines {
         }
         if !idle.is_empty() {
             self.held.shrink_to_fit();
-            self.kit.trees.rest();
+        }
+        if self.has_trees && self.trees_rest_at.is_none_or(|at| now >= at) {
+            self.has_trees = self.kit.trees.rest();
+            self.trees_rest_at = Some(now + REST / 2);
         }
         idle
     }
@@ -191,7 +199,8 @@ impl Engines {
     /// When the first of those held will have rested long enough.
     #[must_use]
     pub fn rests_at(&self) -> Option<Instant> {
-        self.held.values().map(|held| held.used + REST).min()
+        let trees = self.trees_rest_at.filter(|_| self.has_trees);
+        self.held.values().map(|held| held.used + REST).chain(trees).min()
     }
 
     /// No longer held; what was found up to here stays found.
@@ -303,8 +312,11 @@ impl Engines {
             session = Session::new(id, &self.kit, Some(cwd), seen.at_ns);
             taken = take_in(&mut session, seen);
         }
+        // After the detectors: what an edit writes is no proof that it was there before.
         if let Some(cwd) = session.cwd() {
+            self.kit.trees.expected(cwd);
             taken.touched.iter().for_each(|path| self.kit.trees.touched(cwd, path));
+            self.has_trees = true;
         }
         self.hold(session);
         self.gauges.events.fetch_add(taken.events, Ordering::Relaxed);

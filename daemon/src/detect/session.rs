@@ -6,12 +6,14 @@
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Instant;
 
 use ccd_detect::{Detection, Engine, Event, Index, Outcome, Settings, ToolCall, Verdict, What};
 
 use super::events::{Answered, Reading, Step};
 use super::places::Places;
 use super::prices::PricesAt;
+use super::workspace::Workspaces;
 use crate::config;
 use crate::ingest::found::{DetectionV1, EvidenceV1};
 use crate::project::price::Prices;
@@ -55,8 +57,29 @@ pub trait Trees: Send + Sync {
     fn of(&self, cwd: &Path) -> Arc<dyn Index>;
     /// A file of it was changed; where it is the directory itself, anything in it.
     fn touched(&self, cwd: &Path, path: &Path);
-    /// Lets go of what no session has used for a while.
-    fn rest(&self);
+    /// A session in it goes on, and may soon ask.
+    fn expected(&self, cwd: &Path);
+    /// Lets go of what no session has used for a while. Tells whether anything is left that a later call may let go of.
+    fn rest(&self) -> bool;
+}
+
+impl Trees for Arc<Workspaces> {
+    fn of(&self, cwd: &Path) -> Arc<dyn Index> {
+        Workspaces::of(self, cwd)
+    }
+    fn touched(&self, cwd: &Path, path: &Path) {
+        if path == cwd {
+            self.stirred(cwd);
+        } else {
+            Workspaces::touched(self, cwd, path);
+        }
+    }
+    fn expected(&self, cwd: &Path) {
+        Workspaces::expected(self, cwd);
+    }
+    fn rest(&self) -> bool {
+        Workspaces::rest(self, Instant::now())
+    }
 }
 
 /// Nobody looks at working directories.
@@ -68,7 +91,10 @@ impl Trees for NoTrees {
         Arc::new(ccd_detect::Unknown)
     }
     fn touched(&self, _: &Path, _: &Path) {}
-    fn rest(&self) {}
+    fn expected(&self, _: &Path) {}
+    fn rest(&self) -> bool {
+        false
+    }
 }
 
 /// What a session is watched with.
