@@ -166,9 +166,10 @@ impl Workspaces {
     }
 }
 
-impl Drop for Workspaces {
+impl Drop for Shared {
     fn drop(&mut self) {
-        locked(&self.shared.trees).drain().for_each(|(_, tree)| tree.close());
+        // A thread that was still finding a tree may have added it last.
+        locked(&self.trees).drain().for_each(|(_, tree)| tree.close());
     }
 }
 

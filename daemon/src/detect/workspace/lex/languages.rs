@@ -274,6 +274,10 @@ pub(super) fn braces<'a>(tokens: &[&'a str], c: bool, found: &mut dyn FnMut(&'a 
                 if next == "class" || next == "struct" {
                     continue;
                 }
+                // In C also the type of what is defined: `struct user *find(int id)`.
+                if c && !matches!(at(tokens, place + 2), "" | "{" | ":" | ";" | "final") {
+                    continue;
+                }
                 let owner = at(tokens, place + 2) == "." && matches!(*token, "fun" | "func");
                 tell(if owner { at(tokens, place + 3) } else { next }, found);
                 // A class may have its fields in the same line.
