@@ -4,6 +4,7 @@
 //! reads a clock to decide what is right, and none is ever skipped: what a test needs and does not find fails it.
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test fails by a panic")]
 
+mod analyze;
 mod budget;
 mod check;
 mod contract;
