@@ -206,7 +206,11 @@ fn what(payload: &mut Value) -> What {
 
 fn call(payload: &mut Value) -> ToolCall {
     let input = bounded(payload.get_mut("tool_input").map(Value::take).unwrap_or_default());
-    ToolCall { id: take(payload, "tool_use_id"), name: take(payload, "tool_name"), input: with_slashes(input) }
+    ToolCall {
+        id: take(payload, "tool_use_id"),
+        name: take(payload, "tool_name"),
+        input: with_slashes(input),
+    }
 }
 
 /// The input of a tool with its paths as they are written everywhere but on Windows.

@@ -122,7 +122,8 @@ pub fn fold(line: &str) -> u64 {
             let end = word_end(bytes, at);
             let this = &bytes[at..end];
             let sign = at.checked_sub(1).map_or(b' ', |last| bytes[last]);
-            let measured = measures && this.contains(&b'.') && this.iter().all(|b| b.is_ascii_digit() || *b == b'.');
+            let measured =
+                measures && this.contains(&b'.') && this.iter().all(|b| b.is_ascii_digit() || *b == b'.');
             if byte.is_ascii_digit() && (measured || is_given(before, this) || is_elapsed(sign, this)) {
                 hash.byte(b'#');
             } else {
@@ -220,7 +221,9 @@ fn is_token(word: &[u8]) -> bool {
 
 /// `1.5s`, `2m10.5s`, `12 seconds`. A bare number is none: it may count something.
 fn is_duration(number: &[u8], unit: &[u8], rest: &[u8]) -> bool {
-    if number.contains(&b'-') || number.contains(&b':') && !(rest.starts_with(b" AM") || rest.starts_with(b" PM")) {
+    if number.contains(&b'-')
+        || number.contains(&b':') && !(rest.starts_with(b" AM") || rest.starts_with(b" PM"))
+    {
         return false;
     }
     match unit {
@@ -229,13 +232,28 @@ fn is_duration(number: &[u8], unit: &[u8], rest: &[u8]) -> bool {
             between.iter().all(|b| b.is_ascii_digit() || matches!(b, b'.' | b'm'))
         }
         [] => [
-            &b" s"[..], b" ms", b" sec", b" second", b" seconds", b" secs", b" minutes", b" minute", b" min",
-            b" mins", b" kB/s", b" MB/s", b" KB/s", b" GB/s", b" it/s", b" AM", b" PM",
+            &b" s"[..],
+            b" ms",
+            b" sec",
+            b" second",
+            b" seconds",
+            b" secs",
+            b" minutes",
+            b" minute",
+            b" min",
+            b" mins",
+            b" kB/s",
+            b" MB/s",
+            b" KB/s",
+            b" GB/s",
+            b" it/s",
+            b" AM",
+            b" PM",
         ]
         .iter()
-        .any(
-            |spelt| rest.starts_with(spelt) && !rest.get(spelt.len()).is_some_and(u8::is_ascii_alphanumeric),
-        ),
+        .any(|spelt| {
+            rest.starts_with(spelt) && !rest.get(spelt.len()).is_some_and(u8::is_ascii_alphanumeric)
+        }),
         // A speed.
         b"it" | b"kB" | b"MB" | b"GB" | b"KB" | b"B" => rest.starts_with(b"/s"),
         _ => false,

@@ -89,7 +89,9 @@ impl Command {
         let Some((join, part)) = parts.last() else { return false };
         let word = part.split_whitespace().next().unwrap_or_default();
         match (join, word) {
-            (Join::Or, "true" | ":") | (Join::Pipe, "cat" | "less" | "more" | "Out-String" | "Out-Host") => true,
+            (Join::Or, "true" | ":") | (Join::Pipe, "cat" | "less" | "more" | "Out-String" | "Out-Host") => {
+                true
+            }
             (Join::Pipe, "head" | "tail" | "Select-Object") if !part.contains(" -f") => {
                 self.windowed = true;
                 true
@@ -113,7 +115,10 @@ impl Command {
             || has("Start-Sleep")
             || ["'sleep ", "\"sleep ", "time.sleep(", "setTimeout("].iter().any(|sign| part.contains(sign));
         self.sleeps |= sleeps
-            || matches!(program, "wait" | "until" | "while" | "wait-on" | "wait-for-it" | "wait-for-it.sh" | "watch")
+            || matches!(
+                program,
+                "wait" | "until" | "while" | "wait-on" | "wait-for-it" | "wait-for-it.sh" | "watch"
+            )
             || has("--watch")
             || has("--wait")
             || has("wait-on")
@@ -134,18 +139,18 @@ fn asks(program: &str, first: &str, part: &str) -> bool {
                         .any(|sign| part.contains(sign))
         }
         // What runs elsewhere: clusters, clouds, services, other machines.
-        "glab" | "kubectl" | "oc" | "helm" | "argocd" | "flux" | "nomad" | "aws" | "gcloud" | "az" | "doctl"
-        | "fly" | "flyctl" | "heroku" | "vercel" | "netlify" | "railway" | "supabase" | "wrangler" | "ssh"
-        | "adb" => part.split(|c: char| !c.is_ascii_alphanumeric()).any(looks),
+        "glab" | "kubectl" | "oc" | "helm" | "argocd" | "flux" | "nomad" | "aws" | "gcloud" | "az"
+        | "doctl" | "fly" | "flyctl" | "heroku" | "vercel" | "netlify" | "railway" | "supabase"
+        | "wrangler" | "ssh" | "adb" => part.split(|c: char| !c.is_ascii_alphanumeric()).any(looks),
         "squeue" | "sacct" | "sinfo" | "qstat" | "bjobs" => true,
         // What answers, or does not yet.
-        "curl" | "wget" | "http" | "xh" | "grpcurl" | "nc" | "ping" | "dig" | "nslookup" | "host" | "telnet"
-        | "redis-cli" | "pg_isready" | "mysqladmin" | "Invoke-WebRequest" | "Test-NetConnection" => true,
+        "curl" | "wget" | "http" | "xh" | "grpcurl" | "nc" | "ping" | "dig" | "nslookup" | "host"
+        | "telnet" | "redis-cli" | "pg_isready" | "mysqladmin" | "Invoke-WebRequest"
+        | "Test-NetConnection" => true,
         // What runs on this machine.
-        "systemctl" | "journalctl" | "launchctl" | "supervisorctl" | "service" | "pm2" | "pgrep" | "ps" | "lsof"
-        | "ss" | "netstat" | "jobs" | "top" | "nvidia-smi" | "free" | "df" | "uptime" | "Get-Process" | "tasklist" => {
-            true
-        }
+        "systemctl" | "journalctl" | "launchctl" | "supervisorctl" | "service" | "pm2" | "pgrep" | "ps"
+        | "lsof" | "ss" | "netstat" | "jobs" | "top" | "nvidia-smi" | "free" | "df" | "uptime"
+        | "Get-Process" | "tasklist" => true,
         "docker" | "podman" => matches!(first, "ps" | "logs" | "inspect" | "compose" | "stats" | "container"),
         "docker-compose" => matches!(first, "ps" | "logs" | "top"),
         "tail" | "cat" | "grep" | "wc" | "head" | "Get-Content" => part.split_whitespace().any(is_log),
@@ -158,8 +163,24 @@ fn looks(word: &str) -> bool {
     ["get", "describe", "list"].iter().any(|verb| word.starts_with(verb))
         || matches!(
             word,
-            "status" | "logs" | "log" | "show" | "inspect" | "top" | "ls" | "events" | "rollout" | "view" | "ping"
-                | "tail" | "ps" | "active" | "wait" | "devices" | "info" | "health"
+            "status"
+                | "logs"
+                | "log"
+                | "show"
+                | "inspect"
+                | "top"
+                | "ls"
+                | "events"
+                | "rollout"
+                | "view"
+                | "ping"
+                | "tail"
+                | "ps"
+                | "active"
+                | "wait"
+                | "devices"
+                | "info"
+                | "health"
         )
 }
 
@@ -343,7 +364,16 @@ fn is_look(word: &str) -> bool {
 fn is_look_variable(word: &str) -> bool {
     matches!(
         word.split('=').next(),
-        Some("CI" | "NO_COLOR" | "FORCE_COLOR" | "CLICOLOR" | "TERM" | "PAGER" | "GIT_PAGER" | "COLUMNS" | "PYTHONUNBUFFERED")
+        Some(
+            "CI" | "NO_COLOR"
+                | "FORCE_COLOR"
+                | "CLICOLOR"
+                | "TERM"
+                | "PAGER"
+                | "GIT_PAGER"
+                | "COLUMNS"
+                | "PYTHONUNBUFFERED"
+        )
     ) && word.contains('=')
 }
 
@@ -492,10 +522,13 @@ mod tests {
         ] {
             assert!(read(line).asks_outside, "{line}");
         }
-        for line in ["npx wait-on http://localhost:1", "kubectl wait pod/x", "python -c 'import time; time.sleep(3)'"] {
+        for line in
+            ["npx wait-on http://localhost:1", "kubectl wait pod/x", "python -c 'import time; time.sleep(3)'"]
+        {
             assert!(read(line).sleeps, "{line}");
         }
-        for line in ["docker build .", "kubectl apply -f x.yaml", "aws s3 cp a b", "ls -la", "ssh host make"] {
+        for line in ["docker build .", "kubectl apply -f x.yaml", "aws s3 cp a b", "ls -la", "ssh host make"]
+        {
             assert!(!read(line).sleeps && !read(line).asks_outside, "{line}");
         }
         assert!(read("tail -20 /tmp/build.log").asks_outside);

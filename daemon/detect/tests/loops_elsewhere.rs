@@ -89,7 +89,8 @@ fn a_failure_that_a_pipe_hides_is_the_same_failure() {
 fn windows_paths_are_one_place() {
     let mut session = Session::new();
     session.events.truncate(0);
-    session.push(json!({"hook_event_name": "SessionStart", "source": "startup", "cwd": "C:\\Users\\u\\shop"}));
+    session
+        .push(json!({"hook_event_name": "SessionStart", "source": "startup", "cwd": "C:\\Users\\u\\shop"}));
     session.prompt("Mend the basket");
     session
         .bash("cd /c/Users/u/shop && npm test", "3 failed")
@@ -126,7 +127,9 @@ fn waiting_for_other_services_is_no_loop() {
 
 #[test]
 fn failures_that_pass_by_themselves_are_tried_more_often() {
-    for error in ["npm error network socket hang up", "fatal: Unable to create '.git/index.lock': File exists."] {
+    for error in
+        ["npm error network socket hang up", "fatal: Unable to create '.git/index.lock': File exists."]
+    {
         let mut session = Session::new();
         for _ in 0..5 {
             session.bash_fails("npm ci", &format!("Exit code 1\n{error}"));
@@ -150,7 +153,8 @@ fn sentences_that_chant_without_new_lines() {
     let two = format!("{verse}Then I will check whether the order of the articles is kept. ");
     assert_eq!(says(&two.repeat(9)), ["chant"], "two sentences in turn");
     assert_eq!(says(&verse.repeat(5)), [""; 0]);
-    let listed: String = (0..12).map(|n| format!("The module of part {n} was looked at and is in order. ")).collect();
+    let listed: String =
+        (0..12).map(|n| format!("The module of part {n} was looked at and is in order. ")).collect();
     assert_eq!(says(&listed), [""; 0], "each sentence names another part");
     let row = "| the same row of a table stands here again and again |\n";
     assert_eq!(says(&row.repeat(12)), [""; 0], "tables");
@@ -185,7 +189,9 @@ fn loops_that_were_reported() {
 
     let mut session = Session::new();
     for _ in 0..3 {
-        session.edit_fails("/home/u/shop/a.py", "def total(a)").bash_fails("make check", "Exit code 2\n1 error");
+        session
+            .edit_fails("/home/u/shop/a.py", "def total(a)")
+            .bash_fails("make check", "Exit code 2\n1 error");
     }
     assert!(!rules(&session).is_empty(), "an edit that fails, and the checks after it");
 

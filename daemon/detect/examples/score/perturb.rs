@@ -66,7 +66,9 @@ fn noise(at: u64, event: &mut Value) {
     let coloured: Vec<String> = text
         .lines()
         .map(|line| match line.split_once(' ') {
-            Some((word, rest)) if !word.is_empty() => format!("\u{1b}[1m\u{1b}[3{}m{word}\u{1b}[39m\u{1b}[22m {rest}", n % 8),
+            Some((word, rest)) if !word.is_empty() => {
+                format!("\u{1b}[1m\u{1b}[3{}m{word}\u{1b}[39m\u{1b}[22m {rest}", n % 8)
+            }
             _ => line.to_owned(),
         })
         .collect();
@@ -147,7 +149,9 @@ fn runner(which: &str, at: u64, event: &mut Value) {
     let Some(told) = said(&line, &outcome).filter(|told| *told != Said::Unknown) else { return };
     // What differed differs still, and what was the same is the same: the numbers come from the output without noise.
     let original = match output(event) {
-        Some(Value::String(text)) => text.lines().map(ccd_detect::normal::fold).fold(0_u64, u64::wrapping_add),
+        Some(Value::String(text)) => {
+            text.lines().map(ccd_detect::normal::fold).fold(0_u64, u64::wrapping_add)
+        }
         _ => 0,
     };
     let tests = Checks::of(&line).tests;
@@ -191,7 +195,10 @@ fn polling(event: &mut Value) {
         return;
     }
     let which = usize::try_from(hash(&read.core) % 12).unwrap_or(0);
-    let pause = line.split("&&").find(|part| part.trim_start().starts_with("sleep ")).map_or(String::new(), |p| format!("{}&& ", p.trim_start()));
+    let pause = line
+        .split("&&")
+        .find(|part| part.trim_start().starts_with("sleep "))
+        .map_or(String::new(), |p| format!("{}&& ", p.trim_start()));
     event["tool_input"]["command"] = json!(format!("{pause}{}", ASKS[which]));
 }
 
@@ -230,7 +237,9 @@ fn wording(event: &mut Value) {
         // One claim is enough: others would hide that this one was not understood.
         for _ in 0..6 {
             let more = Claims::read(&said);
-            if !more.passes.any() || PASSES.iter().any(|own| own.contains(more.sentence.trim()) || more.sentence.contains(own)) {
+            if !more.passes.any()
+                || PASSES.iter().any(|own| own.contains(more.sentence.trim()) || more.sentence.contains(own))
+            {
                 break;
             }
             said = said.replacen(&more.sentence, "", 1);

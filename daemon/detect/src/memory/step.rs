@@ -254,7 +254,8 @@ impl Asked {
                 let shell = self.tool == Tool::Shell;
                 let nothing = shell && error.trim() == "Exit code 1";
                 // The exit code stands before the output, but only where nothing hides it.
-                let output = error.split_once('\n').filter(|(first, _)| shell && first.starts_with("Exit code "));
+                let output =
+                    error.split_once('\n').filter(|(first, _)| shell && first.starts_with("Exit code "));
                 let output = output.map_or(error.as_str(), |(_, output)| output);
                 (Shape::of(&[output], shell && self.echoes), true, is_passing(error), nothing)
             }
@@ -273,10 +274,9 @@ impl Asked {
 /// Tools of servers whose name says that they wait or report a state.
 fn waits_by_name(name: &str) -> bool {
     let name = name.rsplit("__").next().unwrap_or(name);
-    crate::words::parts(name)
-        .iter()
-        .any(|word| matches!(word.as_str(), "wait" | "poll" | "status" | "sleep" | "state" | "progress" | "health"))
-        || name == "ScheduleWakeup"
+    crate::words::parts(name).iter().any(|word| {
+        matches!(word.as_str(), "wait" | "poll" | "status" | "sleep" | "state" | "progress" | "health")
+    }) || name == "ScheduleWakeup"
 }
 
 /// A failure that passes by itself, so that trying again is sensible for a while.

@@ -165,7 +165,8 @@ fn is_close(lane: &Lane, from: usize) -> bool {
 fn repeat<'a>(lane: &'a Lane, step: &'a Step, settings: &Looping) -> Option<Found<'a>> {
     let limit = repeat_limit(step, settings);
     let from = same(lane, step).nth(limit - 1)?.0;
-    is_close(lane, from).then(|| found(lane, Rule::Repeat, step, same(lane, step).map(|(_, step)| step).collect()))
+    is_close(lane, from)
+        .then(|| found(lane, Rule::Repeat, step, same(lane, step).map(|(_, step)| step).collect()))
 }
 
 /// How often this call would have been made, and the last time it was, if it should not be made again.
@@ -201,7 +202,8 @@ fn cycle<'a>(lane: &'a Lane, step: &'a Step, settings: &Looping) -> Option<Found
     let excused =
         |step: &&&Step| step.asked.waiting != Waiting::No || step.passing || step.asked.tool == Tool::Remote;
     let excused = run.iter().filter(excused).count();
-    (run.len() >= limit(settings.cycle) && excused * 2 < run.len()).then(|| found(lane, Rule::Cycle, step, run))
+    (run.len() >= limit(settings.cycle) && excused * 2 < run.len())
+        .then(|| found(lane, Rule::Cycle, step, run))
 }
 
 fn waiting<'a>(lane: &'a Lane, step: &'a Step, settings: &Looping) -> Option<Found<'a>> {
