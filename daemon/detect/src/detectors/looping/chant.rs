@@ -64,7 +64,7 @@ fn found(at: usize, title: String) -> Detection {
     )
 }
 
-/// The first sentence of prose that is said `limit` times with at most three others between: a chant has few verses.
+/// The first sentence of prose that is said `limit` times with nothing new between: a chant has few verses.
 fn longest_run(text: &str, limit: u32) -> Option<&str> {
     // Without so much text no sentence can be said so often.
     if text.len() < PROSE * usize::try_from(limit).unwrap_or(usize::MAX) {
@@ -79,16 +79,21 @@ fn longest_run(text: &str, limit: u32) -> Option<&str> {
         if code || line.len() < PROSE || line.starts_with(['|', '#', '-', '*', '`', '>', '+', '=']) {
             continue;
         }
-        for sentence in line.split_inclusive(['.', '!', '?']).filter(|sentence| sentence.len() >= PROSE) {
-            let hash = fold(sentence.trim());
+        for sentence in line.split_inclusive(['.', '!', '?']).map(str::trim).filter(|s| !s.is_empty()) {
+            let hash = fold(sentence);
             at += 1;
-            // The verse that was heard longest ago makes room.
-            let place = verses.iter().position(|verse| verse.1 > 0 && verse.0 == hash);
-            let place = place.or_else(|| (0..VERSES).min_by_key(|place| verses[*place].2)).unwrap_or(0);
-            let verse = &mut verses[place];
-            *verse = (hash, if verse.0 == hash { verse.1 + 1 } else { 1 }, at);
-            if verse.1 >= limit {
-                return Some(sentence.trim());
+            match verses.iter_mut().find(|verse| verse.1 > 0 && verse.0 == hash) {
+                Some(verse) => (verse.1, verse.2) = (verse.1 + 1, at),
+                None => {
+                    // Something new: what was said before may be said again. The oldest makes room.
+                    verses.iter_mut().for_each(|verse| verse.1 = verse.1.min(1));
+                    if let Some(oldest) = verses.iter_mut().min_by_key(|verse| verse.2) {
+                        *oldest = (hash, 1, at);
+                    }
+                }
+            }
+            if sentence.len() >= PROSE && verses.iter().any(|verse| verse.0 == hash && verse.1 >= limit) {
+                return Some(sentence);
             }
         }
     }
