@@ -210,13 +210,13 @@ cargo test --locked --workspace --doc --quiet
 run_tests() {
   if cargo nextest --version >/dev/null 2>&1; then
     local arguments=(-E 'all()')
-    $fast && arguments=(-E 'not test(/^real_client::/) and not test(/^numbers::(real|ccusage)::/) and not test(/^mcp::the_real_client/) and not test(/^readme::the_installer/) and not test(/^packages::/)')
+    $fast && arguments=(-E 'not test(/^real_client::/) and not test(/^healing::/) and not test(/^numbers::(real|ccusage)::/) and not test(/^mcp::the_real_client/) and not test(/^readme::the_installer/) and not test(/^packages::/)')
     $soak && arguments+=(--profile soak --success-output final)
     cargo nextest run --locked --workspace --config-file tests/nextest.toml "${arguments[@]}"
   else
     local arguments=(--)
     $soak && arguments+=(--show-output)
-    $fast && arguments+=(--skip real_client:: --skip numbers::real:: --skip numbers::ccusage:: --skip mcp::the_real_client --skip readme::the_installer --skip packages::)
+    $fast && arguments+=(--skip real_client:: --skip healing:: --skip numbers::real:: --skip numbers::ccusage:: --skip mcp::the_real_client --skip readme::the_installer --skip packages::)
     cargo test --locked --workspace --no-fail-fast "${arguments[@]}"
   fi
 }

@@ -3,6 +3,7 @@
 //! Only shapes: what an argument means is decided by the file of its command.
 
 mod budget;
+mod detect;
 mod pages;
 mod proxy;
 mod search;
@@ -15,6 +16,10 @@ use clap::builder::styling::{AnsiColor, Styles};
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
 pub use self::budget::{BudgetArgs, BudgetCommand, BudgetName, BudgetSetArgs, StatusLineArgs, Switch};
+pub use self::detect::{
+    AnalyzeArgs, DetectionState, DetectionsArgs, HealAllowArgs, HealArgs, HealCommand, HealListArgs,
+    HealMode, HealModeArgs, HealPauseArgs, HealResumeArgs, TrendKey,
+};
 pub use self::pages::{CompletionsArgs, ManArgs, PackageFilesArgs, UpgradeArgs};
 pub use self::proxy::{ProxyArgs, ProxyCommand, ProxyInstallArgs, ProxyUninstallArgs, ServeArgs, ShellName};
 pub use self::search::SearchArgs;
@@ -69,10 +74,16 @@ pub enum Command {
     Exchanges(QueryArgs),
     /// One request to the API: what is known of it, or its exact bytes
     Exchange(ExchangeArgs),
-    /// One session, turn, span or exchange in full
+    /// One session, turn, span, exchange or detection in full
     Show(ShowArgs),
     /// Find words in what was captured: prompts, answers, thinking, tools' inputs and outputs, errors
     Search(SearchArgs),
+    /// What went wrong in a session: the detectors run over it again, and a report of what they find
+    Analyze(AnalyzeArgs),
+    /// What the detectors found, newest first; what they look for; which of it was a false alarm
+    Detections(DetectionsArgs),
+    /// What is done about what is found: how it is set, what was done, and how to hold it off
+    Heal(HealArgs),
     /// Tokens and cost
     Usage(UsageArgs),
     /// One line for Claude Code's status line: what the session and the day cost, and how far the limits are used
@@ -242,7 +253,7 @@ pub struct ExchangeArgs {
 /// `show`
 #[derive(Clone, Debug, Default, Args)]
 pub struct ShowArgs {
-    /// The id of a session, turn, span or exchange
+    /// The id of a session, turn, span, exchange or detection
     pub id: String,
     /// Print one JSON object
     #[arg(long)]

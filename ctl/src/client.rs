@@ -165,6 +165,13 @@ impl<'a> Client<'a> {
         self.whole(Method::POST, target).map(drop)
     }
 
+    /// Gives a command with POST and returns the reply's exact bytes.
+    pub fn command(&self, out: &mut Printer, target: &str) -> Result<Bytes> {
+        let (head, body) = self.whole(Method::POST, target)?;
+        warn_of_other_version(out, &head);
+        Ok(body)
+    }
+
     /// Asks with GET and hands the reply over piece by piece, as it arrives, until it ends or `take` fails.
     pub fn stream(
         &self,

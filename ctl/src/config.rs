@@ -3,6 +3,8 @@
 //!
 //! Changes are text in, text out; the user's own configuration and comments stay. Credentials in a URL are never shown.
 
+pub mod heal;
+
 use ccd_proto::api::{Budget, display_usd};
 use toml_edit::{DocumentMut, InlineTable, Item, Table, TableLike, Value, value};
 

@@ -2,8 +2,9 @@
 //!
 //! The library does, the binary talks: every command takes its surroundings as [`env::Env`], writes through
 //! [`printer::Printer`] and returns [`error::CommandError`]. One file per subcommand; [`client`] is the only
-//! way to the daemon, and the store is never linked.
+//! way to the daemon, and the store is never linked. The detectors are: `analyze --file` runs without a daemon.
 
+pub mod analyze;
 pub mod args;
 pub mod budget;
 pub mod changes;
@@ -12,6 +13,7 @@ pub mod client;
 pub mod completions;
 pub mod config;
 pub mod daemon;
+pub mod detections;
 pub mod diff;
 pub mod doctor;
 pub mod env;
@@ -21,11 +23,13 @@ pub mod exchanges;
 pub mod exec;
 pub mod files;
 pub mod following;
+pub mod heal;
 pub mod health;
 pub mod human;
 pub mod import;
 pub mod install;
 pub mod limits;
+pub mod lines;
 pub mod logs;
 pub mod man;
 pub mod manifest;
@@ -92,6 +96,9 @@ pub fn dispatch(env: &Env, out: &mut Printer, cli: &Cli) -> Result<()> {
         Command::Exchange(args) => exchange::run(env, out, args),
         Command::Show(args) => show::run(env, out, args),
         Command::Search(args) => search::run(env, out, args),
+        Command::Analyze(args) => analyze::run(env, out, args),
+        Command::Detections(args) => detections::run(env, out, args),
+        Command::Heal(args) => heal::run(env, out, args),
         Command::Usage(args) => usage::run(env, out, args),
         Command::StatusLine(args) => statusline::run(env, out, args),
         Command::Budget(args) => budget::run(env, out, args),

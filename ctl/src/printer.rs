@@ -272,6 +272,21 @@ pub fn visible_block(text: &str) -> String {
     })
 }
 
+/// A JSON text in which what a terminal would act on, or that hides or reorders text, is written as an escape: the same
+/// JSON, and visible.
+#[must_use]
+pub fn json_safe(json: &str) -> String {
+    if json.bytes().all(|byte| (b' '..0x7f).contains(&byte)) {
+        return json.to_owned();
+    }
+    escape(json, |c, out| {
+        let mut units = [0; 2];
+        for unit in c.encode_utf16(&mut units) {
+            _ = write!(out, "\\u{unit:04x}");
+        }
+    })
+}
+
 fn escape(text: &str, mut show: impl FnMut(char, &mut String)) -> String {
     let mut out = String::with_capacity(text.len());
     for c in text.chars() {

@@ -33,7 +33,9 @@ pub fn run(env: &Env, out: &mut Printer, args: &QueryArgs) -> Result<()> {
 /// Sessions as a table.
 #[must_use]
 pub fn table(env: &Env, sessions: &[Session]) -> Table {
-    let mut table = Table::new([
+    // Where nothing was found anywhere, there is nothing to look at.
+    let has_found = sessions.iter().any(|s| s.detections > 0);
+    let mut columns = vec![
         Column::Whole("SESSION"),
         Column::Whole("LAST"),
         Column::Text("PROJECT"),
@@ -44,8 +46,11 @@ pub fn table(env: &Env, sessions: &[Session]) -> Table {
         Column::Number("TOKENS"),
         Column::Number("CONTEXT"),
         Column::Number("COST"),
-    ])
-    .spare(["FAILED", "MODEL", "TOOLS", "CONTEXT", "TURNS"]);
+    ];
+    if has_found {
+        columns.push(Column::Number("FOUND"));
+    }
+    let mut table = Table::new(columns).spare(["FAILED", "MODEL", "TOOLS", "CONTEXT", "TURNS", "FOUND"]);
     let places = places(sessions.iter().filter_map(|s| s.cost_usd_micros));
     for s in sessions {
         // Amounts below each other are alike, so that they can be compared at a glance.
@@ -57,7 +62,7 @@ pub fn table(env: &Env, sessions: &[Session]) -> Table {
             Some(75..) => Tone::Warn,
             _ => Tone::Plain,
         };
-        table.toned([
+        let mut cells = vec![
             (captured(short_id(&s.session_id)), running),
             (time::short(&s.last_at, env.now, &env.tz), Tone::Plain),
             (captured(s.project.as_deref().unwrap_or("–")), Tone::Plain),
@@ -68,7 +73,11 @@ pub fn table(env: &Env, sessions: &[Session]) -> Table {
             (count(s.tokens.total()), Tone::Plain),
             (s.context.percent.map_or_else(|| count(s.context.used), |p| format!("{p}%")), full),
             (cost(&spent, &s.unpriced_models), Tone::Plain),
-        ]);
+        ];
+        if has_found {
+            cells.push((count(s.detections), if s.detections == 0 { Tone::Faint } else { Tone::Warn }));
+        }
+        table.toned(cells);
     }
     table
 }
@@ -129,6 +138,16 @@ mod tests {
         5f0c6c2e  20:15:09      web\u{1b}[31mshop  opus-4-6     12    345    1.2M      75%   $1.23+?
         77aa0000  18 Nov 08:00  –                  –             0      0       0        0  unpriced
         ");
+    }
+
+    #[test]
+    fn what_went_wrong_is_counted_where_anything_did() {
+        let env = Home::new().env();
+        let mut sessions = sample();
+        sessions[1].detections = 2;
+        let text = table(&env, &sessions).render(110, false);
+        let ends: Vec<_> = text.lines().map(|line| line.split_whitespace().last().unwrap()).collect();
+        assert_eq!(ends, ["FOUND", "0", "2"]);
     }
 
     #[test]

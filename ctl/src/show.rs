@@ -1,16 +1,19 @@
-//! `ccctl show ID`: one session, turn, span or exchange in full; the daemon finds out which it is.
+//! `ccctl show ID`: one session, turn, span, exchange or detection in full; the daemon finds out which it is.
 
-use ccd_proto::api::{Session, Shown, Span, Turn};
+use ccd_proto::api::{DetectionRef, Session, Shown, Span, Turn};
 
 use crate::args::ShowArgs;
 use crate::client::{Client, decode};
 use crate::env::Env;
 use crate::error::{CommandError, Result};
-use crate::human::{count, duration_ms, plural};
+use crate::human::{count, duration_ms, plural, short_id};
 use crate::printer::{Printer, Tone, visible, visible_block};
 use crate::query::Target;
 use crate::tree::{self, Detail};
-use crate::{exchange, sessions, time, turns};
+use crate::{detections, exchange, sessions, time, turns};
+
+/// Detections that are named with what they are about.
+const MOST_FOUND: usize = 8;
 
 /// Runs the command.
 pub fn run(env: &Env, out: &mut Printer, args: &ShowArgs) -> Result<()> {
@@ -23,7 +26,7 @@ pub fn run(env: &Env, out: &mut Printer, args: &ShowArgs) -> Result<()> {
     }
     let shown: Shown = decode(&body)?;
     if let Some(session) = &shown.session {
-        print(out, &about_session(env, out, session))?;
+        print(out, &about_session(env, out, session, &shown.detections))?;
         if !shown.turns.is_empty() {
             out.line("")?;
             turns::table(env, &shown.turns).print(out)?;
@@ -40,10 +43,13 @@ pub fn run(env: &Env, out: &mut Printer, args: &ShowArgs) -> Result<()> {
         return Ok(());
     }
     if let Some(span) = &shown.span {
-        return print(out, &about_span(env, out, span));
+        return print(out, &about_span(env, out, span, &shown.detections));
     }
     if let Some(detail) = &shown.exchange {
         return print(out, &exchange::summary(env, out, detail));
+    }
+    if let Some(detection) = &shown.detection {
+        return print(out, &detections::in_full(env, out, detection));
     }
     Err(CommandError::failed(format!("a `{}` cannot be shown by this ccctl", visible(&shown.kind)))
         .hint("--json shows it as it came"))
@@ -71,6 +77,18 @@ impl<'a> Facts<'a> {
         }
     }
 
+    /// What was found to go wrong.
+    fn found(&mut self, found: &[DetectionRef]) {
+        for (at, d) in found.iter().take(MOST_FOUND).enumerate() {
+            let text =
+                format!("{} {}/{}, severity {}", short_id(&d.detection_id), d.kind, d.rule, d.severity);
+            self.add(if at == 0 { "found" } else { "" }, text);
+        }
+        if let Some(more) = found.len().checked_sub(MOST_FOUND).filter(|more| *more > 0) {
+            self.add("", format!("… and {more} more: `ccctl detections` shows them"));
+        }
+    }
+
     fn block(&mut self, title: &str, text: &str) {
         if !text.trim().is_empty() {
             self.lines.extend([String::new(), self.out.paint(Tone::Strong, title)]);
@@ -79,7 +97,7 @@ impl<'a> Facts<'a> {
     }
 }
 
-fn about_session(env: &Env, out: &Printer, s: &Session) -> Vec<String> {
+fn about_session(env: &Env, out: &Printer, s: &Session, found: &[DetectionRef]) -> Vec<String> {
     let at = |text: &str| time::short(text, env.now, &env.tz);
     let mut facts = Facts::new(out);
     facts.add("session", &s.session_id);
@@ -109,6 +127,7 @@ fn about_session(env: &Env, out: &Printer, s: &Session) -> Vec<String> {
     if let (Some(window), Some(percent)) = (s.context.window, s.context.percent) {
         facts.add("context", format!("{} of {} ({percent}%)", count(s.context.used), count(window)));
     }
+    facts.found(found);
     facts.lines
 }
 
@@ -121,12 +140,13 @@ fn about_turn(env: &Env, out: &Printer, t: &Turn) -> Vec<String> {
     facts.add("status", &t.status);
     facts.add("error", t.error.as_deref().unwrap_or_default());
     facts.add("cost", &t.cost);
+    facts.found(&t.detections);
     facts.block("prompt", &visible_block(t.prompt.as_deref().unwrap_or_default()));
     facts.block("result", &visible_block(t.result.as_deref().unwrap_or_default()));
     facts.lines
 }
 
-fn about_span(env: &Env, out: &Printer, s: &Span) -> Vec<String> {
+fn about_span(env: &Env, out: &Printer, s: &Span, found: &[DetectionRef]) -> Vec<String> {
     let mut facts = Facts::new(out);
     facts.add("span", &s.span_id);
     facts.add("name", &s.name);
@@ -141,6 +161,7 @@ fn about_span(env: &Env, out: &Printer, s: &Span) -> Vec<String> {
     facts.add("tool use", s.tool_use_id.as_deref().unwrap_or_default());
     facts.add("exchange", s.exchange_id.as_deref().unwrap_or_default());
     facts.add("seen by", s.sources.join(", "));
+    facts.found(found);
     if let Some(reasoning) = &s.reasoning {
         facts.add("thinking", tree::omitted(reasoning).unwrap_or_default());
         facts.block("thinking", &visible_block(reasoning.text.as_deref().unwrap_or_default()));
@@ -185,6 +206,26 @@ mod tests {
         result
         done
         ");
+    }
+
+    #[test]
+    fn what_went_wrong_is_named_and_a_detection_is_shown() {
+        let found = |n: usize| -> Vec<_> {
+            (0..n)
+                .map(|n| json!({"detection_id":format!("{n:032}"),"kind":"loop","rule":"repeat\u{1b}","severity":70}))
+                .collect()
+        };
+        let text = shown(&json!({"kind":"session","session":{"session_id":"s"},"detections":found(10)}));
+        assert!(text.contains("found        00000000 loop/repeat\\u{1b}, severity 70\n"), "{text}");
+        assert!(text.ends_with("… and 2 more: `ccctl detections` shows them\n"), "{text}");
+        let text = shown(&json!({"kind":"turn","turn":{"turn_id":"t","detections":found(1)}}));
+        assert!(text.contains("found        00000000 loop/repeat"), "{text}");
+        let text = shown(&json!({"kind":"span","span":{"span_id":"ab"},"detections":found(1)}));
+        assert!(text.contains("found        00000000 loop/repeat"), "{text}");
+        let text =
+            shown(&json!({"kind":"detection","detection":{"detection_id":"ab","kind":"loop","rule":"repeat",
+            "title":"The same call"}}));
+        assert!(text.starts_with("detection    ab\n") && text.contains("    The same call\n"), "{text}");
     }
 
     #[test]

@@ -1,7 +1,7 @@
 //! `ccctl status`: what the daemon is doing. Whether the hooks are installed is answered here, because the
 //! daemon does not read Claude Code's files.
 
-use ccd_proto::api::{DaemonStatus, HookStatus, Reply, RetiringStatus, Status, StoreStatus};
+use ccd_proto::api::{DaemonStatus, DetectionStatus, HookStatus, Reply, RetiringStatus, Status, StoreStatus};
 use jsonc_parser::ParseOptions;
 use jsonc_parser::cst::{CstInputValue, CstRootNode};
 
@@ -15,6 +15,7 @@ use crate::manifest::Manifest;
 use crate::plugin;
 use crate::printer::{Printer, Tone, visible, visible_block};
 use crate::supervisor;
+use crate::time;
 use crate::uninstall::session_named;
 
 /// Runs the command.
@@ -190,9 +191,23 @@ pub fn lines(env: &Env, out: &Printer, status: &Status) -> Vec<String> {
         fact("capture", Tone::Plain, format!("nothing lost, {waiting} waiting"));
     }
     if detections.open > 0 {
-        fact("detected", Tone::Warn, plural(detections.open, "open detection"));
+        let tone = if detections.worst >= 70 { Tone::Bad } else { Tone::Warn };
+        fact("detected", tone, detected(env, detections));
     }
     lines
+}
+
+/// What is open of what was found.
+fn detected(env: &Env, detections: &DetectionStatus) -> String {
+    let kinds: Vec<String> =
+        detections.kinds.iter().map(|(kind, n)| format!("{} {kind}", count(*n))).collect();
+    let kinds = if kinds.is_empty() { String::new() } else { format!(" ({})", kinds.join(", ")) };
+    let last = detections.last_at.as_deref().map(|at| time::short(at, env.now, &env.tz)).unwrap_or_default();
+    let last = if last.is_empty() { last } else { format!(", the last {last}") };
+    let worst =
+        if detections.worst > 0 { format!(", severity up to {}", detections.worst) } else { String::new() };
+    let open = plural(detections.open, "open detection");
+    format!("{open}{kinds}{worst}{last}; `ccctl detections` lists them")
 }
 
 /// A figure that is told only where there is something to count.
@@ -283,6 +298,22 @@ mod tests {
             told(&status).contains(
                 "the supervisor is gone: nobody holds the port if the daemon ends → `ccctl restart`"
             )
+        );
+    }
+
+    #[test]
+    fn what_is_open_is_told() {
+        let (out, _, _) = Printer::captured(100);
+        let mut s = Status::default();
+        s.detections.open = 3;
+        let told = |s: &Status| lines(&Home::new().env(), &out, s).pop().unwrap();
+        assert_eq!(told(&s), "detected 3 open detections; `ccctl detections` lists them");
+        s.detections.worst = 75;
+        s.detections.last_at = Some("2026-11-20T20:15:09Z".into());
+        s.detections.kinds = [("cost".to_owned(), 1), ("loop".to_owned(), 2)].into();
+        assert_eq!(
+            told(&s),
+            "detected 3 open detections (1 cost, 2 loop), severity up to 75, the last 20:15:09; `ccctl detections` lists them"
         );
     }
 

@@ -96,6 +96,8 @@ pub fn line(out: &Printer, span: &Span, depth: usize, clock: Option<String>) -> 
     }
     facts.extend(span.cost_usd_micros.map(display_usd));
     facts.extend(span.reasoning.as_ref().and_then(omitted));
+    // What it showed to go wrong: `show` takes the id.
+    facts.extend(span.detections.iter().map(|id| format!("! {}", captured(short_id(id)))));
     let facts = facts.join("  ");
     let text = match (&span.error, &span.summary) {
         (Some(error), _) => (captured(error), Tone::Bad),

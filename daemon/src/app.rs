@@ -6,6 +6,7 @@ mod inside;
 mod keeper;
 mod life;
 mod retire;
+mod watching;
 
 pub use life::run;
 
@@ -19,9 +20,12 @@ use ccd_proto::paths::Layout;
 use jiff::tz::TimeZone;
 use tokio::sync::{Notify, Semaphore};
 
+use crate::alert::Alerts;
 use crate::budget::Guard;
 use crate::clock::Clock;
 use crate::config::{self, Config, ConfigError, Network, Retention};
+use crate::detect;
+use crate::heal::Healing;
 use crate::ingest::shared::Shared;
 use crate::ingest::{Door, rebuild};
 use crate::maintenance::Maintenance;
@@ -174,6 +178,14 @@ pub struct Running {
     pub maintenance: Maintenance,
     /// The budgets in force.
     pub budget: Guard,
+    /// The detectors' door.
+    pub detect: detect::Feed,
+    /// Their end of it, until their thread has it.
+    detect_rx: Mutex<Option<std::sync::mpsc::Receiver<detect::Message>>>,
+    /// What is done about detections.
+    pub heal: Arc<Healing>,
+    /// Who is told of them.
+    pub alerts: Alerts,
 }
 
 fn locked<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
@@ -234,6 +246,12 @@ impl Running {
         };
         let lost = holder == Holder::Supervise && self.has_lost_supervisor();
         Some(if lost { Holder::Own } else { holder })
+    }
+
+    /// The detectors' thresholds in force.
+    #[must_use]
+    pub fn thresholds(&self) -> crate::config::Detect {
+        locked(&self.config).detect.clone()
     }
 
     /// How long the past is kept.
@@ -379,6 +397,15 @@ impl Running {
         self.open_web();
         if new.budget != old.budget {
             self.budget.set(new.budget.clone());
+        }
+        if (&new.detect, &new.heal) != (&old.detect, &old.heal) {
+            self.detect.set(new.detect.clone(), new.heal.clone());
+        }
+        if new.heal != old.heal {
+            self.heal.set(new.heal.clone());
+        }
+        if new.alerts != old.alerts {
+            self.alerts.set(new.alerts.clone());
         }
         if new.prices != old.prices {
             tracing::info!("prices changed: costs are worked out again");

@@ -13,13 +13,17 @@ use serde::Deserialize;
 
 use ccd_proto::size;
 
+mod alerts;
 mod budget;
+mod channels;
 mod detect;
 mod heal;
 mod network;
 mod transcripts;
 
-pub use budget::{Budget, Desktop};
+pub use alerts::Alerts;
+pub use budget::Budget;
+pub use channels::{Channels, Desktop};
 pub use detect::Detect;
 pub use heal::{Heal, Mode};
 pub use network::{ClientFiles, Network};
@@ -60,6 +64,8 @@ pub struct Config {
     pub detect: Detect,
     /// What is done about what they find.
     pub heal: Heal,
+    /// Who is told of it.
+    pub alerts: Alerts,
 }
 
 /// Limits of the capture. Beyond them the stream goes on and the copy is cut, counted and marked.
@@ -152,6 +158,7 @@ struct File {
     budget: budget::Table,
     detect: detect::Table,
     heal: heal::Table,
+    alerts: alerts::Table,
 }
 
 #[derive(Deserialize, Default)]
@@ -252,8 +259,9 @@ impl Config {
             drain_s: file.drain_s.unwrap_or(600),
             prices: file.prices,
             budget: file.budget.read(&var)?,
-            detect: file.detect.read()?,
+            detect: file.detect.read(&var)?,
             heal: file.heal.read()?,
+            alerts: file.alerts.read(&var)?,
         })
     }
 }

@@ -14,6 +14,7 @@
 //!                         │
 //!   detect/, heal/    sessions → detections → advice and denials, in the writer's order
 //!                         │
+//!   alert/            desktop and webhook: detections, budgets
 //!   query/            every question, once
 //!                         │
 //!   api/              HTTP/1.1 + JSON on ccd.sock ──► ccctl
@@ -23,6 +24,7 @@
 //! Arrows go one way. `source/proxy` waits for nothing behind the door. `project` does no I/O and reads no
 //! clock. The library prints nothing and reads no environment: `main.rs` does, and hands values in.
 
+pub mod alert;
 pub mod api;
 pub mod app;
 pub mod budget;

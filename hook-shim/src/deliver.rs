@@ -10,9 +10,26 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-use ccd_proto::frame::{REPLY_LEN, Status, decode_reply};
+use ccd_proto::frame::{PRINTED, REPLY_LEN, Status, decode_reply};
 
 use crate::spool;
+
+/// What the daemon said.
+pub(crate) struct Answer {
+    /// What became of the event.
+    pub(crate) status: Status,
+    /// What it wants printed.
+    pub(crate) decision: Vec<u8>,
+    stream: UnixStream,
+}
+
+impl Answer {
+    /// Tells the daemon that its decision was printed. It fits any buffer; a daemon that does not want to know is no
+    /// reason to do anything else.
+    pub(crate) fn printed(mut self) {
+        let _ = self.stream.set_nonblocking(true).and_then(|()| self.stream.write(&[PRINTED]));
+    }
+}
 
 /// Sends `frame` and returns what became of it and what the daemon wants printed.
 ///
@@ -22,7 +39,7 @@ pub(crate) fn deliver(
     frame: &'static [u8],
     deadline: Instant,
     fallback: Option<(PathBuf, String)>,
-) -> io::Result<(Status, Vec<u8>)> {
+) -> io::Result<Answer> {
     let mut stream = connect(socket, frame, deadline, fallback)?;
     write_all(&mut stream, frame, deadline)?;
     let mut head = [0; REPLY_LEN];
@@ -30,7 +47,7 @@ pub(crate) fn deliver(
     let (status, len) = decode_reply(&head).map_err(io::Error::other)?;
     let mut decision = vec![0; len as usize];
     read_exact(&mut stream, &mut decision, deadline)?;
-    Ok((status, decision))
+    Ok(Answer { status, decision, stream })
 }
 
 fn connect(
@@ -112,23 +129,50 @@ mod tests {
 
     const FRAME: &[u8] = b"frame";
 
-    #[test]
-    fn the_answer_is_handed_back() {
-        let dir = tempfile::tempdir().unwrap();
-        let path = dir.path().join("s");
-        let listener = UnixListener::bind(&path).unwrap();
-        let server = std::thread::spawn(move || {
+    /// A daemon that says `{}`, and what it hears after that.
+    fn daemon(path: &Path, waits: bool) -> std::thread::JoinHandle<Vec<u8>> {
+        let listener = UnixListener::bind(path).unwrap();
+        std::thread::spawn(move || {
             let (mut s, _) = listener.accept().unwrap();
             let mut got = [0; 5];
             s.read_exact(&mut got).unwrap();
+            assert_eq!(&got, FRAME);
             s.write_all(&ccd_proto::frame::encode_reply(Status::Durable, 2)).unwrap();
             s.write_all(b"{}").unwrap();
-            got
-        });
+            let mut more = Vec::new();
+            if waits {
+                s.read_to_end(&mut more).unwrap();
+            }
+            more
+        })
+    }
+
+    #[test]
+    fn the_answer_is_handed_back_and_its_printing_confirmed() {
+        let dir = tempfile::tempdir().unwrap();
         let deadline = Instant::now() + Duration::from_secs(20);
-        let got = deliver(&path, FRAME, deadline, None).unwrap();
-        assert_eq!(got, (Status::Durable, b"{}".to_vec()));
-        assert_eq!(&server.join().unwrap(), FRAME);
+        for (n, confirms) in [true, false].into_iter().enumerate() {
+            let path = dir.path().join(n.to_string());
+            let server = daemon(&path, true);
+            let got = deliver(&path, FRAME, deadline, None).unwrap();
+            assert_eq!((got.status, &got.decision[..]), (Status::Durable, &b"{}"[..]));
+            if confirms {
+                got.printed();
+            } else {
+                drop(got);
+            }
+            assert_eq!(server.join().unwrap(), if confirms { &[PRINTED][..] } else { &[] });
+        }
+    }
+
+    #[test]
+    fn a_daemon_that_does_not_want_to_know_is_no_failure() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("s");
+        let server = daemon(&path, false);
+        let got = deliver(&path, FRAME, Instant::now() + Duration::from_secs(20), None).unwrap();
+        server.join().unwrap();
+        got.printed();
     }
 
     #[test]
@@ -137,7 +181,7 @@ mod tests {
         let path = dir.path().join("s");
         let _listener = UnixListener::bind(&path).unwrap();
         let got = deliver(&path, FRAME, Instant::now() + Duration::from_millis(30), None);
-        let kind = got.unwrap_err().kind();
+        let kind = got.err().unwrap().kind();
         assert!(matches!(kind, io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut), "{kind:?}");
     }
 }

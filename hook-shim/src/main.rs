@@ -10,6 +10,7 @@
 //! - it exits 0, whatever happens (a probe by `ccctl` is the one exception), and prints nothing unless the
 //!   daemon hands it a decision: what a hook prints can reach the model, and what it returns can block it;
 //! - once stdin is read, 50 ms later at most it stops waiting and leaves the event in the spool;
+//! - what it has printed, it tells the daemon, and waits for nothing after that;
 //! - the event's bytes are neither parsed nor changed;
 //! - a daemon that was killed, and that nobody keeps running, is started again by the next event, never waited for;
 //! - an event that the daemon got and that was spooled as well (an answer too late) is the same frame, byte
@@ -56,11 +57,13 @@ fn main() -> ExitCode {
     let deadline = Instant::now() + BUDGET;
     let fallback = (!probe).then(|| (spool_dir.clone(), file.clone()));
     match deliver::deliver(&socket, frame, deadline, fallback) {
-        Ok((Status::Refused, _)) | Err(_) if probe => ExitCode::FAILURE,
-        Ok((status, decision)) => {
-            if !decision.is_empty() {
-                // A closed stdout is Claude Code's business, not a reason to fail.
-                let _ = std::io::stdout().write_all(&decision);
+        Ok(answer) if probe && answer.status == Status::Refused => ExitCode::FAILURE,
+        Err(_) if probe => ExitCode::FAILURE,
+        Ok(answer) => {
+            let status = answer.status;
+            // A closed stdout is Claude Code's business, not a reason to fail.
+            if !answer.decision.is_empty() && print(&answer.decision).is_ok() {
+                answer.printed();
             }
             // What is decided does not depend on what becomes of the event.
             if status == Status::Refused {
@@ -77,6 +80,13 @@ fn main() -> ExitCode {
             ExitCode::SUCCESS
         }
     }
+}
+
+/// Prints a decision, to its last byte.
+fn print(decision: &[u8]) -> std::io::Result<()> {
+    let mut out = std::io::stdout().lock();
+    out.write_all(decision)?;
+    out.flush()
 }
 
 /// Whether nobody listens, or who listened has died under us. One that is merely slow fails otherwise.

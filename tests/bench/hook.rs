@@ -1,4 +1,5 @@
-//! cc-hook as the client starts it: from spawn to exit, with the event on its standard input, the daemon up.
+//! cc-hook as the client starts it: from spawn to exit, with the event on its standard input, the daemon up; and what it
+//! costs that detectors are asked what to do, where they have nothing to say.
 
 use std::io::Write;
 use std::path::{Path, PathBuf};
@@ -49,6 +50,50 @@ pub(crate) fn run(rounds: Option<usize>) {
         Some(home.running().hooks).filter(|hooks| hooks.events == sent && hooks.spooled == 0)
     });
     println!("{} events recorded\n", hooks.events);
+    modes(rounds);
+}
+
+/// The same event to daemons that differ in `[heal] mode` only.
+fn modes(rounds: usize) {
+    let worlds = ["off", "advise", "guard"].map(|mode| {
+        let home = TestHome::new("http://127.0.0.1:9");
+        let file = home.layout().config_file;
+        std::fs::create_dir_all(file.parent().unwrap()).unwrap();
+        std::fs::write(file, format!("[heal]\nmode = \"{mode}\"\n")).unwrap();
+        let daemon = Daemon::start(&home);
+        (mode, home, daemon)
+    });
+    let program = shim();
+    println!("cc-hook by [heal] mode, µs, 2 KB, {rounds} interleaved starts each; nothing is found");
+    println!(
+        "{:>12}  {:<8} {:>8} {:>8} {:>8}  ratio of medians to off",
+        "event", "mode", "min", "median", "p90"
+    );
+    let session = HookSession::new();
+    for kind in ["PreToolUse", "PostToolUse"] {
+        let mut samples = [const { Vec::new() }; 3].map(|_: Vec<Duration>| Samples::default());
+        for round in 0..rounds {
+            // Each its own command: the same again and again would be a loop.
+            let (id, command) = (format!("toolu_{round}"), format!("run {round} {}", "x".repeat(700)));
+            let event = match kind {
+                "PreToolUse" => session.before_tool(&id, &command),
+                _ => session.after_tool(&id, &command, &"y".repeat(1000)),
+            };
+            for (n, (_, home, _)) in worlds.iter().enumerate() {
+                samples[n].push(start(home, &program, &event));
+            }
+        }
+        let off = micros(samples[0].median());
+        for ((mode, _, _), samples) in worlds.iter().zip(&samples) {
+            let [min, median, p90] = [0, 50, 90].map(|percent| micros(samples.percentile(percent)));
+            println!("{kind:>12}  {mode:<8} {min:>8.0} {median:>8.0} {p90:>8.0}  {}", ratio(median, off));
+        }
+    }
+    for (mode, home, _) in &worlds {
+        let heal = home.running().heal;
+        println!("{mode}: {} late, {} undelivered", heal.late, heal.undelivered);
+    }
+    println!();
 }
 
 /// One start: spawn, hand the event over, wait for the end.

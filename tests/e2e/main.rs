@@ -4,12 +4,14 @@
 //! reads a clock to decide what is right, and none is ever skipped: what a test needs and does not find fails it.
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test fails by a panic")]
 
+mod analyze;
 mod budget;
 mod check;
 mod contract;
 mod doctor;
 mod exact;
 mod faults;
+mod healing;
 mod hook;
 mod install;
 mod install_kills;

@@ -50,7 +50,7 @@ fn every_tool_answers_what_its_command_answers() {
     assert_eq!(answers[0]["result"]["protocolVersion"], "2025-11-25");
     let tools = answers[1]["result"]["tools"].as_array().unwrap();
     let names: Vec<_> = tools.iter().map(|tool| tool["name"].as_str().unwrap()).collect();
-    assert_eq!(names, ["sessions", "turns", "spans", "search", "show", "exchanges", "usage"]);
+    assert_eq!(names, ["sessions", "turns", "spans", "detections", "search", "show", "exchanges", "usage"]);
 
     let of = json!({"session": session.session});
     let told = call(
@@ -64,6 +64,7 @@ fn every_tool_answers_what_its_command_answers() {
             ("show", json!({"id": session.prompt})),
             ("show", json!({"id": "toolu_1"})),
             ("search", json!({"q": "\"HELLO\"", "session": session.session, "kind": "agent", "limit": 1})),
+            ("detections", json!({"kind": "loop", "session": session.session})),
         ],
     );
     let query = |args: &[&str]| -> Value { home.ccctl(&[args, &["--json"]].concat()).ok().json() };
@@ -99,6 +100,9 @@ fn every_tool_answers_what_its_command_answers() {
     let hits = query(&["search", "hello", "--kind", "agent"]);
     assert_eq!(told[7]["complete"], true, "{}", told[7]);
     same(&told[7]["hits"][0], &hits["hits"][0], "session_id turn_id span_id kind name at field snippet");
+
+    // Nothing went wrong in it; a list of nothing is one.
+    assert_eq!(told[8]["detections"], json!([]), "{}", told[8]);
 
     // The exchange in full: its words, and no credential, which went by in two headers.
     let id = exchanges["exchanges"][0]["exchange_id"].clone();

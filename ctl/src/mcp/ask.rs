@@ -125,6 +125,11 @@ pub fn spans(ask: &Ask<'_>, given: &Given<'_>) -> Result<Target> {
         .flag("content", given.flag("content")))
 }
 
+/// The question behind `detections`.
+pub fn detections(ask: &Ask<'_>, given: &Given<'_>) -> Result<Target> {
+    Ok(ask.list("/v0/detections", given)?.with("kind", given.text("kind")))
+}
+
 /// The question behind `search`.
 pub fn search(ask: &Ask<'_>, given: &Given<'_>) -> Result<Target> {
     Ok(ask

@@ -78,14 +78,17 @@ fn push(value: &mut Value, sentence: String) {
 }
 
 /// How to get the rows that are not in an answer with these.
+#[must_use]
 pub fn beyond(shape: Shape, rows: &[Value]) -> String {
     let oldest = match shape {
         Shape::NewestFirst(_) => rows.last(),
         Shape::NewestLast(_) => rows.first(),
         Shape::Rows(_) | Shape::One => None,
     };
-    match oldest.and_then(|row| row.get("started_at")).and_then(Value::as_str) {
-        Some(at) => format!("older ones are left out: until={} goes on from here", visible(at)),
+    let at =
+        |row: &Value| row.get("started_at").or_else(|| row.get("at")).and_then(Value::as_str).map(visible);
+    match oldest.and_then(at) {
+        Some(at) => format!("older ones are left out: until={at} goes on from here"),
         None => "some are left out: raise limit or max_bytes, or narrow it down with since, until, session, project"
             .to_owned(),
     }

@@ -34,14 +34,18 @@ fn every_tool_asks_the_question_of_its_command() {
         };
         Reply::json(json!({"schema_version": 1, key: [], "kind": "span"}).to_string())
     });
-    let everything = json!({
-        "project": "p q", "session": "5f", "since": "12h", "until": "today", "limit": 4, "turn": "t", "kind": "llm",
-        "status": "error", "tool": "Bash", "content": true, "id": "../x", "reasoning": true, "period": "weekly",
-        "by": ["model", "tool"], "max_bytes": 500, "q": "a \"b c\"", "regex": true, "raw": true, "cursor": "1-2-3",
-    });
+    let everything = |tool: &str| {
+        json!({
+            "project": "p q", "session": "5f", "since": "12h", "until": "today", "limit": 4, "turn": "t",
+            "kind": if tool == "detections" { "loop" } else { "llm" },
+            "status": "error", "tool": "Bash", "content": true, "id": "../x", "reasoning": true, "period": "weekly",
+            "by": ["model", "tool"], "max_bytes": 500, "q": "a \"b c\"", "regex": true, "raw": true, "cursor": "1-2-3",
+        })
+    };
     for tool in TOOLS {
         let takes = |name: &str| tool.params.iter().any(|param| param.name == name);
-        let given = everything.as_object().unwrap().iter().filter(|(name, _)| takes(name));
+        let given = everything(tool.name);
+        let given = given.as_object().unwrap().iter().filter(|(name, _)| takes(name));
         let given: Value = given.map(|(name, value)| (name.clone(), value.clone())).collect();
         assert_eq!(call(&home, tool.name, &given)["isError"], false, "{}", tool.name);
         let least = match tool.name {
@@ -62,6 +66,8 @@ fn every_tool_asks_the_question_of_its_command() {
             "GET /v0/turns?limit=21".into(),
             format!("GET /v0/spans?{range}&limit=5&turn=t&kind=llm&status=error&tool=Bash&content=1"),
             "GET /v0/spans?limit=21".into(),
+            format!("GET /v0/detections?{range}&limit=5&kind=loop"),
+            "GET /v0/detections?limit=21".into(),
             format!(
                 "GET /v0/search?{range}&limit=4&q=a%20%22b%20c%22&regex=1&raw=1&kind=llm&status=error&tool=Bash&cursor=1-2-3"
             ),

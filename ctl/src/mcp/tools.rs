@@ -87,11 +87,15 @@ fn words<T: ValueEnum>() -> Vec<String> {
     T::value_variants().iter().map(name_of).collect()
 }
 
+fn kinds() -> Vec<String> {
+    ccd_detect::Kind::ALL.map(|kind| kind.as_str().to_owned()).into()
+}
+
 const fn param(name: &'static str, about: &'static str, kind: Kind) -> Param {
     Param { name, about, kind }
 }
 
-const SINCE: Param = param("since", "12h, 28d, today, 2026-11-01 or RFC 3339", Kind::Text);
+const SINCE: Param = param("since", "12h, 28d, today, RFC 3339", Kind::Text);
 const UNTIL: Param = param("until", "", Kind::Text);
 const SESSION: Param = param("session", "id or its head", Kind::Text);
 const PROJECT: Param = param("project", "directory name", Kind::Text);
@@ -135,6 +139,14 @@ pub const TOOLS: &[Tool] = &[
         ],
         target: ask::spans,
         shape: Shape::NewestLast("spans"),
+    },
+    Tool {
+        name: "detections",
+        title: "Detections",
+        about: "What detectors found to go wrong, newest first: evidence with span ids, advice.",
+        params: &[SESSION, param("kind", "", Kind::One(kinds)), PROJECT, SINCE, UNTIL, LIMIT, MAX_BYTES],
+        target: ask::detections,
+        shape: Shape::NewestFirst("detections"),
     },
     Tool {
         name: "search",

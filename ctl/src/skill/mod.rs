@@ -104,13 +104,14 @@ mod tests {
     /// The fields of the replies, by their names in JSON.
     #[test]
     fn the_fields_in_its_table_exist() {
-        use ccd_proto::api::{Exchange, Hit, Session, Span, Turn};
+        use ccd_proto::api::{Detection, Exchange, Hit, Session, Span, Turn};
         use serde_json::{Value, to_value};
         let of = |list: &str| -> Value {
             match list {
                 "turns" => to_value(Turn::default()),
                 "spans" => to_value(Span::default()),
                 "sessions" => to_value(Session::default()),
+                "detections" => to_value(Detection::default()),
                 "hits" => to_value(Hit::default()),
                 _ => to_value(Exchange::default()),
             }

@@ -1,6 +1,7 @@
 //! What a closing message claims, in plain words: that checks pass, that the work is done, that it is not.
 //!
-//! It must never take a wish, a condition or a question for a claim.
+//! It must never take a wish, a condition or a question for a claim, or guess at a language that it does not read: English
+//! only, and silence elsewhere.
 //!
 //! Invariant: a sentence counts only as a whole: "the tests pass once X is set" claims nothing.
 
@@ -9,18 +10,27 @@ use crate::text::head;
 
 /// Bytes of a message that are read.
 const MAX_MESSAGE: usize = 16 * 1024;
+/// Words between what passes and that it does.
+const NEAR: usize = 9;
+/// Lines from the end in which a question asks the user something.
+const ASKED_IN: usize = 8;
 
 /// What a message claims.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
+#[expect(clippy::struct_excessive_bools, reason = "independent facts, not the states of one thing")]
 pub struct Claims {
     /// Which checks it says pass.
     pub passes: Checks,
     /// The sentence that says so.
     pub sentence: String,
+    /// The sentence says so of all of something, or is about nothing else.
+    pub plain: bool,
     /// It says that the work is done.
     pub done: bool,
-    /// It says that something is left, failed or was not checked.
+    /// It says that something failed or was not checked.
     pub admits: bool,
+    /// It says that something is left.
+    pub open: bool,
     /// It ends with a question.
     pub asks: bool,
 }
@@ -30,8 +40,9 @@ impl Claims {
     #[must_use]
     pub fn read(message: &str) -> Self {
         let mut claims = Self::default();
+        let message = head(message, MAX_MESSAGE);
         let (mut fenced, mut first) = (false, true);
-        for line in head(message, MAX_MESSAGE).lines() {
+        for line in message.lines() {
             if line.trim_start().starts_with("```") {
                 fenced = !fenced;
             }
@@ -43,37 +54,86 @@ impl Claims {
             }
             first = false;
         }
-        claims.asks = message.trim_end().ends_with('?');
+        let last = message.lines().rev().map(str::trim_end).filter(|line| !line.is_empty()).take(ASKED_IN);
+        claims.asks = !fenced
+            && last.into_iter().any(|line| line.trim_end_matches(['*', '_', ')', '"']).ends_with('?'));
         claims
     }
 
     fn sentence(&mut self, sentence: &str, opening: bool) {
         let lower = sentence.to_lowercase();
-        let words: Vec<&str> = lower
-            .split(|c: char| !(c.is_alphanumeric() || c == '\''))
-            .filter(|word| !word.is_empty())
-            .collect();
-        if words.is_empty() || words.len() > 60 {
+        let mut words = words(&lower);
+        // In a table a tick may stand for anything; a row is one clause.
+        if lower.trim_start().starts_with('|') {
+            words.retain(|word| !is_tick(word) && *word != "|");
+        }
+        if words.is_empty() || words.len() > 80 {
             return;
         }
         self.admits |= admits(&lower, &words);
-        if !sentence.trim_end().ends_with('?') && !hedged(&words) {
-            let passes = passes(&lower, &words);
-            if passes.any() && self.sentence.is_empty() {
-                sentence.trim().clone_into(&mut self.sentence);
-            }
-            self.passes.tests |= passes.tests;
-            self.passes.lint |= passes.lint;
-            self.passes.build |= passes.build;
-            let finished = |word: &&&str| {
-                matches!(
-                    **word,
-                    "done" | "complete" | "completed" | "finished" | "implemented" | "everything"
-                )
-            };
-            self.done |= (opening || words.len() <= 12) && words.iter().take(12).any(|word| finished(&word));
+        self.open |= leaves(&lower, &words);
+        // "To keep the tests green …" is a purpose.
+        let wishes = words[0] == "to" || words.iter().any(|word| is_condition(word));
+        if sentence.trim_end().ends_with('?') || wishes {
+            return;
         }
+        let mut passes = Checks::default();
+        // A negation holds for its own clause: "does not change the output, and all tests pass" claims something.
+        for clause in clauses(&words) {
+            if !negated(clause) {
+                let more = claimed(clause);
+                passes.tests |= more.tests;
+                passes.lint |= more.lint;
+                passes.build |= more.build;
+            }
+        }
+        if passes.any() && self.sentence.is_empty() {
+            sentence.trim().clone_into(&mut self.sentence);
+            self.plain = words.len() <= 10
+                || words.iter().any(|word| matches!(*word, "all" | "every" | "full") || is_number(word));
+        }
+        self.passes.tests |= passes.tests;
+        self.passes.lint |= passes.lint;
+        self.passes.build |= passes.build;
+        self.done |= !negated(&words) && (opening || words.len() <= 12) && says_done(&words, opening);
     }
+}
+
+/// The words of a sentence in small letters; a tick or a cross is a word too, and so is a comma.
+fn words(lower: &str) -> Vec<&str> {
+    let mut words = Vec::new();
+    let mut rest = lower;
+    while let Some(c) = rest.chars().next() {
+        let inside = |c: char| c.is_alphanumeric() || c == '\'' || c == '/' || c == '’';
+        let mut end =
+            if inside(c) { rest.find(|c: char| !inside(c)).unwrap_or(rest.len()) } else { c.len_utf8() };
+        // `type-check` is one word, as `typecheck` is.
+        if end > 0 && &rest[..end] == "type" && rest[end..].starts_with("-check") {
+            end += rest[end..].find(|c: char| !inside(c) && c != '-').unwrap_or(rest.len() - end);
+        }
+        let (word, after) = rest.split_at(end);
+        if inside(c)
+            || matches!(c, '✅' | '✓' | '✔' | '☑' | '🟢' | '❌' | '✗' | '✘' | ',' | ';' | '—' | '|' | '&')
+        {
+            words.push(word);
+        }
+        rest = after;
+    }
+    words
+}
+
+fn is_number(word: &str) -> bool {
+    word.starts_with(|c: char| c.is_ascii_digit())
+}
+
+/// Cuts at commas and dashes, but not between the items of a list: "tests, lint and build pass" is one clause.
+fn clauses<'w, 'a>(words: &'w [&'a str]) -> impl Iterator<Item = &'w [&'a str]> {
+    let ends = |word: &&str| matches!(*word, ";" | "but" | "though" | "although" | "|");
+    words.split(ends).flat_map(|part| {
+        let negated = negated(part);
+        // Only a negation makes it matter where one clause ends.
+        part.split(move |word| negated && matches!(*word, "," | "and" | "so" | "—"))
+    })
 }
 
 /// Cuts a line into sentences; a point within a word or a number is none.
@@ -95,127 +155,420 @@ fn sentences(line: &str) -> impl Iterator<Item = &str> {
 }
 
 /// Words that make a sentence something else than a statement of what is.
-fn hedged(words: &[&str]) -> bool {
-    let word = |w: &&str| {
-        matches!(
-            *w,
-            "should"
-                | "would"
-                | "could"
-                | "will"
-                | "once"
-                | "until"
-                | "unless"
-                | "if"
-                | "whether"
-                | "ensure"
-                | "make"
-                | "please"
-                | "can"
-                | "want"
-                | "let"
-                | "need"
-                | "needs"
-                | "before"
-                | "expect"
-                | "not"
-                | "except"
-                | "must"
-                | "didn't"
-                | "don't"
-                | "doesn't"
-                | "haven't"
-                | "hasn't"
-                | "couldn't"
-                | "wasn't"
-                | "aren't"
-                | "isn't"
-                | "cannot"
-                | "can't"
-                | "won't"
-                | "when"
-                | "without"
-        )
-    };
-    words.iter().any(word)
+fn is_condition(word: &str) -> bool {
+    matches!(
+        word,
+        "should"
+            | "would"
+            | "could"
+            | "will"
+            | "once"
+            | "until"
+            | "unless"
+            | "if"
+            | "whether"
+            | "ensure"
+            | "ensures"
+            | "please"
+            | "can"
+            | "want"
+            | "let"
+            | "let's"
+            | "expect"
+            | "must"
+            | "may"
+            | "might"
+            | "when"
+            | "means"
+            | "mean"
+            | "assuming"
+            | "hopefully"
+            | "need"
+            | "needs"
+            | "verify"
+            | "confirm"
+            | "how"
+            | "why"
+            | "supposed"
+    )
 }
 
-fn passes(lower: &str, words: &[&str]) -> Checks {
+/// Whether words say that something is not so, or only wished for.
+fn negated(words: &[&str]) -> bool {
+    words.iter().enumerate().any(|(at, word)| match *word {
+        "not" | "except" | "cannot" | "never" | "sure" | "untested" | "❌" | "✗" | "✘" => true,
+        "without" => !words.get(at + 1..).is_some_and(|rest| rest.iter().take(3).any(|word| is_bad(word))),
+        "before" => {
+            let next = words.get(at + 1).copied().unwrap_or(",");
+            !matches!(next, "," | "—" | "and")
+                && !matches!(at.checked_sub(1).map(|last| words[last]), Some("as" | "than" | "like"))
+        }
+        word => word.ends_with("n't") || word.ends_with("n’t"),
+    })
+}
+
+/// What there is none of where all is well.
+fn is_bad(word: &str) -> bool {
+    matches!(
+        word,
+        "errors"
+            | "error"
+            | "failures"
+            | "failure"
+            | "failed"
+            | "issues"
+            | "warnings"
+            | "problems"
+            | "regressions"
+            | "complaints"
+            | "violations"
+            | "offenses"
+    )
+}
+
+fn is_test(word: &str) -> bool {
+    matches!(
+        word,
+        "test"
+            | "tests"
+            | "suite"
+            | "suites"
+            | "spec"
+            | "specs"
+            | "testing"
+            | "testsuite"
+            | "pytest"
+            | "vitest"
+            | "jest"
+            | "rspec"
+            | "phpunit"
+            | "mocha"
+            | "playwright"
+            | "cypress"
+            | "e2e"
+            | "unittests"
+    )
+}
+
+fn is_lint(word: &str) -> bool {
+    matches!(
+        word,
+        "lint"
+            | "linter"
+            | "linters"
+            | "linting"
+            | "lints"
+            | "formatting"
+            | "eslint"
+            | "clippy"
+            | "vet"
+            | "ruff"
+            | "prettier"
+            | "rubocop"
+            | "biome"
+            | "golangci"
+            | "format"
+    )
+}
+
+fn is_build(word: &str) -> bool {
+    matches!(
+        word,
+        "build"
+            | "builds"
+            | "compiles"
+            | "compile"
+            | "compilation"
+            | "typecheck"
+            | "typechecks"
+            | "typechecking"
+            | "type-check"
+            | "type-checks"
+            | "type-checking"
+            | "types"
+            | "tsc"
+            | "mypy"
+            | "pyright"
+            | "typescript"
+    )
+}
+
+fn checks_of(words: &[&str], at: usize) -> Checks {
+    let word = words[at];
+    let before = at.checked_sub(1).map_or("", |last| words[last]);
+    let next = words.get(at + 1).copied().unwrap_or_default();
+    let all = match word {
+        // "now also checks the variable" is something else.
+        "checks" => {
+            at == 0
+                || is_number(before)
+                || matches!(
+                    before,
+                    "all"
+                        | "the"
+                        | "these"
+                        | "quality"
+                        | "ci"
+                        | "commit"
+                        | "push"
+                        | "lint"
+                        | "status"
+                        | "both"
+                        | "and"
+                        | "our"
+                        | "of"
+                        | "hook"
+                        | "local"
+                        | "other"
+                        | "format"
+                )
+        }
+        "check" => {
+            matches!(before, "run" | "make" | "just" | "lint" | "format" | "astro" | "svelte")
+                || next == "passed"
+        }
+        "pipeline" => before == "ci",
+        "gates" => before == "quality",
+        "ci" | "validations" | "verifications" => true,
+        _ => false,
+    };
+    let word = if word == "check" && before == "type" { "typecheck" } else { word };
+    Checks { tests: is_test(word) || all, lint: is_lint(word) || all, build: is_build(word) }
+}
+
+fn is_tick(word: &str) -> bool {
+    matches!(word, "✅" | "✓" | "✔" | "☑" | "🟢")
+}
+
+/// Whether the word at this place says that what stands before it passes.
+fn is_verdict(words: &[&str], at: usize) -> bool {
+    let next = words.get(at + 1).copied().unwrap_or_default();
+    match words[at] {
+        // "passes the config on" is about something else.
+        "pass" | "passes" => !matches!(
+            next,
+            "a" | "an" | "the" | "it" | "its" | "their" | "this" | "these" | "to" | "data" | "as" | "null"
+        ),
+        "passed" | "passing" | "green" | "succeeds" | "succeed" | "succeeded" | "cleanly" => true,
+        "clean" | "ok" | "fine" => next != "up" && next != "if",
+        "successful" | "successfully" => !is_plain_noun(next),
+        "no" | "0" | "zero" | "without" => {
+            is_bad(next) || words.get(at + 2).is_some_and(|word| is_bad(word)) && !matches!(next, "," | "and")
+        }
+        word => is_tick(word),
+    }
+}
+
+/// What "successful" may stand before: then it speaks of that.
+fn is_plain_noun(word: &str) -> bool {
+    !word.is_empty()
+        && !matches!(
+            word,
+            "," | ";" | "and" | "with" | "in" | "on" | "for" | "after" | "now" | "|" | "&" | "—"
+        )
+        && !is_number(word)
+        && !is_tick(word)
+}
+
+/// Words after which a verdict is no longer about what stood before: "tests to verify that the parser passes".
+fn turns(word: &str) -> bool {
+    matches!(
+        word,
+        "to" | "verify"
+            | "verifies"
+            | "verifying"
+            | "ensuring"
+            | "covering"
+            | "covers"
+            | "checking"
+            | "asserting"
+            | "asserts"
+            | "confirming"
+            | "for"
+            | "where"
+            | "which"
+            | "whose"
+            | "about"
+    )
+}
+
+/// Which checks a clause says pass.
+fn claimed(words: &[&str]) -> Checks {
     let mut checks = Checks::default();
-    let failing = words.iter().enumerate().any(|(at, word)| {
-        word.starts_with("fail")
-            && !matches!(
-                at.checked_sub(1).and_then(|before| words.get(before)),
-                Some(&("0" | "no" | "previously" | "zero"))
-            )
-    });
-    if failing && !words.contains(&"now") {
+    if tells_failure(words) {
         return checks;
     }
+    // "✅ Lint" says it; "✅ Added tests for the basket" says something else.
+    let made = |word: &&str| {
+        turns(word) || matches!(*word, "new" | "add" | "write" | "wrote" | "created" | "updated")
+    };
+    let marked =
+        words.first().is_some_and(|word| is_tick(word)) && words.len() <= 7 && !words.iter().any(made);
+    let counted = words.windows(2).any(|pair| {
+        is_number(pair[0])
+            && !matches!(pair[0], "0")
+            && matches!(pair[1], "passed" | "passing" | "pass" | "green" | "succeeded")
+    });
     for (at, word) in words.iter().enumerate() {
-        let verdict = |w: &str| {
-            matches!(
-                w,
-                "pass"
-                    | "passes"
-                    | "passed"
-                    | "passing"
-                    | "green"
-                    | "succeeds"
-                    | "succeed"
-                    | "succeeded"
-                    | "clean"
-                    | "cleanly"
-                    | "successful"
-                    | "successfully"
-                    | "✅"
-                    | "✓"
-            )
-        };
-        let near = words.iter().skip(at + 1).take(9).any(|w| verdict(w))
-            || at > 0
-                && words
-                    .get(at - 1)
-                    .is_some_and(|w| matches!(*w, "passing" | "clean" | "green" | "successful"));
-        let marked = lower.contains('✅') || lower.contains('✓');
-        if !(near || marked && words.len() <= 8) {
-            if matches!(*word, "compiles" | "typechecks") {
-                checks.build = true;
-            }
+        // "make tests pass" is still to be done.
+        let wished = matches!(*word, "tests" | "specs" | "checks")
+            && at > 0
+            && matches!(
+                words[at - 1],
+                "make" | "making" | "get" | "getting" | "keep" | "keeping" | "have" | "having"
+            );
+        let mut of = if wished { Checks::default() } else { checks_of(words, at) };
+        // "everything passes", "all green".
+        let general = matches!(*word, "everything") || *word == "all" && !followed_by_noun(words, at);
+        if general {
+            of = Checks { tests: true, lint: false, build: false };
+        }
+        if !of.any() {
             continue;
         }
-        match *word {
-            "test" | "tests" | "suite" | "specs" | "suites" | "testing" => checks.tests = true,
-            "lint" | "linter" | "linting" | "lints" | "formatting" | "eslint" | "clippy" | "vet" => {
-                checks.lint = true;
-            }
-            "build" | "builds" | "compiles" | "compilation" | "typecheck" | "typechecking" | "tsc" => {
-                checks.build = true;
-            }
-            "checks" | "ci" => {
-                checks.tests = true;
-                checks.lint = true;
-            }
-            _ => {}
+        let after = words.iter().enumerate().skip(at + 1).take(NEAR);
+        let said = after.take_while(|(_, word)| !turns(word)).any(|(place, word)| {
+            // A tick stands close to what it ticks off.
+            is_verdict(words, place) && (!general || is_strong(word)) && (!is_tick(word) || place <= at + 3)
+        });
+        let none = at > 0
+            && matches!(words[at - 1], "no" | "0" | "zero")
+            && words.get(at + 1).is_some_and(|word| is_bad(word));
+        let before = none || at > 0 && matches!(words[at - 1], "passing" | "clean" | "green" | "successful");
+        let next = words.get(at + 1).copied().unwrap_or(",");
+        let itself = matches!(*word, "compiles" | "typechecks" | "type-checks")
+            && (matches!(
+                next,
+                "," | ";" | "—" | "and" | "cleanly" | "without" | "now" | "fine" | "with" | "again"
+            ) || is_tick(next));
+        if said || before || itself || marked && !general || counted && of.tests && !general {
+            checks.tests |= of.tests;
+            checks.lint |= of.lint;
+            checks.build |= of.build;
         }
     }
+    // "42 passed, 0 failed".
+    checks.tests |= counted
+        && words.windows(2).any(|pair| matches!(pair, ["0" | "no", "failed" | "failures" | "failing"]));
     checks
 }
 
-/// Whether a sentence says that something is left, failed or was not checked.
+/// "all green" says it by itself; "all tests …" and "all files …" are about those.
+fn followed_by_noun(words: &[&str], at: usize) -> bool {
+    !matches!(words.get(at + 1), Some(&("green" | "pass" | "passing" | "passed" | "passes")))
+}
+
+/// Words that can hardly be about anything but checks.
+fn is_strong(word: &str) -> bool {
+    matches!(word, "pass" | "passes" | "passed" | "passing" | "green")
+}
+
+/// Whether a clause tells of failures: not of none, and not of such as were before.
+fn tells_failure(words: &[&str]) -> bool {
+    let failing = words.iter().enumerate().any(|(at, word)| {
+        let none = |back: usize| {
+            at.checked_sub(back).and_then(|place| words.get(place)).is_some_and(|word| {
+                matches!(
+                    *word,
+                    "0" | "no" | "zero" | "without" | "previously" | "any" | "earlier" | "originally"
+                )
+            })
+        };
+        word.starts_with("fail") && !none(1) && !none(2)
+    });
+    failing && !words.contains(&"now")
+}
+
+fn says_done(words: &[&str], opening: bool) -> bool {
+    let plain = |word: &&&str| {
+        matches!(**word, "done" | "complete" | "completed" | "finished" | "implemented" | "everything")
+    };
+    let pair = |pair: &[&str]| {
+        matches!(
+            pair,
+            ["all", "set"]
+                | ["ready", "for" | "to"]
+                | ["good", "to"]
+                | ["works", "now"]
+                | ["ship", "it"]
+                | ["is", "ready"]
+        )
+    };
+    words.iter().take(12).any(|word| plain(&word))
+        || words.windows(2).take(12).any(pair)
+        || opening
+            && words.len() <= 6
+            && words.iter().any(|word| matches!(*word, "fixed" | "resolved" | "shipped"))
+}
+
+/// Whether a sentence says that something failed or was not checked.
 fn admits(lower: &str, words: &[&str]) -> bool {
-    const PHRASES: [&str; 22] = [
-        "unrelated",
+    const PHRASES: [&str; 24] = [
         "still fail",
         "not verified",
-        "unable to",
-        "couldn't",
-        "could not",
-        "haven't",
-        "have not",
+        "not been verified",
+        "unverified",
+        "untested",
+        "not tested",
+        "not been tested",
+        "haven't tested",
+        "haven't run",
+        "haven't verified",
+        "have not run",
+        "have not tested",
         "didn't run",
         "did not run",
         "not run",
+        "didn't verify",
+        "did not verify",
+        "didn't test",
+        "did not test",
+        "wasn't run",
+        "without running",
+        "flaky",
+        "intermittent",
+        "manual testing is",
+    ];
+    let also = |signs: &[&str]| signs.iter().any(|sign| lower.contains(sign));
+    PHRASES.iter().any(|phrase| lower.contains(phrase))
+        // What could not be done is an admission where it is about checking; else it tells of the bug.
+        || also(&["could not", "couldn't", "unable to", "wasn't able", "was not able", "can't", "cannot", "haven't", "have not"])
+            && words.iter().any(|word| is_doing(word))
+        // Something old that was mended is no reservation; something old that fails is.
+        || also(&["pre-existing", "preexisting", "unrelated"])
+            && also(&["fail", "error", "warning", "issue", "lint", "break", "broken"])
+        || words.windows(2).any(|pair| {
+            pair[0] == "remaining" && matches!(pair[1], "failures" | "failure" | "errors" | "issues")
+        })
+        || words.windows(2).any(|pair| matches!(pair, ["fails", "because"] | ["tests", "fail"] | ["test", "fails"]))
+}
+
+/// Words of checking.
+fn is_doing(word: &str) -> bool {
+    matches!(
+        word,
+        "run"
+            | "running"
+            | "verify"
+            | "verified"
+            | "check"
+            | "execute"
+            | "install"
+            | "installed"
+            | "confirm"
+            | "reproduce"
+            | "build"
+            | "compile"
+            | "lint"
+            | "test"
+            | "tests"
+            | "tested"
+    )
+}
+
+/// Whether a sentence says that something is left.
+fn leaves(lower: &str, words: &[&str]) -> bool {
+    const PHRASES: [&str; 22] = [
         "not yet",
         "still need",
         "left to do",
@@ -223,18 +576,28 @@ fn admits(lower: &str, words: &[&str]) -> bool {
         "known issue",
         "follow-up",
         "not implemented",
-        "flaky",
         "incomplete",
         "partially",
         "out of scope",
+        "in progress",
+        "pending",
+        "so far",
+        "next up",
+        "todo",
+        "to do next",
+        "standing by",
+        "stand by",
+        "waiting for",
+        "deferred",
+        "left as",
+        "not done",
     ];
-    let also = |signs: &[&str]| signs.iter().any(|sign| lower.contains(sign));
     PHRASES.iter().any(|phrase| lower.contains(phrase))
-        // Something old that was mended is no reservation; something old that fails is.
-        || also(&["pre-existing", "preexisting"]) && also(&["fail", "error", "warning", "issue", "lint"])
         || words.windows(2).any(|pair| {
             pair[0] == "remaining"
-                && matches!(pair[1], "work" | "task" | "tasks" | "step" | "steps" | "items" | "failures" | "errors" | "issues")
+                && matches!(
+                    pair[1],
+                    "work" | "task" | "tasks" | "step" | "steps" | "items" | "stories" | "phases"
+                )
         })
-        || words.windows(2).any(|pair| matches!(pair, ["fails", "because"] | ["tests", "fail"] | ["test", "fails"]))
 }

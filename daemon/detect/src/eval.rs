@@ -29,9 +29,7 @@ pub struct Trace {
 
 #[derive(Deserialize)]
 struct Line {
-    #[serde(default)]
     trace_id: String,
-    #[serde(default)]
     events: Vec<Value>,
     #[serde(default)]
     meta: Option<Meta>,
@@ -47,7 +45,7 @@ impl Trace {
     /// From one line.
     ///
     /// # Errors
-    /// When the line is not an object with a list of events.
+    /// When the line is not an object with a name and a list of events.
     pub fn from_line(line: &str) -> Result<Self, serde_json::Error> {
         let line: Line = serde_json::from_str(line)?;
         Ok(Self {

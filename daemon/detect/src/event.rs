@@ -8,7 +8,7 @@
 
 use serde_json::{Map, Value};
 
-use crate::text::{cut, parse_time};
+use crate::text::{cut, parse_time, slashed};
 
 /// Bytes that are kept of one string.
 pub const MAX_STRING: usize = 64 * 1024;
@@ -145,6 +145,12 @@ impl Usage {
 }
 
 impl ToolCall {
+    /// A call as a hook tells of it, within the bounds of an event.
+    #[must_use]
+    pub fn new(id: &str, name: &str, input: Value) -> Self {
+        Self { id: id.to_owned(), name: name.to_owned(), input: with_slashes(bounded(input)) }
+    }
+
     /// A string of the input; "" where there is none.
     #[must_use]
     pub fn text(&self, key: &str) -> &str {
@@ -170,7 +176,7 @@ impl Event {
 
 fn what(payload: &mut Value) -> What {
     match text(payload, "hook_event_name") {
-        "SessionStart" => What::Start { source: take(payload, "source"), cwd: take(payload, "cwd") },
+        "SessionStart" => What::Start { source: take(payload, "source"), cwd: slashed(take(payload, "cwd")) },
         "UserPromptSubmit" => What::Prompt { text: take(payload, "prompt") },
         "PreToolUse" => What::Call(call(payload)),
         "PostToolUse" => {
@@ -199,11 +205,25 @@ fn what(payload: &mut Value) -> What {
 }
 
 fn call(payload: &mut Value) -> ToolCall {
+    let input = bounded(payload.get_mut("tool_input").map(Value::take).unwrap_or_default());
     ToolCall {
         id: take(payload, "tool_use_id"),
         name: take(payload, "tool_name"),
-        input: bounded(payload.get_mut("tool_input").map(Value::take).unwrap_or_default()),
+        input: with_slashes(input),
     }
+}
+
+/// The input of a tool with its paths as they are written everywhere but on Windows.
+#[must_use]
+pub fn with_slashes(mut input: Value) -> Value {
+    for key in ["file_path", "notebook_path", "path"] {
+        if let Some(Value::String(path)) = input.get_mut(key)
+            && path.contains('\\')
+        {
+            *path = slashed(std::mem::take(path));
+        }
+    }
+    input
 }
 
 fn turn(payload: &mut Value) -> ModelTurn {

@@ -11,6 +11,7 @@
 //! detectors/    one file per kind
 //! engine.rs     hands each event to the memory, then to every detector
 //! eval.rs       lines of a file into events, and detections into lines
+//! guardrail.rs  what was found into lines for a model to go by
 //! ```
 //!
 //! It must never read a file, a clock or the environment, draw a random number, keep anything outside an [`Engine`],
@@ -28,6 +29,7 @@ pub mod detectors;
 pub mod engine;
 pub mod eval;
 pub mod event;
+pub mod guardrail;
 pub mod imports;
 pub mod index;
 pub mod memory;

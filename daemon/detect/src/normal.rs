@@ -79,9 +79,10 @@ impl Shape {
 fn each_line<'a>(text: &'a str, line: &mut impl FnMut(&'a str)) {
     let mut pass = |text: &'a str| {
         for each in text.lines() {
+            // A progress bar writes over itself: what a terminal shows in the end is what stands behind the last return.
             let each = each.trim();
-            // Claude Code appends it to whatever ran outside of the working directory.
-            if !each.is_empty() && !each.starts_with("Shell cwd was reset to") {
+            let each = each.rsplit('\r').next().unwrap_or(each).trim();
+            if !each.is_empty() && !is_passing_by(each) {
                 line(each);
             }
         }
@@ -94,17 +95,41 @@ fn each_line<'a>(text: &'a str, line: &mut impl FnMut(&'a str)) {
     }
 }
 
+/// A line that says nothing of what ran: what Claude Code appends to whatever ran outside of the working directory, and
+/// whether a build tool had the answer already.
+fn is_passing_by(line: &str) -> bool {
+    line.starts_with("Shell cwd was reset to")
+        || line.len() < 240
+            && line.contains("ache")
+            && ["cache hit", "cache miss", "cache bypass", "output from the cache", "outputs match the cache"]
+                .iter()
+                .any(|sign| line.contains(sign))
+        || line.starts_with("Cached:") && line.ends_with("total")
+}
+
 /// The hash of a line without what changes from run to run.
 #[must_use]
 pub fn fold(line: &str) -> u64 {
     let bytes = line.as_bytes();
     let mut hash = Hash::default();
     let (mut at, mut space) = (0, true);
+    let mut before: &[u8] = b"";
+    // What a line that speaks of seconds gives with decimals was measured.
+    let measures = line.len() < 240 && line.contains(" second");
     while at < bytes.len() {
         let byte = bytes[at];
         if byte.is_ascii_alphanumeric() {
             let end = word_end(bytes, at);
-            word(&bytes[at..end], &bytes[end..], &mut hash);
+            let this = &bytes[at..end];
+            let sign = at.checked_sub(1).map_or(b' ', |last| bytes[last]);
+            let measured =
+                measures && this.contains(&b'.') && this.iter().all(|b| b.is_ascii_digit() || *b == b'.');
+            if byte.is_ascii_digit() && (measured || is_given(before, this) || is_elapsed(sign, this)) {
+                hash.byte(b'#');
+            } else {
+                word(this, &bytes[end..], &mut hash);
+            }
+            before = this;
             space = false;
             at = end;
         } else if byte == 0x1b {
@@ -171,6 +196,21 @@ fn word(word: &[u8], rest: &[u8], hash: &mut Hash) {
     }
 }
 
+/// A number that the system gives out: a port, a process, a seed.
+fn is_given(before: &[u8], number: &[u8]) -> bool {
+    const GIVERS: [&[u8]; 9] =
+        [b"port", b"pid", b"process", b"seed", b"localhost", b"127.0.0.1", b"0.0.0.0", b"::1", b"ppid"];
+    number.len() >= 3
+        && number.iter().all(u8::is_ascii_digit)
+        && GIVERS.iter().any(|giver| before.eq_ignore_ascii_case(giver))
+}
+
+/// `[00:12<00:15`, as progress bars count.
+fn is_elapsed(sign: u8, number: &[u8]) -> bool {
+    matches!(sign, b'[' | b'<')
+        && matches!(number, [a, b, b':', c, d] if [a, b, c, d].iter().all(|byte| byte.is_ascii_digit()))
+}
+
 /// A long word of both cases and digits, as services name things.
 fn is_token(word: &[u8]) -> bool {
     word.len() >= 16
@@ -181,7 +221,9 @@ fn is_token(word: &[u8]) -> bool {
 
 /// `1.5s`, `2m10.5s`, `12 seconds`. A bare number is none: it may count something.
 fn is_duration(number: &[u8], unit: &[u8], rest: &[u8]) -> bool {
-    if number.contains(&b':') || number.contains(&b'-') {
+    if number.contains(&b'-')
+        || number.contains(&b':') && !(rest.starts_with(b" AM") || rest.starts_with(b" PM"))
+    {
         return false;
     }
     match unit {
@@ -189,9 +231,31 @@ fn is_duration(number: &[u8], unit: &[u8], rest: &[u8]) -> bool {
         [b'm' | b'h', between @ .., b's' | b'm'] => {
             between.iter().all(|b| b.is_ascii_digit() || matches!(b, b'.' | b'm'))
         }
-        [] => [&b" s"[..], b" ms", b" sec", b" second", b" seconds", b" secs", b" minutes"].iter().any(
-            |spelt| rest.starts_with(spelt) && !rest.get(spelt.len()).is_some_and(u8::is_ascii_alphanumeric),
-        ),
+        [] => [
+            &b" s"[..],
+            b" ms",
+            b" sec",
+            b" second",
+            b" seconds",
+            b" secs",
+            b" minutes",
+            b" minute",
+            b" min",
+            b" mins",
+            b" kB/s",
+            b" MB/s",
+            b" KB/s",
+            b" GB/s",
+            b" it/s",
+            b" AM",
+            b" PM",
+        ]
+        .iter()
+        .any(|spelt| {
+            rest.starts_with(spelt) && !rest.get(spelt.len()).is_some_and(u8::is_ascii_alphanumeric)
+        }),
+        // A speed.
+        b"it" | b"kB" | b"MB" | b"GB" | b"KB" | b"B" => rest.starts_with(b"/s"),
         _ => false,
     }
 }
@@ -201,7 +265,9 @@ fn is_duration(number: &[u8], unit: &[u8], rest: &[u8]) -> bool {
 fn is_moment(number: &[u8], unit: &[u8]) -> bool {
     let plain = number.iter().all(u8::is_ascii_digit);
     let date = number.len() >= 10 && number[4] == b'-' && number[7] == b'-';
-    let time = number.split(|b| *b == b':').count() == 3 && number.len() >= 7;
+    // `00:00.123` counts minutes.
+    let minutes = number.len() >= 7 && number[2] == b':' && number[5] == b'.';
+    let time = number.split(|b| *b == b':').count() == 3 && number.len() >= 7 || minutes;
     let decimals = number.iter().rev().take_while(|b| b.is_ascii_digit()).count();
     let dots = number.iter().filter(|b| !b.is_ascii_digit()).count();
     let measured = dots == 1 && number.contains(&b'.') && decimals >= 3 && unit.is_empty();
@@ -255,9 +321,20 @@ mod tests {
             ("wrote /tmp/go-build12/x.a", "wrote /tmp/go-build97/y.a"),
             ("\u{1b}[31mred\u{1b}[0m", "red"),
             ("a   b", "a b"),
+            ("Time: 00:00.123, Memory", "Time: 01:02.998, Memory"),
+            ("Randomized with seed 4812", "Randomized with seed 912"),
+            ("ready on http://localhost:5173/", "ready on http://localhost:5174/"),
+            ("started (PID: 812)", "started (PID: 4410)"),
+            ("50/50 [00:12<00:00, 3.2it/s]", "50/50 [00:14<00:00, 2.91it/s]"),
+            ("12 MB/s eta", "9.5 MB/s eta"),
+            ("at 10:22 AM", "at 11:48 AM"),
+            ("OK (1.23=setup[0.03]+cmd[1.20] seconds)", "OK (0.98=setup[0.04]+cmd[0.94] seconds)"),
         ] {
             assert_eq!(fold(a), fold(b), "{a} | {b}");
         }
+        let same = |a: &str, b: &str| Shape::of(&[a], false).same(&Shape::of(&[b], false), false);
+        assert!(same("a\n10%\r60%\r100% done\nb", "a\n 5%\r100% done\nb"), "a bar that writes over itself");
+        assert!(same("web: cache miss, executing 12ab\nok", "web: cache hit, replaying logs 12ab\nok"));
     }
 
     #[test]
@@ -270,6 +347,9 @@ mod tests {
             ("part4.ts", "part5.ts"),
             ("facade", "decade1"),
             ("FAIL TestA", "FAIL TestB"),
+            ("port of entry 12", "port of entry 13"),
+            ("process 12 of 30", "process 13 of 30"),
+            ("at [12:34] in", "at (12:35) in"),
         ] {
             assert_ne!(fold(a), fold(b), "{a} | {b}");
         }

@@ -58,9 +58,11 @@ impl Command {
             command.look_at(part);
         }
         while parts.len() > 1 && matches!(parts[1].0, Join::And | Join::Then) {
-            let Some(target) = target(parts[0].1) else { break };
-            if !is_around(target, cwd) {
-                target.clone_into(&mut command.dir);
+            match target(parts[0].1) {
+                Some(target) if !is_around(target, cwd) => target.clone_into(&mut command.dir),
+                Some(_) => {}
+                None if is_setting_up(parts[0].1) => {}
+                None => break,
             }
             parts.remove(0);
         }
@@ -87,8 +89,10 @@ impl Command {
         let Some((join, part)) = parts.last() else { return false };
         let word = part.split_whitespace().next().unwrap_or_default();
         match (join, word) {
-            (Join::Or, "true" | ":") | (Join::Pipe, "cat") => true,
-            (Join::Pipe, "head" | "tail") if !part.contains(" -f") => {
+            (Join::Or, "true" | ":") | (Join::Pipe, "cat" | "less" | "more" | "Out-String" | "Out-Host") => {
+                true
+            }
+            (Join::Pipe, "head" | "tail" | "Select-Object") if !part.contains(" -f") => {
                 self.windowed = true;
                 true
             }
@@ -107,19 +111,77 @@ impl Command {
         let first = words.find(|word| !word.starts_with('-')).unwrap_or_default();
         let has = |word: &str| part.split_whitespace().any(|w| w == word);
         // Also within a quoted script.
-        let sleeps = has("sleep") || part.contains("'sleep ") || part.contains("\"sleep ");
-        self.sleeps |=
-            sleeps || matches!(program, "wait" | "until" | "while") || has("--watch") || has("--wait");
-        self.asks_outside |= match program {
-            "gh" => matches!(first, "run" | "pr" | "workflow"),
-            "glab" | "kubectl" | "systemctl" | "squeue" | "pgrep" | "ps" | "lsof" | "ss" | "nc" | "ping"
-            | "jobs" | "curl" | "wget" => true,
-            "docker" | "podman" => matches!(first, "ps" | "logs" | "inspect" | "compose"),
-            "tail" | "cat" | "grep" | "wc" | "head" => part.split_whitespace().any(is_log),
-            _ => false,
-        };
+        let sleeps = has("sleep")
+            || has("Start-Sleep")
+            || ["'sleep ", "\"sleep ", "time.sleep(", "setTimeout("].iter().any(|sign| part.contains(sign));
+        self.sleeps |= sleeps
+            || matches!(
+                program,
+                "wait" | "until" | "while" | "wait-on" | "wait-for-it" | "wait-for-it.sh" | "watch"
+            )
+            || has("--watch")
+            || has("--wait")
+            || has("wait-on")
+            || matches!((program, first), ("kubectl" | "oc", "wait" | "rollout") | ("pg_isready", _));
+        self.asks_outside |= asks(program, first, part);
         self.writes |= changes(program, first, part);
     }
+}
+
+/// Whether a program asks about something that changes without the agent.
+fn asks(program: &str, first: &str, part: &str) -> bool {
+    match program {
+        "gh" => {
+            matches!(first, "run" | "pr" | "workflow" | "release")
+                || first == "api"
+                    && ["/runs", "/check", "/status", "/deployments", "/jobs", "/builds"]
+                        .iter()
+                        .any(|sign| part.contains(sign))
+        }
+        // What runs elsewhere: clusters, clouds, services, other machines.
+        "glab" | "kubectl" | "oc" | "helm" | "argocd" | "flux" | "nomad" | "aws" | "gcloud" | "az"
+        | "doctl" | "fly" | "flyctl" | "heroku" | "vercel" | "netlify" | "railway" | "supabase"
+        | "wrangler" | "ssh" | "adb" => part.split(|c: char| !c.is_ascii_alphanumeric()).any(looks),
+        "squeue" | "sacct" | "sinfo" | "qstat" | "bjobs" => true,
+        // What answers, or does not yet.
+        "curl" | "wget" | "http" | "xh" | "grpcurl" | "nc" | "ping" | "dig" | "nslookup" | "host"
+        | "telnet" | "redis-cli" | "pg_isready" | "mysqladmin" | "Invoke-WebRequest"
+        | "Test-NetConnection" => true,
+        // What runs on this machine.
+        "systemctl" | "journalctl" | "launchctl" | "supervisorctl" | "service" | "pm2" | "pgrep" | "ps"
+        | "lsof" | "ss" | "netstat" | "jobs" | "top" | "nvidia-smi" | "free" | "df" | "uptime"
+        | "Get-Process" | "tasklist" => true,
+        "docker" | "podman" => matches!(first, "ps" | "logs" | "inspect" | "compose" | "stats" | "container"),
+        "docker-compose" => matches!(first, "ps" | "logs" | "top"),
+        "tail" | "cat" | "grep" | "wc" | "head" | "Get-Content" => part.split_whitespace().any(is_log),
+        _ => false,
+    }
+}
+
+/// A word by which one looks at what runs elsewhere; what changes it there is no question.
+fn looks(word: &str) -> bool {
+    ["get", "describe", "list"].iter().any(|verb| word.starts_with(verb))
+        || matches!(
+            word,
+            "status"
+                | "logs"
+                | "log"
+                | "show"
+                | "inspect"
+                | "top"
+                | "ls"
+                | "events"
+                | "rollout"
+                | "view"
+                | "ping"
+                | "tail"
+                | "ps"
+                | "active"
+                | "wait"
+                | "devices"
+                | "info"
+                | "health"
+        )
 }
 
 /// Whether a file of this name grows by itself.
@@ -243,16 +305,76 @@ fn is_search(part: &str) -> bool {
     }
 }
 
+/// How the shell itself is to behave, or where its programs are: nothing that a command's result depends on.
+fn is_setting_up(part: &str) -> bool {
+    let part = part.trim();
+    part.starts_with("set -")
+        || part.starts_with("set +")
+        || part.starts_with("shopt ")
+        || (part.starts_with("source ") || part.starts_with(". ")) && part.contains("activate")
+}
+
 /// Where a `cd` goes.
 fn target(part: &str) -> Option<&str> {
-    let target = part.trim().strip_prefix("cd ")?.trim().trim_matches(['"', '\'']);
+    let part = part.trim();
+    let target = part.strip_prefix("cd ").or_else(|| part.strip_prefix("Set-Location "))?;
+    let target = target.trim().trim_start_matches("/d ").trim_matches(['"', '\'']);
     (!target.is_empty() && target != "-").then(|| target.trim_end_matches('/'))
 }
 
 /// The working directory, or one that it lies in: where a session's commands run anyway.
 fn is_around(target: &str, cwd: &str) -> bool {
     let cwd = cwd.trim_end_matches('/');
-    target == "." || target == cwd || cwd.strip_prefix(target).is_some_and(|rest| rest.starts_with('/'))
+    let around = |target: &str, cwd: &str| {
+        target == cwd || cwd.strip_prefix(target).is_some_and(|rest| rest.starts_with('/'))
+    };
+    // `C:\app`, `C:/app` and `/c/app` are one place.
+    target == "." || around(target, cwd) || cwd.contains(':') && around(&unixy(target), &unixy(cwd))
+}
+
+fn unixy(path: &str) -> String {
+    let path = path.replace('\\', "/");
+    match path.as_bytes() {
+        [drive, b':', b'/', ..] => format!("/{}{}", drive.to_ascii_lowercase() as char, &path[2..]),
+        _ => path,
+    }
+}
+
+/// A word that only changes how an output looks.
+fn is_look(word: &str) -> bool {
+    matches!(
+        word,
+        "2>&1"
+            | "2>/dev/null"
+            | "&>/dev/null"
+            | "1>&2"
+            | "2>$null"
+            | "--no-color"
+            | "--no-colors"
+            | "--color"
+            | "--colors"
+            | "--color=never"
+            | "--color=always"
+            | "--no-pager"
+            | "--no-progress"
+    )
+}
+
+/// A variable that only changes how an output looks.
+fn is_look_variable(word: &str) -> bool {
+    matches!(
+        word.split('=').next(),
+        Some(
+            "CI" | "NO_COLOR"
+                | "FORCE_COLOR"
+                | "CLICOLOR"
+                | "TERM"
+                | "PAGER"
+                | "GIT_PAGER"
+                | "COLUMNS"
+                | "PYTHONUNBUFFERED"
+        )
+    ) && word.contains('=')
 }
 
 /// The part with single spaces, and without where errors go and what it is run under.
@@ -260,9 +382,11 @@ fn plain(part: &str, out: &mut String) {
     let mut leading = true;
     let mut first = true;
     for word in part.split_whitespace() {
-        if leading && matches!(word, "time" | "nice" | "command" | "timeout")
-            || matches!(word, "2>&1" | "2>/dev/null" | "&>/dev/null" | "1>&2")
+        if leading && (matches!(word, "time" | "nice" | "command" | "timeout" | "env") || is_look_variable(word))
+            || is_look(word)
             || leading && word.trim_end_matches('s').parse::<f64>().is_ok()
+            // `npm run test` is `npm test`.
+            || word == "run" && matches!(out.rsplit(' ').next(), Some("npm" | "pnpm" | "yarn"))
         {
             continue;
         }
@@ -354,8 +478,15 @@ mod tests {
             "make test; echo \"exit: $?\"",
             "timeout 60 make test",
             "time make test 2>&1 | cat",
+            "set -o pipefail; make test",
+            "source .venv/bin/activate && make test",
+            "CI=1 NO_COLOR=1 make test --no-color",
         ] {
             assert_eq!(core(line), "make test", "{line}");
+        }
+        assert_eq!(core("npm run test 2>$null | Select-Object -First 3"), "npm test");
+        for line in ["cd C:\\Users\\u\\app && make", "cd /c/Users/u/app; make", "cd 'C:/Users/u' && make"] {
+            assert_eq!(Command::read(line, "C:/Users/u/app").dir, "", "{line}");
         }
         assert!(Command::read("make test | tail -3", "").windowed);
         assert!(Command::read("make test; echo $?", "").echoes);
@@ -366,6 +497,9 @@ mod tests {
         assert_eq!(Command::read("cd sub && make", "/home/u/app").dir, "sub");
         assert_eq!(Command::read("cd /other && make", "/home/u/app").dir, "/other");
         assert_eq!(core("cd \"$D\"; cd x; make"), "make");
+        assert_eq!(Command::read("cd /d/app && make", "C:/app").dir, "/d/app");
+        assert_eq!(core("DEBUG=1 make test"), "DEBUG=1 make test");
+        assert_eq!(core("set -x"), "set -x");
         assert_eq!(core("sed -n 1,5p a"), "sed -n 1,5p a");
         assert_eq!(core("a | tail -5 | grep x"), "a | tail -5 | grep x");
         assert_eq!(core("git commit -m 'a && b; c | d'"), "git commit -m 'a && b; c | d'");
@@ -378,6 +512,25 @@ mod tests {
         assert!(read("sleep 5; curl -s localhost:80").sleeps);
         assert!(read("gh pr checks 12").asks_outside);
         assert!(!read("gh api repos").asks_outside);
+        for line in [
+            "gh api repos/a/b/actions/runs/12 --jq .status",
+            "kubectl get pods",
+            "aws ecs describe-services",
+            "docker ps",
+            "curl -s localhost:3000",
+            "ssh host 'tail x'",
+        ] {
+            assert!(read(line).asks_outside, "{line}");
+        }
+        for line in
+            ["npx wait-on http://localhost:1", "kubectl wait pod/x", "python -c 'import time; time.sleep(3)'"]
+        {
+            assert!(read(line).sleeps, "{line}");
+        }
+        for line in ["docker build .", "kubectl apply -f x.yaml", "aws s3 cp a b", "ls -la", "ssh host make"]
+        {
+            assert!(!read(line).sleeps && !read(line).asks_outside, "{line}");
+        }
         assert!(read("tail -20 /tmp/build.log").asks_outside);
         for line in
             ["git commit -m x", "sed -i s/a/b/ f", "echo x > f", "npm i left", "FOO=1 mkdir a", "ls && rm a"]

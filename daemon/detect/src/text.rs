@@ -90,6 +90,48 @@ pub fn cut(text: String, max: usize) -> String {
     format!("{start}\n…[{missing} bytes cut, hash {:016x}]…\n{end}", hash(&text))
 }
 
+/// A path with `/` between its parts, also where it came from Windows: `C:\\a\\b` becomes `C:/a/b`. Any other text is
+/// left alone: elsewhere `\\` may be part of a name.
+#[must_use]
+pub fn slashed(path: String) -> String {
+    let is_drive = matches!(path.as_bytes(), [drive, b':', b'\\' | b'/', ..] if drive.is_ascii_alphabetic());
+    if is_drive || path.starts_with(".\\") || path.starts_with("\\\\") {
+        path.replace('\\', "/")
+    } else {
+        path
+    }
+}
+
+/// Whether a path begins at a root, of whatever system.
+#[must_use]
+pub fn is_absolute(path: &str) -> bool {
+    path.starts_with('/')
+        || matches!(path.as_bytes(), [drive, b':', b'\\' | b'/', ..] if drive.is_ascii_alphabetic())
+}
+
+/// A line as a terminal shows it: without colours, and without what a progress bar wrote over.
+#[must_use]
+pub fn shown(line: &str) -> std::borrow::Cow<'_, str> {
+    let line = line.trim_end().rsplit('\r').next().unwrap_or(line);
+    if !line.contains('\u{1b}') {
+        return line.into();
+    }
+    let mut out = String::with_capacity(line.len());
+    let mut chars = line.chars().peekable();
+    while let Some(c) = chars.next() {
+        if c != '\u{1b}' {
+            out.push(c);
+        } else if chars.next_if_eq(&'[').is_some() {
+            for c in chars.by_ref() {
+                if c.is_ascii_alphabetic() {
+                    break;
+                }
+            }
+        }
+    }
+    out.into()
+}
+
 /// Milliseconds since the Unix epoch of an RFC 3339 time in UTC, such as `2026-11-01T10:02:11.5Z`; `None` for any
 /// other text.
 #[must_use]

@@ -18,6 +18,11 @@
 //!
 //! The reply is 8 bytes, then a body: what `cc-hook` shall print (empty unless the daemon decided something).
 //!
+//! Where it has printed a body, whole, the shim sends one byte back, [`PRINTED`]: the daemon then knows that the client
+//! was told, and waits for it no longer than [`PRINTED_MS`]. Without it, nothing is known: the shim may be an older one,
+//! its time may have been over. The byte is sent once and never answered, so that either side may be of a version that
+//! knows nothing of it.
+//!
 //! This module must never allocate by what a length field claims before that length was checked.
 
 /// First bytes of every frame.
@@ -34,6 +39,10 @@ pub const REPLY_LEN: usize = 8;
 pub const MAX_BODY: usize = 64 << 20;
 /// Largest client name accepted, in bytes.
 pub const MAX_CLIENT: usize = 256;
+/// What the shim sends back once it has printed what the reply held.
+pub const PRINTED: u8 = b'P';
+/// How long that byte is waited for, in milliseconds.
+pub const PRINTED_MS: u64 = 100;
 /// Largest decision that a reply may carry, in bytes.
 pub const MAX_REPLY_BODY: usize = 1 << 20;
 

@@ -153,7 +153,6 @@ async fn say(app: &Arc<Running>, said: JudgementV1) -> Result<(), QueryError> {
 }
 
 /// Tells whoever decides about interventions.
-fn tell(_app: &Running, said: &JudgementV1) {
-    // The one place that hands judgements to the detectors' thread.
-    tracing::debug!(what = said.what, "the user said something");
+fn tell(app: &Running, said: &JudgementV1) {
+    app.detect.judged(said.clone());
 }

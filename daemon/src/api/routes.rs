@@ -8,7 +8,7 @@ use http::{Method, Request, Response, StatusCode};
 use hyper::body::Incoming;
 
 use super::body::ApiBody;
-use super::{detections, follow, json, search, statusline, store, with_type};
+use super::{analyze, detections, follow, json, search, statusline, store, with_type};
 use crate::app::Running;
 use crate::maintenance::stats;
 use crate::query::exchanges::Side;
@@ -33,6 +33,7 @@ enum Route<'a> {
     SearchLines,
     Usage,
     Explain,
+    Analyze,
     Budget,
     Detections,
     Trend,
@@ -71,6 +72,7 @@ fn find<'a>(method: &Method, path: &'a str) -> Result<Route<'a>, bool> {
         ["v0", "search", "lines"] => (false, Route::SearchLines),
         ["v0", "usage"] => (false, Route::Usage),
         ["v0", "usage", "explain"] => (false, Route::Explain),
+        ["v0", "analyze"] => (false, Route::Analyze),
         ["v0", "budget"] => (false, Route::Budget),
         ["v0", "detections"] => (false, Route::Detections),
         // No id is this word.
@@ -157,6 +159,7 @@ pub(super) async fn route(
         Route::Exchanges => ask(&app, query, exchanges::exchanges).await,
         Route::Usage => ask(&app, query, usage::usage).await,
         Route::Explain => ask(&app, query, explain::explain).await,
+        Route::Analyze => analyze::answer(&app, query).await,
         Route::Budget => {
             let settings = app.budget.settings();
             ask(&app, query, move |a, f| budget::budget(a, &settings, f.session.as_deref())).await

@@ -4,7 +4,7 @@
 //! Invariants: a threshold is told of only after its notice is on disk, so that it is told once, whatever happens;
 //! whether a tool call is stopped is answered from memory; without limits, nothing here costs anything.
 
-mod notify;
+mod words;
 
 use std::collections::{BTreeMap, HashSet};
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -16,6 +16,7 @@ use serde::Deserialize;
 use tokio::sync::Notify;
 use tokio::sync::broadcast::error::{RecvError, TryRecvError};
 
+use crate::alert;
 use crate::app::Running;
 use crate::config;
 use crate::ingest::record::NoticeV1;
@@ -263,7 +264,7 @@ async fn tell(
                     level = notice.level,
                     "a budget's limit is reached"
                 );
-                notify::tell(app, settings, notice);
+                alert::tell(&settings.channels, app.network(), words::notice(&notice));
             }
         }
     }

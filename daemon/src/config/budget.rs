@@ -1,15 +1,14 @@
 //! `[budget]`: how much may be spent, who is told, and whether a hard limit stops anything.
 //!
-//! Amounts are dollars, read into whole micro-dollars exactly as they are written. What a notification needs of the
-//! user's session is taken from the environment here, once.
+//! Amounts are dollars, read into whole micro-dollars exactly as they are written.
 
 use std::ffi::OsString;
 
-use http::Uri;
 use jiff::tz::TimeZone;
 use serde::Deserialize;
 
 use super::ConfigError;
+use super::channels::{self, Channel, Channels, Names};
 use crate::project::budget::{self, Limits, Scope};
 
 /// How much may be spent, and what happens then.
@@ -25,20 +24,11 @@ pub struct Budget {
     pub zone: TimeZone,
     /// Whether hard limits stop tool calls.
     pub enforce: bool,
-    /// What shows a notification on the desktop; none: nothing does.
-    pub desktop: Option<Desktop>,
-    /// Who is told by HTTP; https, or loopback.
-    pub webhook: Option<Uri>,
+    /// Who is told.
+    pub channels: Channels,
 }
 
-/// What showing a notification takes.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Desktop {
-    /// Where programs are looked for.
-    pub path: OsString,
-    /// The user's session bus, where the daemon's environment names none.
-    pub bus: Option<OsString>,
-}
+const NAMES: Names = Names { notify: "budget.notify", webhook: "budget.webhook" };
 
 impl Budget {
     /// The limits of a scope.
@@ -86,13 +76,6 @@ enum Amount {
     Text(String),
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "lowercase")]
-enum Channel {
-    Desktop,
-    Webhook,
-}
-
 impl Amount {
     fn read(&self, name: &'static str) -> Result<u64, ConfigError> {
         // The shortest text that means this number is the one that was written.
@@ -136,57 +119,14 @@ impl Table {
             })?,
             None => TimeZone::system(),
         };
-        let webhook = self.webhook.as_deref().map(webhook).transpose()?;
-        let wants = |channel| self.notify.as_ref().is_none_or(|list| list.contains(&channel));
-        if self.notify.is_some() && wants(Channel::Webhook) && webhook.is_none() {
-            return Err(ConfigError::Value {
-                name: "budget.notify",
-                value: "webhook".into(),
-                reason: "there is no budget.webhook to send to".into(),
-            });
-        }
-        let bus = || {
-            let dir = env("XDG_RUNTIME_DIR").filter(|dir| !dir.is_empty())?;
-            let mut bus = OsString::from("unix:path=");
-            bus.push(dir);
-            bus.push("/bus");
-            Some(bus)
-        };
-        let named = env("DBUS_SESSION_BUS_ADDRESS").filter(|bus| !bus.is_empty());
-        let desktop = Desktop {
-            path: env("PATH").unwrap_or_default(),
-            bus: if named.is_some() { None } else { bus() },
-        };
         Ok(Budget {
             session: self.session.read("budget.session.soft", "budget.session.hard")?,
             day: self.day.read("budget.day.soft", "budget.day.hard")?,
             month: self.month.read("budget.month.soft", "budget.month.hard")?,
             zone,
             enforce: self.enforce,
-            desktop: wants(Channel::Desktop).then_some(desktop),
-            webhook: webhook.filter(|_| wants(Channel::Webhook)),
+            channels: channels::read(&NAMES, self.notify.as_deref(), self.webhook.as_deref(), env)?,
         })
-    }
-}
-
-fn webhook(text: &str) -> Result<Uri, ConfigError> {
-    // It may hold a secret: it is not repeated.
-    let bad = |reason: &str| ConfigError::Value {
-        name: "budget.webhook",
-        value: "…".into(),
-        reason: reason.into(),
-    };
-    let uri: Uri = text.trim().parse().map_err(|_| bad("expected a URL such as https://hooks.example/x"))?;
-    let host = uri.host().ok_or_else(|| bad("expected a URL with scheme and host"))?;
-    if uri.authority().is_some_and(|authority| authority.as_str().contains('@')) {
-        return Err(bad("credentials in the URL are not supported"));
-    }
-    let loopback = host.eq_ignore_ascii_case("localhost")
-        || host.trim_matches(['[', ']']).parse::<std::net::IpAddr>().is_ok_and(|ip| ip.is_loopback());
-    match uri.scheme_str() {
-        Some("https") => Ok(uri),
-        Some("http") if loopback => Ok(uri),
-        _ => Err(bad("the scheme must be https; http only to this machine")),
     }
 }
 
@@ -209,10 +149,10 @@ mod tests {
         assert_eq!(budget.session, Limits { soft: Some(100_000), hard: None });
         assert_eq!(budget.day, Limits { soft: Some(5_000_000), hard: Some(16_333_333) });
         assert_eq!(budget.month.hard, Some(123_450_000));
-        assert!(budget.enforce && budget.is_configured() && budget.webhook.is_some());
-        assert_eq!(budget.desktop.unwrap().bus, Some("unix:path=/run/user/1/bus".into()));
+        assert!(budget.enforce && budget.is_configured() && budget.channels.webhook.is_some());
+        assert_eq!(budget.channels.desktop.unwrap().bus, Some("unix:path=/run/user/1/bus".into()));
         let silent = read("notify = []\nwebhook = \"https://x.example/\"\n").unwrap();
-        assert!(!silent.is_configured() && silent.desktop.is_none() && silent.webhook.is_none());
+        assert!(!silent.is_configured() && silent.channels == Channels::default());
     }
 
     #[test]

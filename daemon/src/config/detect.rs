@@ -3,6 +3,7 @@
 //! A project's table need only name what differs.
 
 use std::collections::BTreeMap;
+use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 
 use ccd_detect::Settings;
@@ -17,6 +18,8 @@ pub struct Detect {
     pub settings: Settings,
     /// Those of working directories, whole.
     pub projects: BTreeMap<PathBuf, Settings>,
+    /// The user's home directory, which is nobody's working directory.
+    pub home: Option<PathBuf>,
 }
 
 impl Detect {
@@ -38,7 +41,7 @@ pub(super) struct Table {
 }
 
 impl Table {
-    pub(super) fn read(self) -> Result<Detect, ConfigError> {
+    pub(super) fn read(self, env: impl Fn(&str) -> Option<OsString>) -> Result<Detect, ConfigError> {
         let settings = read("detect", &self.all)?;
         let mut projects = BTreeMap::new();
         for (dir, own) in self.projects {
@@ -53,7 +56,8 @@ impl Table {
             merge(&mut whole, &own);
             projects.insert(dir, read("detect.projects", &whole)?);
         }
-        Ok(Detect { settings, projects })
+        let home = env("HOME").filter(|home| !home.is_empty()).map(PathBuf::from);
+        Ok(Detect { settings, projects, home })
     }
 }
 
@@ -80,7 +84,7 @@ mod tests {
 
     fn detect(text: &str) -> Result<Detect, String> {
         let table: Table = toml::from_str(text).map_err(|e| e.to_string())?;
-        table.read().map_err(|e| e.to_string())
+        table.read(|_| None).map_err(|e| e.to_string())
     }
 
     #[test]

@@ -1,19 +1,47 @@
 //! What is done about detections: which advice is given when, which tool call is denied, which turn goes on.
 //!
+//! ```text
+//! mod.rs         what is asked and answered; the policy
+//! sessions.rs    what is remembered of each session, and its bounds
+//! exceptions.rs  what the user dismissed, allowed and paused
+//! advice.rs      which advice goes with a prompt or a tool result
+//! deny.rs        which tool call is denied, and how often
+//! stop.rs        which turn is kept from ending
+//! words.rs       what the model is told
+//! healing.rs     settings in force, and what was done since start: for the rest of the daemon
+//! ```
+//!
 //! Pure: time and settings come in, decisions go out; [`crate::detect`] owns the one [`Policy`] and asks it in the order
 //! of the journal. Must never name a decision that Claude Code does not document, block anything on a detector that only
 //! advises (derailment), or let one session be held up for ever: every kind of intervention has a limit per session, and
 //! a turn is kept from ending a counted number of times.
 //!
-//! Invariant: whatever is unknown, switched off, paused or beyond a limit is let through.
+//! Invariants: whatever is unknown, switched off, paused, allowed, dismissed or beyond a limit is let through; the same
+//! calls in the same order give the same answers; what is remembered is bounded, whatever comes.
+
+mod advice;
+mod deny;
+mod exceptions;
+mod healing;
+mod sessions;
+mod stop;
+#[cfg(test)]
+mod tests;
+pub(crate) mod words;
+
+pub use exceptions::Exceptions;
+pub use healing::{Count, Healing};
 
 use std::path::PathBuf;
 use std::sync::Arc;
 
 use ccd_detect::Verdict;
+use ccd_store::RecordId;
 
-use crate::config;
+use crate::config::{self, Mode};
 use crate::ingest::found::{DetectionV1, InterventionV1, JudgementV1};
+
+use sessions::Sessions;
 
 /// A hook event that may be answered with more than nothing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -81,19 +109,77 @@ pub struct Answer {
     pub json: Vec<u8>,
     /// What was done; `delivered` is set by whoever knows.
     pub intervention: InterventionV1,
+    /// It is the last denial of this turn: a model that does not heed three of them is let run, and the user is to know.
+    pub gives_up: bool,
 }
+
+impl Answer {
+    /// Whether it only adds to what the model is told, so that it can be given again.
+    #[must_use]
+    pub fn is_advice(&self) -> bool {
+        self.intervention.action == Action::Advised.name()
+    }
+}
+
+/// What is done about a detection.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Action {
+    Advised,
+    Denied,
+    Blocked,
+}
+
+impl Action {
+    fn name(self) -> &'static str {
+        match self {
+            Action::Advised => "advised",
+            Action::Denied => "denied",
+            Action::Blocked => "blocked",
+        }
+    }
+}
+
+/// What an intervention is about.
+struct About<'a> {
+    detection: Option<RecordId>,
+    kind: &'a str,
+    rule: &'a str,
+}
+
+impl Asked {
+    fn intervention(&self, action: Action, about: &About<'_>, text: String) -> InterventionV1 {
+        InterventionV1 {
+            at_ns: self.at_ns,
+            session_id: self.session_id.clone(),
+            agent_id: self.agent_id.clone(),
+            detection: about.detection,
+            kind: about.kind.to_owned(),
+            rule: about.rule.to_owned(),
+            action: action.name().to_owned(),
+            event: self.occasion.name().to_owned(),
+            tool_use_id: self.tool_use_id.clone(),
+            text,
+            delivered: false,
+        }
+    }
+}
+
+/// Ids from outside have any length; longer ones than this are nobody's, and nothing is done about them.
+const MAX_ID: usize = 256;
 
 /// Decides, for all sessions.
 #[derive(Debug)]
 pub struct Policy {
     settings: Arc<config::Heal>,
+    sessions: Sessions,
+    exceptions: Exceptions,
 }
 
 impl Policy {
     /// Nothing known yet.
     #[must_use]
     pub fn new(settings: Arc<config::Heal>) -> Self {
-        Policy { settings }
+        Policy { settings, sessions: Sessions::default(), exceptions: Exceptions::default() }
     }
 
     /// Puts other settings in force; what was done so far still counts.
@@ -101,28 +187,76 @@ impl Policy {
         self.settings = settings;
     }
 
-    /// A detection was made, just now.
-    pub fn found(&mut self, _detection: &DetectionV1) {}
+    /// A detection was made, just now. One that is dismissed is only known.
+    pub fn found(&mut self, detection: &DetectionV1) {
+        let is_news = !self.exceptions.is_dismissed(detection);
+        self.take(detection, is_news);
+    }
+
+    /// A detection was made that is no news, as when a session is read again: nothing is said of it. A call that is denied
+    /// for it is about it, and is let run if it is dismissed.
+    pub fn known(&mut self, detection: &DetectionV1) {
+        self.take(detection, false);
+    }
+
+    fn take(&mut self, detection: &DetectionV1, is_news: bool) {
+        if detection.session_id.len() <= MAX_ID {
+            self.sessions.of(&detection.session_id).found(detection, is_news);
+        }
+    }
 
     /// Whether a detection of this kind about this was dismissed by the user.
     #[must_use]
-    pub fn is_dismissed(&self, _detection: &DetectionV1) -> bool {
-        false
+    pub fn is_dismissed(&self, detection: &DetectionV1) -> bool {
+        self.exceptions.is_dismissed(detection)
     }
 
     /// What is done on this occasion; `verdict` is what the detectors say of the call before it runs. What is given out
     /// counts as done until [`Policy::undelivered`] says otherwise.
-    pub fn answer(&mut self, asked: &Asked, _verdict: Option<&Verdict>) -> Option<Answer> {
+    pub fn answer(&mut self, asked: &Asked, verdict: Option<&Verdict>) -> Option<Answer> {
+        if asked.session_id.len() > MAX_ID || asked.agent_id.as_ref().is_some_and(|id| id.len() > MAX_ID) {
+            return None;
+        }
         let mode = self.settings.mode_in(asked.cwd.as_deref());
-        (mode != config::Mode::Off).then_some(None)?
+        match asked.occasion {
+            Occasion::PreToolUse if mode == Mode::Guard => self.deny(asked, verdict?),
+            Occasion::Stop if mode == Mode::Guard => self.block(asked),
+            Occasion::PreToolUse | Occasion::Stop => None,
+            Occasion::PostToolUse | Occasion::PostToolUseFailure => self.advise(asked, mode),
+            Occasion::UserPromptSubmit => {
+                let answer = self.advise(asked, mode);
+                // Whatever was not said by now is about a turn that is over.
+                if let Some(session) = self.sessions.get(&asked.session_id) {
+                    session.turn_over();
+                }
+                answer
+            }
+        }
     }
 
-    /// An answer came too late: as if it had not been given.
-    pub fn undelivered(&mut self, _intervention: &InterventionV1) {}
+    /// An answer came too late, or could not be handed over: as if it had not been given. An advice is given once more,
+    /// after the pause that it would have caused.
+    pub fn undelivered(&mut self, intervention: &InterventionV1) {
+        if let Some(session) = self.sessions.get(&intervention.session_id) {
+            session.undelivered(intervention);
+        }
+    }
 
     /// The user said something; also what was said earlier, at start.
-    pub fn judged(&mut self, _judgement: &JudgementV1) {}
+    pub fn judged(&mut self, judgement: &JudgementV1) {
+        self.exceptions.apply(judgement);
+    }
 
-    /// Lets go of a session that is over.
-    pub fn forget(&mut self, _session_id: &str) {}
+    /// Lets go of a session that is over. What was done in it still counts, should it be resumed.
+    pub fn forget(&mut self, session_id: &str) {
+        if let Some(session) = self.sessions.get(session_id) {
+            session.rest();
+        }
+    }
+
+    /// How many items are held, for tests: bounded.
+    #[cfg(test)]
+    fn held(&self) -> usize {
+        self.sessions.held() + self.exceptions.held()
+    }
 }

@@ -239,6 +239,8 @@ pub fn is_denial(text: &str) -> bool {
         || (text.len() < 200 && text.contains(" requires approval"))
         || ((text.starts_with("Permission to use ") || text.starts_with("Permission for this "))
             && text.contains(" has been denied"))
+        // A hook's decision, ours among them: the call did not run.
+        || (text.starts_with("PreToolUse:") && text.contains(" hook error: "))
 }
 
 fn purpose(body: &Members<'_>, texts: &[String]) -> Purpose {
@@ -332,6 +334,8 @@ mod tests {
         assert!(is_denial("Claude requested permissions to use Bash, but you haven't granted it yet."));
         assert!(is_denial("The user doesn't want to proceed with this tool use. The tool use was rejected"));
         assert!(is_denial("This command requires approval"));
+        assert!(is_denial("PreToolUse:Bash hook error: This call has been made three times."));
+        assert!(!is_denial("Exit code 1\nPreToolUse:Bash hook error: said by a program"));
         assert!(!is_denial("cat: x: Permission denied"));
     }
 

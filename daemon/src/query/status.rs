@@ -97,6 +97,8 @@ pub fn status(app: &Running) -> Status {
             queue_bytes: gauges.queue_bytes.load(Ordering::Relaxed),
         },
         detections: open_detections(app, &state),
+        detect: app.detect.status(),
+        heal: app.heal.status(),
         rate_limits: rate_limits(app, &state),
         transcripts: app.transcripts.status(),
     }

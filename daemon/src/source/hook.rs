@@ -1,8 +1,10 @@
 //! The hook socket: takes one frame per connection, answers once it is on disk.
 //!
 //! Only our own user (or root) is heard. Limits are checked before memory is taken; a peer that is slow or
-//! wrong costs one task, for a bounded time. Nothing is read of the payload here, except where a budget that is used up
-//! stops tool calls.
+//! wrong costs one task, for a bounded time. What an event is answered with is worked out in [`decide`]; nothing is read
+//! of a payload here.
+
+mod decide;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -15,26 +17,18 @@ use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use crate::ingest::{Ack, Door, HookEvent};
+use crate::ingest::HookEvent;
 
-/// Says what `cc-hook` shall print for an event; from memory, at once.
-pub type Decide = Arc<dyn Fn(&[u8]) -> Option<Vec<u8>> + Send + Sync>;
+use decide::Said;
+pub use decide::{Decide, Desk, Healer, LetRun, Times};
 
 /// How long a peer may take to send its frame.
 const PATIENCE: Duration = Duration::from_secs(10);
-/// How long a decision waits for its event to be on disk: the shim waits for 50 ms.
-const DECIDED: Duration = Duration::from_millis(25);
 /// Bytes of frames being received, all connections together; further peers wait.
 const MAX_INBOUND: usize = 256 << 20;
 
 /// Serves the socket until `stop`; connections under way are finished.
-pub async fn serve(
-    listener: UnixListener,
-    door: Door,
-    decide: Decide,
-    tracker: TaskTracker,
-    stop: CancellationToken,
-) {
+pub async fn serve(listener: UnixListener, desk: Arc<Desk>, tracker: TaskTracker, stop: CancellationToken) {
     let room = Arc::new(Semaphore::new(MAX_INBOUND));
     loop {
         let stream = tokio::select! {
@@ -53,9 +47,9 @@ pub async fn serve(
             tracing::warn!("another user's connection to the hook socket was refused");
             continue;
         }
-        let (door, decide, room) = (door.clone(), Arc::clone(&decide), Arc::clone(&room));
+        let (desk, room) = (Arc::clone(&desk), Arc::clone(&room));
         tracker.spawn(async move {
-            if let Err(error) = one(stream, &door, &*decide, &room).await {
+            if let Err(error) = one(stream, &desk, &room).await {
                 tracing::debug!(%error, "a hook connection failed");
             }
         });
@@ -89,12 +83,7 @@ pub fn peer_is_us(stream: &UnixStream) -> bool {
     stream.peer_cred().is_ok_and(|peer| peer.uid() == us || peer.uid() == 0)
 }
 
-async fn one(
-    mut stream: UnixStream,
-    door: &Door,
-    decide: &(dyn Fn(&[u8]) -> Option<Vec<u8>> + Send + Sync),
-    room: &Semaphore,
-) -> std::io::Result<()> {
+async fn one(mut stream: UnixStream, desk: &Desk, room: &Semaphore) -> std::io::Result<()> {
     let read = async {
         let mut head = [0; HEADER_LEN];
         stream.read_exact(&mut head).await?;
@@ -111,21 +100,25 @@ async fn one(
         Ok((header, body, client, permit))
     };
     let (header, body, client, permit) = tokio::time::timeout(PATIENCE, read).await??;
-    let (status, decision) = match header.kind {
-        Kind::Probe => (Status::Durable, Vec::new()),
+    let (status, said) = match header.kind {
+        Kind::Probe => (Status::Durable, Said::Nothing),
         Kind::Event => {
-            let decision = decide(&body).unwrap_or_default();
             let event = HookEvent { arrived_ns: header.arrived_ns, client, body: Bytes::from(body) };
-            // A decision must be there before the shim stops waiting; the event it then spools is the same one.
-            let patience = if decision.is_empty() { Duration::MAX } else { DECIDED };
-            match tokio::time::timeout(patience, door.hook(event)).await {
-                Ok(Ack::Durable) => (Status::Durable, decision),
-                Ok(Ack::Refused) | Err(_) => (Status::Refused, decision),
-            }
+            desk.event(event).await
         }
     };
     drop(permit);
-    let len = u32::try_from(decision.len()).map_err(std::io::Error::other)?;
-    stream.write_all(&[&frame::encode_reply(status, len)[..], &decision].concat()).await?;
+    let replied = reply(&mut stream, status, said.bytes()).await;
+    let replied_well = replied.is_ok();
+    if let Said::Healing(answer) = said {
+        desk.settle(&mut stream, *answer, replied_well).await;
+    }
+    replied
+}
+
+async fn reply(stream: &mut UnixStream, status: Status, said: &[u8]) -> std::io::Result<()> {
+    let len = u32::try_from(said.len()).map_err(std::io::Error::other)?;
+    stream.write_all(&[&frame::encode_reply(status, len)[..], said].concat()).await?;
+    // Our end only: `cc-hook` may have something to say yet.
     stream.shutdown().await
 }

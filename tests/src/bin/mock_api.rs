@@ -14,7 +14,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use anyhow::Context;
-use ccd_tests::mock::{Ended, Mock, Script, reply};
+use ccd_tests::mock::{Ended, Mock, Script, reply, trouble};
 use clap::Parser;
 use serde_json::json;
 
@@ -25,7 +25,8 @@ struct Args {
     /// Where to answer; port 0 picks a free one.
     #[arg(long, default_value = "127.0.0.1:0")]
     listen: SocketAddr,
-    /// The script; without one, a prompt with the word `demo` plays a short session.
+    /// The script; without one, a prompt with the word `demo` plays a short session, and one with `demo: loop`, `demo: cosmetic`,
+    /// `demo: missing`, `demo: edits`, `demo: done`, `demo: full` or `demo: costly` one in which that goes wrong.
     script: Option<PathBuf>,
 }
 
@@ -69,7 +70,7 @@ fn demo() -> Script {
         "description": "Count the files", "prompt": "count-files: how many files are here?",
         "subagent_type": "general-purpose", "run_in_background": false,
     });
-    Script::new()
+    let looks_around = Script::new()
         .on(
             "demo",
             [
@@ -95,5 +96,7 @@ fn demo() -> Script {
                     .pace(pace),
                 reply().text("Counted.").pace(pace),
             ],
-        )
+        );
+    // Of two markers in one prompt, the later conversation's counts.
+    trouble::demos().into_iter().fold(looks_around, Script::with)
 }

@@ -12,6 +12,7 @@ mod message;
 mod request;
 pub mod script;
 mod serve;
+pub mod trouble;
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -19,7 +20,7 @@ use std::sync::Arc;
 use ccd_proto::api::Tokens;
 pub use ledger::{Ended, Exchange, ToolCall, sha256};
 pub use message::{Block, Event, Message};
-pub use script::{Answer, End, Failure, Reply, Script, fail, reply};
+pub use script::{Answer, Conversation, End, Failure, Reply, Script, Step, fail, reply};
 
 use ledger::Ledger;
 

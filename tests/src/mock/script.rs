@@ -4,6 +4,9 @@
 //! is the one whose marker stands latest in its messages; the step is the number of assistant messages since.
 //! A step that the client asks for again (a retry) gets the next of its attempts, and the last one for ever.
 //!
+//! A conversation may turn: once a tool result, or what the client adds for a hook, holds a text, its steps are those of
+//! the turning, counted from there. `{seen}` in what is said then stands for what was seen.
+//!
 //! Scripts are made in Rust by the builders here or read from JSON:
 //!
 //! ```json
@@ -20,6 +23,7 @@ use serde::Deserialize;
 use serde_json::Value;
 
 use super::message::Block;
+use super::request::Place;
 
 /// Everything that a mock knows to say.
 #[derive(Clone, Debug, Default, Deserialize)]
@@ -37,6 +41,19 @@ pub struct Conversation {
     /// Text in the user's (or the subagent's) prompt that says: this is the one.
     pub marker: String,
     /// The answers, one per model call.
+    pub steps: Vec<Step>,
+    /// What it does otherwise once it is told something. Of several that hold, the one that was told last.
+    #[serde(default)]
+    pub turnings: Vec<Turning>,
+}
+
+/// Another course of a conversation.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Turning {
+    /// Text that makes it turn, in anything but the model's own words.
+    pub sees: String,
+    /// The answers from there on.
     pub steps: Vec<Step>,
 }
 
@@ -231,6 +248,16 @@ impl Reply {
         self
     }
 
+    /// What it says with `{seen}` replaced.
+    fn quoting(mut self, seen: &str) -> Self {
+        for block in &mut self.blocks {
+            if let Block::Text { text, .. } = block {
+                *text = text.replace("{seen}", seen);
+            }
+        }
+        self
+    }
+
     /// Ends the stream otherwise than whole.
     #[must_use]
     pub fn end(mut self, end: End) -> Self {
@@ -248,19 +275,49 @@ impl Script {
 
     /// Adds a conversation.
     #[must_use]
-    pub fn on<S: Into<Step>>(mut self, marker: &str, steps: impl IntoIterator<Item = S>) -> Self {
-        let steps = steps.into_iter().map(Into::into).collect();
-        self.conversations.push(Conversation { marker: marker.into(), steps });
+    pub fn on<S: Into<Step>>(self, marker: &str, steps: impl IntoIterator<Item = S>) -> Self {
+        self.with(Conversation::new(marker, steps))
+    }
+
+    /// Adds a conversation that is made already.
+    #[must_use]
+    pub fn with(mut self, conversation: Conversation) -> Self {
+        self.conversations.push(conversation);
         self
     }
 
-    /// The answer to attempt `attempt` of step `step`; past the script's end: a plain `ok`.
-    pub(crate) fn answer(&self, conversation: Option<usize>, step: usize, attempt: usize) -> Answer {
-        conversation
-            .and_then(|at| self.conversations[at].steps.get(step))
+    /// The answer to attempt `attempt` of the step at `place`; past the script's end: a plain `ok`.
+    pub(crate) fn answer(&self, place: Option<&Place>, attempt: usize) -> Answer {
+        let steps = |place: &Place| {
+            let conversation = &self.conversations[place.conversation];
+            place.turning.as_ref().map_or(&conversation.steps, |(n, _)| &conversation.turnings[*n].steps)
+        };
+        let answer = place
+            .and_then(|place| steps(place).get(place.step))
             .and_then(|Step(attempts)| attempts.get(attempt).or_else(|| attempts.last()))
             .cloned()
-            .unwrap_or_else(|| reply().text("ok").into())
+            .unwrap_or_else(|| reply().text("ok").into());
+        match (answer, place.and_then(|place| place.turning.as_ref())) {
+            (Answer::Reply(reply), Some((_, seen))) => reply.quoting(seen).into(),
+            (answer, _) => answer,
+        }
+    }
+}
+
+impl Conversation {
+    /// One that never turns.
+    #[must_use]
+    pub fn new<S: Into<Step>>(marker: &str, steps: impl IntoIterator<Item = S>) -> Self {
+        let steps = steps.into_iter().map(Into::into).collect();
+        Conversation { marker: marker.into(), steps, turnings: Vec::new() }
+    }
+
+    /// Adds a turning.
+    #[must_use]
+    pub fn turning<S: Into<Step>>(mut self, sees: &str, steps: impl IntoIterator<Item = S>) -> Self {
+        let steps = steps.into_iter().map(Into::into).collect();
+        self.turnings.push(Turning { sees: sees.into(), steps });
+        self
     }
 }
 
@@ -277,11 +334,13 @@ mod tests {
             ]}]}"#,
         )
         .unwrap();
-        assert!(matches!(script.answer(Some(0), 0, 5), Answer::Reply(r) if r.blocks.len() == 1));
-        assert!(matches!(script.answer(Some(0), 1, 0), Answer::Fail(f) if f.retry_after == Some(1)));
-        assert!(matches!(script.answer(Some(0), 1, 1), Answer::Reply(r) if r.end == End::Cut(2)));
-        assert!(matches!(script.answer(Some(0), 9, 0), Answer::Reply(_)), "past the end: a plain answer");
-        assert!(matches!(script.answer(None, 0, 0), Answer::Reply(_)), "no marker: a plain answer");
+        let answer =
+            |step, attempt| script.answer(Some(&Place { conversation: 0, turning: None, step }), attempt);
+        assert!(matches!(answer(0, 5), Answer::Reply(r) if r.blocks.len() == 1));
+        assert!(matches!(answer(1, 0), Answer::Fail(f) if f.retry_after == Some(1)));
+        assert!(matches!(answer(1, 1), Answer::Reply(r) if r.end == End::Cut(2)));
+        assert!(matches!(answer(9, 0), Answer::Reply(_)), "past the end: a plain answer");
+        assert!(matches!(script.answer(None, 0), Answer::Reply(_)), "no marker: a plain answer");
     }
 
     #[test]

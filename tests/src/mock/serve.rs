@@ -116,13 +116,15 @@ impl Api {
     }
 
     fn scripted(&self, call: &Call) -> Answer {
-        let markers = self.script.conversations.iter().map(|c| c.marker.as_str());
-        let Some(place) = request::place(&call.body, markers) else { return self.script.answer(None, 0, 0) };
-        let key = format!("{}/{}/{}", call.asker, place.conversation, place.step);
+        let Some(place) = request::place(&call.body, &self.script.conversations) else {
+            return self.script.answer(None, 0);
+        };
+        let turning = place.turning.as_ref().map(|(n, _)| n);
+        let key = format!("{}/{}/{turning:?}/{}", call.asker, place.conversation, place.step);
         let mut attempts = self.attempts.lock().unwrap_or_else(PoisonError::into_inner);
         let attempt = attempts.entry(key).or_default();
         *attempt += 1;
-        self.script.answer(Some(place.conversation), place.step, *attempt - 1)
+        self.script.answer(Some(&place), *attempt - 1)
     }
 
     fn reply(&self, call: &Call, reply: &Reply) -> Response<AnswerBody> {

@@ -2,11 +2,14 @@
 //!
 //! DIR holds `NAME.jsonl`, and `NAME-workspaces.jsonl.gz` beside it where the sessions name indexes. Labels are read
 //! here and nowhere else. Options: `--half 0|1` (sessions split by where they come from), `--kind KIND` with `--misses`
-//! (the sessions that are wrong), `--subtypes`, `--settings JSON`, `--print` (the lines of what was found, for another scorer).
+//! (the sessions that are wrong), `--subtypes`, `--settings JSON`, `--print` (the lines of what was found, for another scorer),
+//! `--perturb WAY` (the same sessions in other clothes; `runner:NAME` takes a test runner, `all` tells of every way).
 
 #![allow(clippy::print_stdout, clippy::print_stderr)]
 
 mod arithmetic;
+mod perturb;
+mod runners;
 mod table;
 
 use std::collections::HashMap;
@@ -30,6 +33,7 @@ struct Options {
     subtypes: bool,
     print: bool,
     settings: Settings,
+    perturb: Option<String>,
 }
 
 fn main() -> Result<(), Box<dyn Error>> {
@@ -37,7 +41,7 @@ fn main() -> Result<(), Box<dyn Error>> {
         println!("CCD_EVAL is not set: there are no labelled sessions to score on");
         return Ok(());
     };
-    let options = options();
+    let mut options = options();
     let mut sets: Vec<_> = std::fs::read_dir(dir)?
         .filter_map(Result::ok)
         .map(|entry| entry.path())
@@ -45,7 +49,11 @@ fn main() -> Result<(), Box<dyn Error>> {
         .collect();
     sets.sort();
     for set in sets {
-        score(&set, &options)?;
+        if options.perturb.as_deref() == Some("all") {
+            every_way(&set, &mut options)?;
+        } else {
+            score(&set, &options)?;
+        }
     }
     Ok(())
 }
@@ -63,11 +71,28 @@ fn options() -> Options {
                 Some(Ok(settings)) => options.settings = settings,
                 other => eprintln!("--settings wants them as JSON: {other:?}"),
             },
+            "--perturb" => options.perturb = arguments.next(),
             "--print" => options.print = true,
             other => eprintln!("{other} is not known"),
         }
     }
     options
+}
+
+/// Every way in turn, one after the other.
+fn every_way(set: &Path, options: &mut Options) -> Result<(), Box<dyn Error>> {
+    for kind in perturb::KINDS {
+        let which: Vec<&str> =
+            if kind == "runner" { runners::RUNNERS.iter().map(|r| r.name).collect() } else { vec![""] };
+        for which in which {
+            let way = if which.is_empty() { kind.to_owned() } else { format!("{kind}:{which}") };
+            println!("-- {way}");
+            options.perturb = Some(way);
+            score(set, options)?;
+        }
+    }
+    options.perturb = Some("all".to_owned());
+    Ok(())
 }
 
 fn is_set(path: &Path) -> bool {
@@ -88,7 +113,10 @@ fn score(set: &Path, options: &Options) -> Result<(), Box<dyn Error>> {
         if options.half.is_some_and(|half| text::hash(&labelled.source_session) % 2 != half) {
             continue;
         }
-        let trace = Trace::from_line(&line)?;
+        let trace = match &options.perturb {
+            Some(way) => changed(&line, way)?,
+            None => Trace::from_line(&line)?,
+        };
         let index = trace.workspace.as_ref().and_then(|name| indexes.get(name)).unwrap_or(&unknown);
         let mut engine = Engine::new(&options.settings, index);
         let started = Instant::now();
@@ -106,6 +134,17 @@ fn score(set: &Path, options: &Options) -> Result<(), Box<dyn Error>> {
         println!("{events} events, {micros:.1} µs per event for all detectors");
     }
     Ok(())
+}
+
+/// A session in other clothes.
+fn changed(line: &str, way: &str) -> Result<Trace, Box<dyn Error>> {
+    let mut session: serde_json::Value = serde_json::from_str(line)?;
+    if let Some(events) = session.get_mut("events").and_then(serde_json::Value::as_array_mut)
+        && !perturb::perturb(way, events)
+    {
+        return Err(format!("{way} is not a way to change sessions").into());
+    }
+    Ok(Trace::from_line(&session.to_string())?)
 }
 
 fn indexes(set: &Path) -> Result<HashMap<String, Arc<dyn Index>>, Box<dyn Error>> {

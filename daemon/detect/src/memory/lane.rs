@@ -13,6 +13,8 @@ use super::step::{Step, Tool, UNCHANGED, Waiting};
 pub const MAX_STEPS: usize = 160;
 /// Edits that are remembered of a thread: going back and forth is between neighbours.
 pub const MAX_EDITS: usize = 16;
+/// Subagents that are remembered as started since anything else was new.
+pub const MAX_AGENTS: usize = 24;
 /// Commands that changed something, by their hash.
 const MAX_WRITES: usize = 256;
 
@@ -41,6 +43,11 @@ pub struct Lane {
     pub stretch: u64,
     /// The steps of this stretch, oldest first.
     pub steps: VecDeque<Step>,
+    /// The subagents that were started and came back since the thread itself did something new, oldest first: what each
+    /// of them answers is news, but starting the same one again is not.
+    pub agents: VecDeque<Step>,
+    /// The stretch of work in which the first of them was started.
+    pub agents_from: u64,
     /// When the thread last did anything, as a count of events.
     pub(super) used: usize,
     /// Answers of the model so far: calls of one answer run side by side.
@@ -70,19 +77,27 @@ impl Lane {
     /// How many items it holds.
     #[must_use]
     pub fn held(&self) -> usize {
-        1 + self.steps.len() + self.changes.len() + self.writes.len()
+        1 + self.steps.len() + self.agents.len() + self.changes.len() + self.writes.len()
     }
 
     /// A new stretch of work.
     pub fn renew(&mut self) {
         self.stretch = self.stretch.wrapping_add(1);
         self.steps.clear();
+        self.agents.clear();
+        self.agents_from = self.stretch;
     }
 
     /// Takes a step in; a step that does something new begins a new stretch, with itself as the first step.
     pub fn add(&mut self, mut step: Step) {
         if self.is_new_work(&step) {
-            self.renew();
+            if step.asked.tool == Tool::Agent {
+                // The last one's number goes on, for a batch is told by it.
+                self.stretch = self.stretch.wrapping_add(1);
+                self.steps.clear();
+            } else {
+                self.renew();
+            }
         }
         if step.shape.all == UNCHANGED
             && let Some(before) =
@@ -91,6 +106,9 @@ impl Lane {
             step.shape = before.shape;
         }
         step.batch = self.batch(&step);
+        if step.asked.tool == Tool::Agent {
+            push(&mut self.agents, MAX_AGENTS, step.clone());
+        }
         step.repeats = self.steps.iter().any(|earlier| earlier.same(&step));
         push(&mut self.steps, MAX_STEPS, step);
     }
@@ -130,7 +148,7 @@ impl Lane {
     /// Which answer of the model a step belongs to. Where nobody tells of answers, calls that come back within a
     /// moment of each other ran side by side.
     fn batch(&self, step: &Step) -> u64 {
-        let Some(last) = self.steps.back() else { return self.answers };
+        let Some(last) = self.steps.back().or_else(|| self.agents.back()) else { return self.answers };
         if self.answers > 0 {
             return self.answers.max(last.batch);
         }

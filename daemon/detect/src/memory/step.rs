@@ -7,7 +7,7 @@
 use serde_json::Value;
 
 use crate::event::{Outcome, ToolCall, text};
-use crate::normal::Shape;
+use crate::normal::{Shape, fold};
 use crate::shell::{Command, MAX_COMMAND, is_log};
 use crate::text::{Hash, clip, hash};
 
@@ -143,9 +143,11 @@ impl Step {
         let windowed = asked.raw != before.raw && (asked.windowed || before.windowed);
         // A directory named once and left out once is one directory if there is the same to see in it.
         let placed = asked.dir == before.dir || (asked.dir == 0 || before.dir == 0) && !self.shape.empty;
+        // `| tail` and `|| true` hide that a command failed.
+        let masked = asked.tool == Tool::Shell && asked.raw != before.raw;
         asked.call == before.call
             && placed
-            && self.failed == other.failed
+            && (self.failed == other.failed || masked)
             && self.shape.same(&other.shape, windowed)
     }
 }
@@ -197,7 +199,9 @@ impl Asked {
                 {
                     asked.waiting = Waiting::Asks;
                 }
-                value(&call.input, &mut key, &hash);
+                // Servers give out ids: the next request's is another, the question is the same.
+                let string: &dyn Fn(&str) -> u64 = if tool == Tool::Remote { &fold } else { &hash };
+                value(&call.input, &mut key, string);
             }
         }
         if tool == Tool::Search {
@@ -247,12 +251,19 @@ impl Asked {
     pub fn came_back(self, event: usize, at_ms: Option<i64>, outcome: &Outcome) -> Step {
         let (shape, failed, passing, nothing) = match outcome {
             Outcome::Err(error) => {
-                let nothing = self.tool == Tool::Shell && error.trim() == "Exit code 1";
-                (Shape::of(&[error], false), true, is_passing(error), nothing)
+                let shell = self.tool == Tool::Shell;
+                let nothing = shell && error.trim() == "Exit code 1";
+                // The exit code stands before the output, but only where nothing hides it.
+                let output =
+                    error.split_once('\n').filter(|(first, _)| shell && first.starts_with("Exit code "));
+                let output = output.map_or(error.as_str(), |(_, output)| output);
+                (Shape::of(&[output], shell && self.echoes), true, is_passing(error), nothing)
             }
             Outcome::Ok(response) => {
                 let shape = response_shape(self.tool, response, self.echoes);
-                (shape, false, false, is_nothing(response))
+                // What fetches or installs may fail in passing behind a pipe too.
+                let hidden = self.writes && self.windowed && is_passing(text(response, "stdout"));
+                (shape, false, hidden, is_nothing(response))
             }
         };
         let found_nothing = self.searches && nothing;
@@ -263,13 +274,25 @@ impl Asked {
 /// Tools of servers whose name says that they wait or report a state.
 fn waits_by_name(name: &str) -> bool {
     let name = name.rsplit("__").next().unwrap_or(name);
-    name.split(['_', '-']).any(|word| matches!(word, "wait" | "poll" | "status" | "sleep" | "state"))
-        || matches!(name, "Sleep" | "ScheduleWakeup")
+    crate::words::parts(name).iter().any(|word| {
+        matches!(word.as_str(), "wait" | "poll" | "status" | "sleep" | "state" | "progress" | "health")
+    }) || name == "ScheduleWakeup"
 }
 
 /// A failure that passes by itself, so that trying again is sensible for a while.
 fn is_passing(error: &str) -> bool {
-    const SIGNS: [&str; 19] = [
+    const SIGNS: [&str; 30] = [
+        "socket hang up",
+        "network error",
+        "fetch failed",
+        "no such host",
+        "could not connect",
+        "connection error",
+        "could not get lock",
+        "index.lock",
+        "resource busy",
+        "database is locked",
+        "overloaded",
         "etimedout",
         "econnreset",
         "econnrefused",

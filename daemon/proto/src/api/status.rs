@@ -22,6 +22,10 @@ pub struct Status {
     pub capture: CaptureStatus,
     /// Detections.
     pub detections: DetectionStatus,
+    /// The detectors at work.
+    pub detect: DetectStatus,
+    /// What is done about them.
+    pub heal: HealStatus,
     /// What the upstream in force told last of its limits; null where it told nothing.
     pub rate_limits: Option<RateLimits>,
     /// The client's own files.
@@ -330,4 +334,44 @@ pub struct DetectionStatus {
     pub last_at: Option<String>,
     /// How many of them there are of each kind.
     pub kinds: std::collections::BTreeMap<String, u64>,
+}
+
+/// The detectors at work on the sessions that are live.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct DetectStatus {
+    /// Sessions that are watched.
+    pub sessions: u64,
+    /// Events that detectors were given, since start.
+    pub events: u64,
+    /// Batches of records, and questions, that wait for the detectors.
+    pub behind: u64,
+    /// How often a session had to be read anew because something was lost on the way, since start. Nothing is missed by it.
+    pub lost: u64,
+    /// Panics of detectors, since start: each ends the watch of one session.
+    pub panics: u64,
+    /// What was found, since start.
+    pub found: u64,
+    /// What was found and could not be recorded, since start.
+    pub dropped: u64,
+}
+
+/// What is done about detections. Counts are since the daemon's start.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct HealStatus {
+    /// `off`, `advise` or `guard`, where no project says otherwise.
+    pub mode: String,
+    /// Working directories with a mode of their own.
+    pub projects: u64,
+    /// Advices that were handed to the client.
+    pub advised: u64,
+    /// Tool calls that were denied.
+    pub denied: u64,
+    /// Turns that were kept from ending.
+    pub blocked: u64,
+    /// Answers of which it is not known that they arrived.
+    pub undelivered: u64,
+    /// Hook events that were let through because no answer was there in time.
+    pub late: u64,
 }

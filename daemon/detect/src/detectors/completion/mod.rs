@@ -18,12 +18,15 @@ use crate::event::{Event, Outcome, ToolCall, What, text};
 use crate::index::Index;
 use crate::memory::{Memory, Tool, slot};
 use crate::settings::{Completion, Settings};
-use crate::text::{clip, hash};
+use crate::shell::Command;
+use crate::text::{clip, hash, tail};
 
 use tasks::Tasks;
 
 /// Subagents whose calls are counted.
 const MAX_AGENTS: usize = 32;
+/// Bytes of an output's end in which it sums up.
+const MAX_SUMMARY: usize = 4 * 1024;
 /// Bytes of a command that is shown.
 const MAX_LABEL: usize = 120;
 
@@ -130,6 +133,7 @@ impl Completions {
                     self.edited = Some((at, clip(path, MAX_LABEL)));
                 }
             }
+            _ if matches!(call.name.as_str(), "SendMessage" | "TeamCreate") => self.tasks.share(),
             Tool::Plan => self.tasks.take(at, call, outcome),
             Tool::Shell => self.command(at, call, outcome),
             Tool::Agent => {
@@ -153,6 +157,11 @@ impl Completions {
         let line = call.text("command");
         let checks = Checks::of(line);
         if !checks.any() {
+            // A check under a name that says nothing is told by what it prints.
+            if !is_reader(line) && sums_up(outcome) {
+                self.checked = Some(at);
+                self.elsewhere = true;
+            }
             return;
         }
         let Some(said) = checks::said(line, outcome) else { return };
@@ -228,7 +237,7 @@ impl Completions {
                 return;
             }
         }
-        if claims.done && !claims.asks && self.settings.open_tasks > 0 {
+        if claims.done && !claims.asks && !claims.open && self.settings.open_tasks > 0 {
             self.open(at, message, out);
         }
     }
@@ -255,7 +264,7 @@ impl Completions {
     fn report(&mut self, at: usize, agent: u64, message: &str, out: &mut Vec<Detection>) {
         let known = self.agents.iter().position(|calls| calls.agent == agent);
         let calls = known.and_then(|place| self.agents.remove(place)).map_or(0, |calls| calls.count);
-        if calls == 0 && Claims::read(message).passes.any() {
+        if calls == 0 && is_report(message) {
             out.push(unfounded(at, message));
         }
     }
@@ -271,10 +280,56 @@ impl Completions {
             .take(4)
             .map(|part| text(part, "text"))
             .collect();
-        if calls == Some(0) && Claims::read(&said).passes.any() {
+        if calls == Some(0) && is_report(&said) {
             out.push(unfounded(at, &said));
         }
     }
+}
+
+/// Whether a report claims that checks ran and passed: a review that speaks of tests does not.
+fn is_report(message: &str) -> bool {
+    let claims = Claims::read(message);
+    claims.passes.any() && claims.plain && !claims.admits
+}
+
+/// Whether an output sums up as a check's does.
+fn sums_up(outcome: &Outcome) -> bool {
+    let outputs = match outcome {
+        Outcome::Err(error) => [error.as_str(), ""],
+        Outcome::Ok(response) => [text(response, "stdout"), text(response, "stderr")],
+    };
+    outputs.into_iter().any(|output| checks::summary(tail(output, MAX_SUMMARY)).is_some())
+}
+
+/// Whether a command shows what is written somewhere: a summary there is not its own.
+fn is_reader(line: &str) -> bool {
+    let read = Command::read(line, "");
+    let program = read.core.split_whitespace().next().unwrap_or_default();
+    read.searches
+        || read.core.starts_with("git log")
+        || read.core.starts_with("git show")
+        || read.core.starts_with("git diff")
+        || matches!(
+            program,
+            "cat"
+                | "sed"
+                | "head"
+                | "tail"
+                | "less"
+                | "awk"
+                | "jq"
+                | "echo"
+                | "printf"
+                | "ls"
+                | "wc"
+                | "gh"
+                | "glab"
+                | "curl"
+                | "wget"
+                | "bat"
+                | "nl"
+                | "diff"
+        )
 }
 
 fn unfounded(at: usize, message: &str) -> Detection {
@@ -285,14 +340,38 @@ fn unfounded(at: usize, message: &str) -> Detection {
         .seen(at, message.lines().next().unwrap_or_default())
 }
 
-/// Whether a change of this file can break a check.
+/// Whether a change of this file can break a check: source code, and what says how it is built and checked. Data and prose
+/// are kept beside it and change with every step of some ways of working.
 fn is_code(path: &str) -> bool {
     let name = path.rsplit('/').next().unwrap_or(path);
-    match name.rsplit_once('.') {
-        Some((_, end)) => !matches!(
-            end.to_ascii_lowercase().as_str(),
-            "md" | "mdx" | "txt" | "rst" | "adoc" | "log" | "csv" | "svg" | "png" | "gitignore"
-        ),
-        None => !matches!(name, "LICENSE" | "README" | "CHANGELOG"),
+    let lower = name.to_ascii_lowercase();
+    match lower.rsplit_once('.') {
+        Some((stem, end)) => match end {
+            "md" | "mdx" | "txt" | "rst" | "adoc" | "log" | "csv" | "tsv" | "svg" | "png" | "jpg" | "ico"
+            | "gitignore" | "lock" | "env" | "example" | "pdf" | "diff" | "patch" | "ipynb"
+            | "gitattributes" | "editorconfig" => false,
+            // Of these only what a build reads.
+            "json" | "yaml" | "yml" | "toml" | "ini" | "cfg" | "xml" | "jsonc" | "json5" => {
+                stem.contains("config")
+                    || stem.starts_with('.')
+                    || [
+                        "package",
+                        "cargo",
+                        "pyproject",
+                        "pom",
+                        "go",
+                        "composer",
+                        "deno",
+                        "turbo",
+                        "nx",
+                        "project",
+                        "setup",
+                        "tox",
+                    ]
+                    .contains(&stem)
+            }
+            _ => true,
+        },
+        None => !matches!(name, "LICENSE" | "README" | "CHANGELOG" | "CODEOWNERS" | "NOTICE"),
     }
 }

@@ -34,12 +34,19 @@ pub(super) struct Tasks {
     made: u32,
     /// The event that last touched the list.
     at: usize,
+    /// Others work on the list too: what they have done is not seen here.
+    shared: bool,
 }
 
 impl Tasks {
     /// A prompt: what happens to the list counts from here.
     pub(super) fn prompt(&mut self) {
         self.touched = 0;
+    }
+
+    /// Others work on the list.
+    pub(super) fn share(&mut self) {
+        self.shared = true;
     }
 
     /// Takes a call in.
@@ -65,6 +72,7 @@ impl Tasks {
                 push(&mut self.items, MAX_TASKS, Task { id, name, open: true });
             }
             "TaskUpdate" => {
+                self.shared |= !call.text("owner").is_empty();
                 let id = match call.input.get("taskId") {
                     Some(Value::String(id)) => clip(id, MAX_NAME),
                     Some(Value::Number(id)) => id.to_string(),
@@ -86,7 +94,7 @@ impl Tasks {
 
     /// How many are open, of a list that was kept in this turn.
     pub(super) fn open(&self) -> usize {
-        if self.touched == 0 { 0 } else { self.items.iter().filter(|task| task.open).count() }
+        if self.touched == 0 || self.shared { 0 } else { self.items.iter().filter(|task| task.open).count() }
     }
 
     /// Those that are open.

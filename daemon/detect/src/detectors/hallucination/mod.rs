@@ -22,7 +22,7 @@ use crate::index::Index;
 use crate::memory::{Memory, Tool, push};
 use crate::settings::{Hallucination, Settings};
 use crate::source::Language;
-use crate::text::{clip, hash, head, tail};
+use crate::text::{clip, hash, head, is_absolute, tail};
 use crate::words::Words;
 
 use names::Introduced;
@@ -110,7 +110,7 @@ impl Detector for Hallucinations {
 
 /// A path within the tree; `None` for one elsewhere.
 fn relative<'a>(path: &'a str, cwd: &str) -> Option<&'a str> {
-    if !path.starts_with('/') {
+    if !is_absolute(path) {
         return Some(path.trim_start_matches("./"));
     }
     path.strip_prefix(cwd.trim_end_matches('/'))?.strip_prefix('/')

@@ -11,6 +11,8 @@ use crate::text::hash;
 
 /// Bytes from which on a line is prose.
 const PROSE: usize = 40;
+/// Sentences that a chant may consist of.
+const VERSES: usize = 4;
 /// Bytes from which on an answer is more than a phrase between two calls.
 const ANSWER: usize = 200;
 
@@ -62,23 +64,37 @@ fn found(at: usize, title: String) -> Detection {
     )
 }
 
-/// The first line of prose that is said `limit` times without another line of prose between.
+/// The first sentence of prose that is said `limit` times with nothing new between: a chant has few verses.
 fn longest_run(text: &str, limit: u32) -> Option<&str> {
-    let (mut last, mut times, mut code) = (0_u64, 0_u32, false);
+    // Without so much text no sentence can be said so often.
+    if text.len() < PROSE * usize::try_from(limit).unwrap_or(usize::MAX) {
+        return None;
+    }
+    let mut verses: [(u64, u32, usize); VERSES] = [(0, 0, 0); VERSES];
+    let (mut code, mut at) = (false, 0);
     for line in text.lines().map(str::trim) {
         if line.starts_with("```") {
             code = !code;
         }
-        let prose =
-            !code && line.len() >= PROSE && !line.starts_with(['|', '#', '-', '*', '`', '>', '+', '=']);
-        if !prose {
+        if code || line.len() < PROSE || line.starts_with(['|', '#', '-', '*', '`', '>', '+', '=']) {
             continue;
         }
-        let hash = fold(line);
-        times = if hash == last { times + 1 } else { 1 };
-        last = hash;
-        if times >= limit {
-            return Some(line);
+        for sentence in line.split_inclusive(['.', '!', '?']).map(str::trim).filter(|s| !s.is_empty()) {
+            let hash = fold(sentence);
+            at += 1;
+            match verses.iter_mut().find(|verse| verse.1 > 0 && verse.0 == hash) {
+                Some(verse) => (verse.1, verse.2) = (verse.1 + 1, at),
+                None => {
+                    // Something new: what was said before may be said again. The oldest makes room.
+                    verses.iter_mut().for_each(|verse| verse.1 = verse.1.min(1));
+                    if let Some(oldest) = verses.iter_mut().min_by_key(|verse| verse.2) {
+                        *oldest = (hash, 1, at);
+                    }
+                }
+            }
+            if sentence.len() >= PROSE && verses.iter().any(|verse| verse.0 == hash && verse.1 >= limit) {
+                return Some(sentence);
+            }
         }
     }
     None

@@ -124,7 +124,7 @@ impl Loops {
     fn tell(&mut self, lane: &Lane, at: usize, found: &Found<'_>, out: &mut Vec<Detection>) {
         let thread = thread(lane.agent.as_deref());
         let same = |told: &&mut Told| {
-            told.thread == thread && told.stretch == lane.stretch && told.rule == found.rule.name()
+            told.thread == thread && told.stretch == found.stretch && told.rule == found.rule.name()
         };
         let again = match self.told.iter_mut().find(same) {
             // A cycle brings each of its calls; what matters is that it has become twice as bad.
@@ -135,7 +135,7 @@ impl Loops {
             }
             None => {
                 let told =
-                    Told { thread, stretch: lane.stretch, rule: found.rule.name(), count: found.count };
+                    Told { thread, stretch: found.stretch, rule: found.rule.name(), count: found.count };
                 push(&mut self.told, MAX_TOLD, told);
                 false
             }

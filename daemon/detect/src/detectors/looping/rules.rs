@@ -16,6 +16,7 @@ const NEW_BETWEEN: usize = 3;
 pub(super) enum Rule {
     Repeat,
     Cycle,
+    Agent,
     Waiting,
     EmptySearch,
     MissedEdit,
@@ -29,6 +30,8 @@ pub(super) struct Found<'a> {
     pub(super) count: u32,
     pub(super) step: &'a Step,
     pub(super) evidence: Vec<&'a Step>,
+    /// Since which stretch of work.
+    pub(super) stretch: u64,
 }
 
 impl Rule {
@@ -36,6 +39,7 @@ impl Rule {
         match self {
             Self::Repeat => "repeat",
             Self::Cycle => "cycle",
+            Self::Agent => "agent",
             Self::Waiting => "waiting",
             Self::EmptySearch => "empty_search",
             Self::MissedEdit => "missed_edit",
@@ -48,6 +52,7 @@ impl Rule {
         match self {
             Self::Repeat => (70, 95),
             Self::Cycle => (75, 90),
+            Self::Agent => (70, 85),
             Self::Waiting => (40, 70),
             Self::MissedEdit => (65, 85),
             Self::EmptySearch | Self::SameFailure => (60, 80),
@@ -62,6 +67,9 @@ impl Rule {
             }
             Self::Repeat => format!("The same call with the same result {count} times: {label}"),
             Self::Cycle => format!("{count} calls in a row that were all made before, with the same results"),
+            Self::Agent => {
+                format!("The same subagent with the same prompt started {count} times: {label}")
+            }
             Self::Waiting => format!("{count} times asked, and the answer has not changed: {label}"),
             Self::EmptySearch => format!("{count} searches in a row found nothing"),
             Self::MissedEdit => format!("{count} edits of the same file in a row failed: {label}"),
@@ -87,6 +95,10 @@ impl Rule {
             (Self::Repeat | Self::Cycle, _) => {
                 "Say what the result means for the task and take a step that was not taken yet, or ask the user."
             }
+            (Self::Agent, _) => {
+                "Use what the subagent reported. If it did not do what it should, change its prompt or do that part \
+                 yourself."
+            }
             (Self::Waiting, _) => {
                 "What is waited for may be stuck. Look at why, wait in the background, or tell the user."
             }
@@ -109,6 +121,7 @@ pub(super) fn judge<'a>(lane: &'a Lane, settings: &Looping) -> Option<Found<'a>>
         return waiting(lane, step, settings);
     }
     repeat(lane, step, settings)
+        .or_else(|| agent(lane, step, settings))
         .or_else(|| missed_edit(lane, step, settings))
         .or_else(|| cycle(lane, step, settings))
         .or_else(|| empty_search(lane, step, settings))
@@ -129,9 +142,11 @@ fn limit(count: u32) -> usize {
     usize::try_from(count).unwrap_or(usize::MAX).max(2)
 }
 
-fn found<'a>(rule: Rule, step: &'a Step, mut evidence: Vec<&'a Step>) -> Found<'a> {
+fn found<'a>(lane: &Lane, rule: Rule, step: &'a Step, mut evidence: Vec<&'a Step>) -> Found<'a> {
     evidence.reverse();
-    Found { rule, count: u32::try_from(evidence.len()).unwrap_or(u32::MAX), step, evidence }
+    let count = u32::try_from(evidence.len()).unwrap_or(u32::MAX);
+    let stretch = if rule == Rule::Agent { lane.agents_from } else { lane.stretch };
+    Found { rule, count, step, evidence, stretch }
 }
 
 fn repeat_limit(step: &Step, settings: &Looping) -> usize {
@@ -150,7 +165,8 @@ fn is_close(lane: &Lane, from: usize) -> bool {
 fn repeat<'a>(lane: &'a Lane, step: &'a Step, settings: &Looping) -> Option<Found<'a>> {
     let limit = repeat_limit(step, settings);
     let from = same(lane, step).nth(limit - 1)?.0;
-    is_close(lane, from).then(|| found(Rule::Repeat, step, same(lane, step).map(|(_, step)| step).collect()))
+    is_close(lane, from)
+        .then(|| found(lane, Rule::Repeat, step, same(lane, step).map(|(_, step)| step).collect()))
 }
 
 /// How often this call would have been made, and the last time it was, if it should not be made again.
@@ -165,12 +181,29 @@ pub(super) fn again<'a>(lane: &'a Lane, asked: &Asked, settings: &Looping) -> Op
     is_close(lane, from).then_some((times.saturating_add(1), last))
 }
 
+/// The same subagent, started again after it came back. Several at once are one try: that is how work is shared out.
+fn agent<'a>(lane: &'a Lane, step: &'a Step, settings: &Looping) -> Option<Found<'a>> {
+    if step.asked.tool != Tool::Agent {
+        return None;
+    }
+    let alike: Vec<&Step> =
+        lane.agents.iter().rev().filter(|earlier| earlier.asked.call == step.asked.call).collect();
+    let each: Vec<&Step> = alike
+        .iter()
+        .enumerate()
+        .filter(|(at, this)| *at == 0 || alike[at - 1].batch != this.batch)
+        .map(|(_, this)| *this)
+        .collect();
+    (each.len() >= limit(settings.repeats)).then(|| found(lane, Rule::Agent, step, each))
+}
+
 fn cycle<'a>(lane: &'a Lane, step: &'a Step, settings: &Looping) -> Option<Found<'a>> {
     let run: Vec<&Step> = lane.steps.iter().rev().take_while(|step| step.repeats).collect();
     let excused =
         |step: &&&Step| step.asked.waiting != Waiting::No || step.passing || step.asked.tool == Tool::Remote;
     let excused = run.iter().filter(excused).count();
-    (run.len() >= limit(settings.cycle) && excused * 2 < run.len()).then(|| found(Rule::Cycle, step, run))
+    (run.len() >= limit(settings.cycle) && excused * 2 < run.len())
+        .then(|| found(lane, Rule::Cycle, step, run))
 }
 
 fn waiting<'a>(lane: &'a Lane, step: &'a Step, settings: &Looping) -> Option<Found<'a>> {
@@ -182,7 +215,7 @@ fn waiting<'a>(lane: &'a Lane, step: &'a Step, settings: &Looping) -> Option<Fou
     let only_waits = since.clone().all(|step| step.asked.waiting != Waiting::No);
     let patient = step.asked.waiting == Waiting::Sleeps || only_waits && is_patient(&times, settings);
     let holds = if patient { times.len() >= limit(settings.waits) } else { is_close(lane, from) };
-    holds.then(|| found(Rule::Waiting, step, times))
+    holds.then(|| found(lane, Rule::Waiting, step, times))
 }
 
 /// There is time between the questions. Without times they count as far apart: the benefit of the doubt.
@@ -204,7 +237,7 @@ fn empty_search<'a>(lane: &'a Lane, step: &'a Step, settings: &Looping) -> Optio
         return None;
     }
     let run: Vec<&Step> = lane.steps.iter().rev().take_while(|step| step.found_nothing).collect();
-    (rounds(&run) >= limit(settings.empty_searches)).then(|| found(Rule::EmptySearch, step, run))
+    (rounds(&run) >= limit(settings.empty_searches)).then(|| found(lane, Rule::EmptySearch, step, run))
 }
 
 fn missed_edit<'a>(lane: &'a Lane, step: &'a Step, settings: &Looping) -> Option<Found<'a>> {
@@ -217,7 +250,7 @@ fn missed_edit<'a>(lane: &'a Lane, step: &'a Step, settings: &Looping) -> Option
         .rev()
         .filter(|earlier| earlier.asked.tool == Tool::Edit && earlier.asked.path == step.asked.path);
     let run: Vec<&Step> = of_file.take_while(|earlier| earlier.failed).collect();
-    (rounds(&run) >= limit(settings.missed_edits)).then(|| found(Rule::MissedEdit, step, run))
+    (rounds(&run) >= limit(settings.missed_edits)).then(|| found(lane, Rule::MissedEdit, step, run))
 }
 
 fn same_failure<'a>(lane: &'a Lane, step: &'a Step, settings: &Looping) -> Option<Found<'a>> {
@@ -228,5 +261,5 @@ fn same_failure<'a>(lane: &'a Lane, step: &'a Step, settings: &Looping) -> Optio
         earlier.failed && earlier.asked.tool == step.asked.tool && earlier.shape.all == step.shape.all
     };
     let run: Vec<&Step> = lane.steps.iter().rev().take_while(alike).collect();
-    (rounds(&run) >= limit(settings.same_failures)).then(|| found(Rule::SameFailure, step, run))
+    (rounds(&run) >= limit(settings.same_failures)).then(|| found(lane, Rule::SameFailure, step, run))
 }
