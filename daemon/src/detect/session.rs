@@ -6,8 +6,9 @@
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Instant;
 
-use ccd_detect::{Detection, Engine, Event, Index, Outcome, Settings, ToolCall, Verdict, What};
+use ccd_detect::{Detection, Engine, Event, Index, Settings, ToolCall, Verdict, What};
 
 use super::events::{Answered, Reading, Step};
 use super::places::Places;
@@ -49,14 +50,18 @@ pub fn engines() -> Make {
     })
 }
 
-/// Whoever knows working directories.
+/// Whoever knows working directories. Nothing here may take long.
 pub trait Trees: Send + Sync {
     /// What is known of one.
     fn of(&self, cwd: &Path) -> Arc<dyn Index>;
-    /// A file of it was changed; where it is the directory itself, anything in it.
+    /// A session in it goes on, and may soon ask.
+    fn expected(&self, cwd: &Path);
+    /// A session in it changed this file, or tried to; told before the detectors see the event.
     fn touched(&self, cwd: &Path, path: &Path);
-    /// Lets go of what no session has used for a while.
-    fn rest(&self);
+    /// A session in it did something that may have changed any file, likewise.
+    fn stirred(&self, cwd: &Path);
+    /// Lets go of what no session has used for a while; whether anything is left that a later call may let go of.
+    fn rest(&self, now: Instant) -> bool;
 }
 
 /// Nobody looks at working directories.
@@ -67,8 +72,12 @@ impl Trees for NoTrees {
     fn of(&self, _: &Path) -> Arc<dyn Index> {
         Arc::new(ccd_detect::Unknown)
     }
+    fn expected(&self, _: &Path) {}
     fn touched(&self, _: &Path, _: &Path) {}
-    fn rest(&self) {}
+    fn stirred(&self, _: &Path) {}
+    fn rest(&self, _: Instant) -> bool {
+        false
+    }
 }
 
 /// What a session is watched with.
@@ -111,8 +120,6 @@ pub struct Found {
 pub struct Taken {
     /// What was found.
     pub found: Vec<Found>,
-    /// Files that its events changed; the working directory itself where nobody knows which.
-    pub touched: Vec<PathBuf>,
     /// Events in it.
     pub events: u64,
 }
@@ -192,8 +199,8 @@ impl Session {
         self.watcher.before(agent, call)
     }
 
-    /// Takes a record in.
-    pub fn take(&mut self, seq: u64, material: Material<'_>) -> Taken {
+    /// Takes a record in. `live`: who is to be told what happens in the working directory, now that it does.
+    pub fn take(&mut self, seq: u64, material: Material<'_>, live: Option<&dyn Trees>) -> Taken {
         self.last_seq = seq;
         match material {
             Material::Hook(at_ns, body) => self.reading.hook(at_ns, body),
@@ -202,12 +209,15 @@ impl Session {
             Material::Lines(agent, body) => self.reading.lines(agent.as_deref(), body),
         }
         let mut taken = Taken::default();
+        let live = live.zip(self.cwd.as_deref());
         for Step { event, place, at_ns } in self.reading.take() {
             taken.events += 1;
+            if let Some((trees, cwd)) = live {
+                tell(trees, cwd, &event);
+            }
             self.places.push(place);
             let found = self.watcher.observe(&event);
             taken.found.extend(found.into_iter().map(|found| self.found(found, &event, at_ns)));
-            taken.touched.extend(touched(&event, self.reading.cwd()));
         }
         taken
     }
@@ -240,14 +250,13 @@ impl Session {
     }
 }
 
-/// The file that an event changed, if any; after a command, the working directory, for nobody knows.
-fn touched(event: &Event, cwd: Option<&str>) -> Option<PathBuf> {
-    let What::Result { call, outcome: Outcome::Ok(_) } = &event.what else { return None };
-    let path = match call.name.as_str() {
-        "Edit" | "Write" | "MultiEdit" => call.text("file_path"),
-        "NotebookEdit" => call.text("notebook_path"),
-        "Bash" => cwd?,
-        _ => return None,
-    };
-    (!path.is_empty()).then(|| PathBuf::from(path))
+/// Tells what an event did to the working directory.
+fn tell(trees: &dyn Trees, cwd: &Path, event: &Event) {
+    let What::Result { call, .. } = &event.what else { return trees.expected(cwd) };
+    match call.name.as_str() {
+        "Edit" | "Write" | "MultiEdit" => trees.touched(cwd, Path::new(call.text("file_path"))),
+        "NotebookEdit" => trees.touched(cwd, Path::new(call.text("notebook_path"))),
+        "Bash" | "PowerShell" => trees.stirred(cwd),
+        _ => trees.expected(cwd),
+    }
 }
