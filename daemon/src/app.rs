@@ -6,6 +6,7 @@ mod inside;
 mod keeper;
 mod life;
 mod retire;
+mod watching;
 
 pub use life::run;
 
@@ -23,7 +24,7 @@ use crate::alert::Alerts;
 use crate::budget::Guard;
 use crate::clock::Clock;
 use crate::config::{Config, ConfigError, Network, Retention};
-use crate::detect::Feed;
+use crate::detect;
 use crate::heal::Healing;
 use crate::ingest::shared::Shared;
 use crate::ingest::{Door, rebuild};
@@ -178,7 +179,9 @@ pub struct Running {
     /// The budgets in force.
     pub budget: Guard,
     /// The detectors' door.
-    pub detect: Feed,
+    pub detect: detect::Feed,
+    /// Their end of it, until their thread has it.
+    detect_rx: Mutex<Option<std::sync::mpsc::Receiver<detect::Message>>>,
     /// What is done about detections.
     pub heal: Arc<Healing>,
     /// Who is told of them.
@@ -243,6 +246,12 @@ impl Running {
         };
         let lost = holder == Holder::Supervise && self.has_lost_supervisor();
         Some(if lost { Holder::Own } else { holder })
+    }
+
+    /// The detectors' thresholds in force.
+    #[must_use]
+    pub fn thresholds(&self) -> crate::config::Detect {
+        locked(&self.config).detect.clone()
     }
 
     /// How long the past is kept.
@@ -388,6 +397,9 @@ impl Running {
         }
         if new.alerts != old.alerts {
             self.alerts.set(new.alerts.clone());
+        }
+        if (&new.detect, &new.heal) != (&old.detect, &old.heal) {
+            self.detect.set(new.detect.clone(), new.heal.clone());
         }
         if new.prices != old.prices {
             tracing::info!("prices changed: costs are worked out again");

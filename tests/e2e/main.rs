@@ -10,6 +10,7 @@ mod contract;
 mod doctor;
 mod exact;
 mod faults;
+mod guard;
 mod hook;
 mod install;
 mod install_kills;

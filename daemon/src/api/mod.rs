@@ -4,6 +4,7 @@
 //! `Host`, are refused before anything else. Versions go both ways in headers, so that a newer or older
 //! command line can say so instead of misreading.
 
+mod analyze;
 mod body;
 mod follow;
 mod routes;

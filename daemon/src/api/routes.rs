@@ -8,7 +8,7 @@ use http::{Method, Request, Response, StatusCode};
 use hyper::body::Incoming;
 
 use super::body::ApiBody;
-use super::{follow, json, search, statusline, store, with_type};
+use super::{analyze, follow, json, search, statusline, store, with_type};
 use crate::app::Running;
 use crate::maintenance::stats;
 use crate::query::exchanges::Side;
@@ -33,6 +33,7 @@ enum Route<'a> {
     SearchLines,
     Usage,
     Explain,
+    Analyze,
     Budget,
     StatusLine,
     Stop,
@@ -63,6 +64,7 @@ fn find<'a>(method: &Method, path: &'a str) -> Result<Route<'a>, bool> {
         ["v0", "search", "lines"] => (false, Route::SearchLines),
         ["v0", "usage"] => (false, Route::Usage),
         ["v0", "usage", "explain"] => (false, Route::Explain),
+        ["v0", "analyze"] => (false, Route::Analyze),
         ["v0", "budget"] => (false, Route::Budget),
         ["v0", "statusline"] => (true, Route::StatusLine),
         ["v0", "stop"] => (true, Route::Stop),
@@ -142,6 +144,7 @@ pub(super) async fn route(
         Route::Exchanges => ask(&app, query, exchanges::exchanges).await,
         Route::Usage => ask(&app, query, usage::usage).await,
         Route::Explain => ask(&app, query, explain::explain).await,
+        Route::Analyze => analyze::answer(&app, query).await,
         Route::Budget => {
             let settings = app.budget.settings();
             ask(&app, query, move |a, f| budget::budget(a, &settings, f.session.as_deref())).await

@@ -15,6 +15,7 @@ use tokio_util::task::TaskTracker;
 use super::Running;
 use super::keeper::Keeper;
 use super::life::{CUT_PATIENCE, WRITER_PATIENCE, failed};
+use super::watching::Watching;
 use crate::ingest::Submission;
 use crate::ingest::shared::StoreState;
 use crate::ingest::writer::Writer;
@@ -36,6 +37,7 @@ pub(super) struct Inside {
     held_hooks: Option<std::os::unix::net::UnixListener>,
     turning_away: CancellationToken,
     writer: Option<JoinHandle<()>>,
+    watching: Option<Watching>,
     /// Hook events under way.
     events: TaskTracker,
     /// Hook socket and spool.
@@ -63,10 +65,12 @@ impl Inside {
         let hooks = hooks.filter(|_| captures).map(UnixListener::from_std).transpose();
         let hooks = hooks.map_err(|e| failed("hook socket", &e))?;
         let writer = rx.map(|rx| {
-            let writer = Writer::new(app.layout.store_dir(), rx, Arc::clone(&app.shared), &app.door);
+            let (dir, feed) = (app.layout.store_dir(), app.detect.clone());
+            let writer = Writer::new(dir, rx, Arc::clone(&app.shared), &app.door, feed);
             std::thread::Builder::new().name("ccd-writer".into()).spawn(move || writer.run())
         });
         let writer = writer.transpose().map_err(|e| failed("the writer's thread", &e))?;
+        let watching = if captures { Watching::start(app)? } else { None };
         let (events, sources) = (TaskTracker::new(), TaskTracker::new());
         let (closing, spool_changed) = (CancellationToken::new(), Arc::new(Notify::new()));
         if let Some(hooks) = hooks {
@@ -94,6 +98,7 @@ impl Inside {
             held_hooks,
             turning_away: CancellationToken::new(),
             writer,
+            watching,
             events,
             sources,
             closing,
@@ -138,6 +143,9 @@ impl Inside {
             tracing::warn!("some hook events do not end");
         }
         app.maintenance.stop().await;
+        if let Some(watching) = self.watching {
+            watching.end(app, CUT_PATIENCE).await;
+        }
         if let Some(writer) = self.writer {
             let written = async {
                 app.door.stop().await;
@@ -174,6 +182,9 @@ impl Inside {
         };
         let _ = tokio::time::timeout(EVENTS_PATIENCE, events).await;
         app.maintenance.stop().await;
+        if let Some(watching) = self.watching {
+            watching.end(app, EVENTS_PATIENCE).await;
+        }
         app.door.set_aside(Some(keeper.to.clone()));
         let Some(writer) = self.writer else {
             self.files.iter().for_each(SocketFile::remove);

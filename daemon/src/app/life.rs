@@ -26,7 +26,7 @@ use super::keeper::Keeper;
 use super::{Parts, QUESTIONS, Running, SEARCHES, SERVING, locked};
 use crate::alert::Alerts;
 use crate::budget::Guard;
-use crate::detect::Feed;
+use crate::detect;
 use crate::heal::Healing;
 use crate::ingest::shared::{Shared, StoreState};
 use crate::ingest::{Door, Submission};
@@ -243,6 +243,7 @@ fn wire(parts: Parts) -> Result<Wired, StartError> {
         .ok_or_else(|| StartError::Process(format!("upstream {} is no base URL", config.upstream)))?;
 
     let (door, rx) = Door::new();
+    let (detect, detect_rx) = detect::Feed::with_clock(Arc::clone(&clock));
     let shared = Shared::new(Prices::new(&config.prices));
     let capturing = match bypass {
         Some(reason) => {
@@ -281,7 +282,6 @@ fn wire(parts: Parts) -> Result<Wired, StartError> {
         state: AtomicU8::new(SERVING),
         log_filter: Mutex::new(config.log.clone()),
         budget: Guard::new(config.budget.clone()),
-        detect: Feed::new().0,
         heal: Arc::new(Healing::new(config.heal.clone())),
         alerts: Alerts::new(config.alerts.clone()),
         config: Mutex::new(config),
@@ -295,6 +295,8 @@ fn wire(parts: Parts) -> Result<Wired, StartError> {
         questions: Semaphore::new(QUESTIONS),
         searches: Arc::new(Semaphore::new(SEARCHES)),
         maintenance: Maintenance::default(),
+        detect,
+        detect_rx: Mutex::new(Some(detect_rx)),
     });
     Ok(Wired { app, proxy: listener, web: prepared.web, home: prepared.home, rx })
 }

@@ -9,8 +9,10 @@ use tokio::sync::oneshot;
 use super::record::{BodyV1, GapV1, HookV1, INLINE_MAX, Stored};
 use super::writer::{WriteError, Writer, answer};
 use super::{Ack, CapturedExchange, HookEvent, Ready, Submission};
+use crate::detect::Told;
+use crate::detect::events::{self, Answered};
 use crate::live::exchange_fact;
-use crate::project::hook;
+use crate::project::hook::{self, HookKind};
 use crate::project::session::Fact;
 
 /// A submission turned into a record, before it is journalled.
@@ -18,6 +20,8 @@ pub(super) struct Pending {
     pub(super) record: ccd_store::NewRecord,
     pub(super) fact: Option<(String, Fact)>,
     pub(super) ack: Option<oneshot::Sender<Ack>>,
+    /// What it has for the detectors, where that is at hand.
+    pub(super) told: Option<Told>,
     /// Its body lies in the packs.
     pub(super) has_blob: bool,
 }
@@ -74,7 +78,7 @@ impl Writer {
                 },
                 Submission::Ready(ready, ack) => {
                     let Ready { record, fact } = *ready;
-                    Ok(Pending { record, fact, ack: Some(ack), has_blob: false })
+                    Ok(Pending { record, fact, ack: Some(ack), told: None, has_blob: false })
                 }
                 Submission::Task(_) | Submission::Swap(_) | Submission::Missed | Submission::Stop => continue,
             };
@@ -114,11 +118,16 @@ impl Writer {
         record.request = stored(store, family.as_bytes(), &request, record.request.seen)?;
         record.response = stored(store, format!("< {family}").as_bytes(), &response, record.response.seen)?;
         let prices = self.shared.live.prices();
-        let fact = exchange_fact(&record, &request, &response, &prices);
+        let mut fact = exchange_fact(&record, &request, &response, &prices);
         drop(budget);
+        let told = match &mut fact {
+            (session, Fact::Exchange(facts)) if !session.is_empty() => Answered::take(facts, &prices),
+            _ => None,
+        };
+        let told = told.map(|answer| Told::Answer(Box::new(answer)));
         let in_packs = |body: &BodyV1| matches!(body.stored, Stored::Blob(_));
         let has_blob = in_packs(&record.request) || in_packs(&record.response);
-        Ok(Pending { record: record.to_record()?, fact: Some(fact), ack: None, has_blob })
+        Ok(Pending { record: record.to_record()?, fact: Some(fact), ack: None, told, has_blob })
     }
 }
 
@@ -145,8 +154,10 @@ pub(super) type Made = Result<Pending, (WriteError, Option<oneshot::Sender<Ack>>
 
 fn hook_record(store: &mut Store, id: [u8; 16], event: HookEvent, ack: Option<oneshot::Sender<Ack>>) -> Made {
     let HookEvent { arrived_ns, client, body } = event;
-    let fact =
-        hook::read(arrived_ns, &client, &body).map(|f| (f.session_id.clone(), Fact::Hook(Box::new(f))));
+    let facts = hook::read(arrived_ns, &client, &body);
+    let told = facts.as_ref().filter(|facts| events::is_telling(&facts.event));
+    let told = told.map(|facts| Told::Hook(body.clone(), facts.kind == HookKind::SessionEnd));
+    let fact = facts.map(|f| (f.session_id.clone(), Fact::Hook(Box::new(f))));
     let made = (|| -> Result<_, WriteError> {
         let body = if body.len() <= INLINE_MAX {
             Stored::Inline(body.to_vec())
@@ -157,14 +168,14 @@ fn hook_record(store: &mut Store, id: [u8; 16], event: HookEvent, ack: Option<on
         Ok((HookV1 { arrived_ns, client, body }.to_record(id)?, has_blob))
     })();
     match made {
-        Ok((record, has_blob)) => Ok(Pending { record, fact, ack, has_blob }),
+        Ok((record, has_blob)) => Ok(Pending { record, fact, ack, told, has_blob }),
         Err(error) => Err((error, ack)),
     }
 }
 
 pub(super) fn gap_record(gap: &GapV1, id: [u8; 16], ack: Option<oneshot::Sender<Ack>>) -> Made {
     match gap.to_record(id) {
-        Ok(record) => Ok(Pending { record, fact: None, ack, has_blob: false }),
+        Ok(record) => Ok(Pending { record, fact: None, ack, told: None, has_blob: false }),
         Err(error) => Err((error.into(), ack)),
     }
 }

@@ -206,10 +206,22 @@ impl Door {
         self.tx.capacity() == 0
     }
 
+    /// Whether nobody takes anything in any more.
+    #[must_use]
+    pub fn is_closed(&self) -> bool {
+        self.tx.is_closed()
+    }
+
     /// What could not be captured, and what waits.
     #[must_use]
     pub fn gauges(&self) -> &Arc<Gauges> {
         &self.gauges
+    }
+
+    /// Hands something in: for threads of tests.
+    #[cfg(test)]
+    pub(crate) fn submit(&self, submission: Submission) {
+        assert!(self.tx.blocking_send(submission).is_ok(), "the writer is gone");
     }
 
     /// Hands a hook event in and waits until it is durable, or refused.

@@ -50,6 +50,7 @@ impl Writer {
         // Questions wait, events and exchanges stay at the door.
         self.shared.state.send_replace(StoreState::Opening);
         self.shared.live.clear();
+        self.feed.swapped();
         (self.behind, self.complete) = (Behind::No, false);
         if let Err(error) = guarded(|| Ok(store.close()?)) {
             tracing::warn!(%error, "the store could not be closed well; its journal is whole");
@@ -114,6 +115,7 @@ impl Writer {
         self.shared.set_error(None);
         self.behind = Behind::No;
         self.complete = true;
+        self.feed.brought_up(store.applied());
         self.shared.state.send_replace(StoreState::Ready(store.reader()));
     }
 

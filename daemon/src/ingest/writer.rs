@@ -22,6 +22,7 @@ use super::missed::CALM;
 use super::record::{KIND_EXCHANGE, RecordError};
 use super::shared::{Shared, StoreState};
 use super::{Ack, Door, Gauges, Submission, Task, WeakDoor};
+use crate::detect::{self, Feed, Seen, Told};
 use crate::live::LiveError;
 use crate::memory;
 use crate::project::rows;
@@ -47,6 +48,8 @@ pub struct Writer {
     /// For the threads that work views out beside the writer.
     pub(super) door: WeakDoor,
     pub(super) behind: Behind,
+    /// The detectors, who are told of what is on disk.
+    pub(super) feed: Feed,
     /// Tells when nothing came for a while. Without it the writer never rests, which is no harm.
     timer: Option<tokio::runtime::Runtime>,
     resting: bool,
@@ -121,11 +124,29 @@ impl Submission {
 impl Writer {
     /// Takes everything it needs; nothing is opened yet.
     #[must_use]
-    pub fn new(dir: PathBuf, rx: mpsc::Receiver<Submission>, shared: Arc<Shared>, door: &Door) -> Self {
+    pub fn new(
+        dir: PathBuf,
+        rx: mpsc::Receiver<Submission>,
+        shared: Arc<Shared>,
+        door: &Door,
+        feed: Feed,
+    ) -> Self {
         let gauges = Arc::clone(door.gauges());
         let timer = tokio::runtime::Builder::new_current_thread().enable_time().build().ok();
         let (door, behind) = (door.downgrade(), Behind::No);
-        Writer { dir, rx, shared, gauges, door, behind, timer, resting: false, complete: false, place: None }
+        Writer {
+            dir,
+            rx,
+            shared,
+            gauges,
+            door,
+            behind,
+            feed,
+            timer,
+            resting: false,
+            complete: false,
+            place: None,
+        }
     }
 
     /// Opens the store, brings its index up to the journal, and writes until it is told to end.
@@ -260,6 +281,7 @@ impl Writer {
         let mut acks = again;
         let mut untold = Vec::new();
         let mut new = Vec::with_capacity(pending.len());
+        let mut told = Vec::with_capacity(pending.len());
         for p in pending {
             // Who is told can come again; the others are lost if this fails.
             if p.record.kind == KIND_EXCHANGE && p.ack.is_none() {
@@ -267,11 +289,12 @@ impl Writer {
             }
             new.push(p.record);
             facts.push(p.fact);
+            told.push(p.told);
             acks.extend(p.ack);
         }
         let journalled = store.append(new).and_then(|records| store.sync().map(|()| records));
         let records = match journalled {
-            Ok(records) => records,
+            Ok(records) => Arc::new(records),
             Err(error) => {
                 tracing::error!(%error, "the journal cannot be written");
                 self.shared.set_error(Some(error.to_string()));
@@ -286,6 +309,8 @@ impl Writer {
                 return;
             }
         };
+        // Before the acknowledgements: whoever has one and asks the detectors is answered by what has seen the event.
+        self.hand_over(&records, told, &facts);
         answer(acks, Ack::Durable);
         if self.behind != Behind::No {
             return;
@@ -297,6 +322,40 @@ impl Writer {
             tracing::error!(%error, "the index cannot be written");
             self.fall_behind(&error);
         }
+    }
+
+    /// Tells the detectors what is on disk. Costs capture no more than the copies of a few names.
+    fn hand_over(
+        &self,
+        records: &Arc<Vec<Record>>,
+        told: Vec<Option<Told>>,
+        facts: &[Option<(String, Fact)>],
+    ) {
+        let Some(first_seq) = records.first().map(|record| record.seq) else { return };
+        let mut seen = Vec::new();
+        for (at, (told, fact)) in told.into_iter().zip(facts).enumerate() {
+            let Some((session_id, fact)) = fact.as_ref().filter(|(session, _)| !session.is_empty()) else {
+                continue;
+            };
+            let told = told.or_else(|| match fact {
+                Fact::Transcript(facts) if facts.meta.is_some() => None,
+                // What is imported is told from what is followed by the age of its lines.
+                Fact::Transcript(facts) => {
+                    let told_ns = Some(facts.last_ns).filter(|ns| *ns > 0);
+                    let at_ns = told_ns.or(records.get(at).map(|record| record.at_ns)).unwrap_or(0);
+                    let young = self.feed.is_young(at_ns);
+                    Some(if young { Told::Lines(Arc::clone(records), at) } else { Told::Past })
+                }
+                Fact::Foreign(_) => Some(Told::Past),
+                _ => None,
+            });
+            if let (Some(told), Some(record)) = (told, records.get(at)) {
+                let (seq, at_ns) = (record.seq, record.at_ns);
+                seen.push(Seen { seq, at_ns, session_id: session_id.clone(), told });
+            }
+        }
+        let indexed = self.is_complete();
+        self.feed.seen(detect::Batch { first_seq, indexed, seen, ..detect::Batch::default() });
     }
 
     fn publish(
@@ -313,6 +372,7 @@ impl Writer {
         }
         let applied = batch.finish()?;
         store.apply(upto, applied.mutations)?;
+        self.feed.published(upto);
         self.shared.live.trim();
         self.shared.set_counters(applied.counters);
         self.shared.tell(applied.sessions, applied.exchanges);

@@ -134,6 +134,17 @@ pub struct ExchangeFacts {
     pub limits: Option<Box<limits::Told>>,
     /// By what its charge is shared out, and what it was served as.
     pub measures: Option<Box<Measures>>,
+    /// What the model said, for the detectors: of the answers that are part of a conversation.
+    pub said: Option<Box<Said>>,
+}
+
+/// What the model said, bounded as [`ccd_detect::event`] bounds it.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Said {
+    /// Its text blocks.
+    pub text: String,
+    /// Its thinking, as far as it is shown.
+    pub thinking: String,
 }
 
 /// By what a charge is shared out among the tools that it has to do with, and what it was served as.
@@ -265,6 +276,7 @@ pub fn read(record: &ExchangeV2, request: &[u8], response: &[u8], prices: &Price
         Some(rates.cost(tokens, *searches))
     });
     let short = |s: Option<&str>| s.map(|s| cut(s, MAX_NAME));
+    let said = (is_talk(purpose) && !failed && usage.is_some()).then(|| Box::new(said(&answer)));
     ExchangeFacts {
         row: ExchangeRow {
             id: record.id,
@@ -314,9 +326,24 @@ pub fn read(record: &ExchangeV2, request: &[u8], response: &[u8], prices: &Price
         text: Some(preview(&answer.text())).filter(|t| !t.is_empty()),
         retry_key: retries::key(record, &sent, members.as_ref()).filter(|_| record.method == "POST"),
         failed,
+        said,
         limits: limits::read(record, answer.error.as_deref()).map(Box::new),
         measures,
     }
+}
+
+/// Whether what is answered to such a request is part of a conversation.
+#[must_use]
+pub fn is_talk(purpose: Purpose) -> bool {
+    matches!(purpose, Purpose::Main | Purpose::Subagent | Purpose::Compaction)
+}
+
+/// What the model said in an answer.
+#[must_use]
+pub fn said(answer: &Assembled) -> Said {
+    let bounded = |text| ccd_detect::text::cut(text, ccd_detect::event::MAX_STRING);
+    let thinking = answer.reasoning(true).text.unwrap_or_default();
+    Said { text: bounded(answer.text()), thinking: bounded(thinking) }
 }
 
 fn measures(answer: &Assembled, brought: Vec<Part>, fresh_bytes: u64) -> Measures {

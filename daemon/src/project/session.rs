@@ -382,8 +382,8 @@ impl SessionState {
                 keep_min(&mut tool.result, (at, result.is_error, result.denied, result.preview.clone()));
             }
         }
-        // What the limits were is nothing about the session, and shares are the charge's.
-        let facts = ExchangeFacts { limits: None, measures: None, ..facts.clone() };
+        // What the limits were is nothing about the session, shares are the charge's, and texts are the record's.
+        let facts = ExchangeFacts { limits: None, measures: None, said: None, ..facts.clone() };
         self.calls.insert(facts.row.id, Call { facts, record });
     }
 }

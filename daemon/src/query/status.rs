@@ -98,6 +98,7 @@ pub fn status(app: &Running) -> Status {
         },
         detections: DetectionStatus { open: 0 },
         heal: app.heal.status(),
+        detect: app.detect.status(),
         rate_limits: rate_limits(app, &state),
         transcripts: app.transcripts.status(),
     }

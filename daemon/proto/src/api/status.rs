@@ -24,6 +24,8 @@ pub struct Status {
     pub detections: DetectionStatus,
     /// What is done about them.
     pub heal: HealStatus,
+    /// The detectors at work.
+    pub detect: DetectStatus,
     /// What the upstream in force told last of its limits; null where it told nothing.
     pub rate_limits: Option<RateLimits>,
     /// The client's own files.
@@ -325,6 +327,26 @@ pub struct CaptureStatus {
 pub struct DetectionStatus {
     /// Open ones.
     pub open: u64,
+}
+
+/// The detectors at work on the sessions that are live.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct DetectStatus {
+    /// Sessions that are watched.
+    pub sessions: u64,
+    /// Events that detectors were given, since start.
+    pub events: u64,
+    /// Batches of records, and questions, that wait for the detectors.
+    pub behind: u64,
+    /// How often a session had to be read anew because something was lost on the way, since start. Nothing is missed by it.
+    pub lost: u64,
+    /// Panics of detectors, since start: each ends the watch of one session.
+    pub panics: u64,
+    /// What was found, since start.
+    pub found: u64,
+    /// What was found and could not be recorded, since start.
+    pub dropped: u64,
 }
 
 /// What is done about detections. Counts are since the daemon's start.

@@ -327,16 +327,12 @@ impl<'a> Line<'a> {
         }
         let kind = if is_true(self.is_summary) {
             PromptKind::Summary
-        } else if is_true(self.is_meta) || is_output(opening) {
+        } else if is_true(self.is_meta) {
             PromptKind::Meta
-        } else if opening.starts_with("<task-notification>") {
-            PromptKind::Machine
-        } else if is_command(opening) {
-            PromptKind::Command
         } else {
-            PromptKind::Typed
+            kind_of(opening)
         };
-        let preview = if kind == PromptKind::Command { command(opening) } else { preview(&text) };
+        let preview = if kind == PromptKind::Command { preview(&typed(opening)) } else { preview(&text) };
         let own_id = if self.prompt_id.is_none() { self.uuid.and_then(name) } else { None };
         Some(LineKind::Prompt(Prompt { kind, preview, bytes: content.len() as u64, own_id }))
     }
@@ -447,24 +443,36 @@ fn is_output(text: &str) -> bool {
     ["<local-command-", "<bash-stdout>", "<bash-stderr>"].iter().any(|tag| text.starts_with(tag))
 }
 
+/// Who a text comes from that is neither marked as the client's own nor a summary.
+pub(super) fn kind_of(opening: &str) -> PromptKind {
+    if is_output(opening) {
+        PromptKind::Meta
+    } else if opening.starts_with("<task-notification>") {
+        PromptKind::Machine
+    } else if is_command(opening) {
+        PromptKind::Command
+    } else {
+        PromptKind::Typed
+    }
+}
+
 fn is_command(text: &str) -> bool {
     ["<command-name>", "<command-message>", "<bash-input>"].iter().any(|tag| text.starts_with(tag))
 }
 
 /// A command as it was typed.
-fn command(text: &str) -> String {
+pub(super) fn typed(text: &str) -> String {
     let between = |tag: &str| {
         let (_, rest) = text.split_once(&format!("<{tag}>"))?;
         let (inner, _) = rest.split_once(&format!("</{tag}>"))?;
         Some(inner.trim())
     };
-    let typed = match (between("bash-input"), between("command-name"), between("command-args")) {
+    match (between("bash-input"), between("command-name"), between("command-args")) {
         (Some(shell), _, _) => format!("!{shell}"),
         (None, Some(name), Some(args)) if !args.is_empty() => format!("{name} {args}"),
         (None, Some(name), _) => name.to_owned(),
         (None, None, _) => text.to_owned(),
-    };
-    preview(&typed)
+    }
 }
 
 /// What the file beside a subagent's transcript tells.

@@ -234,6 +234,23 @@ pub fn read(record: &TranscriptV1, body: &[u8]) -> Option<TranscriptFacts> {
     (!facts.session_id.is_empty()).then_some(facts)
 }
 
+/// Who a text comes from that stands in a user's line, is no summary and is not marked as the client's own; and the text
+/// as it was typed.
+#[must_use]
+pub fn prompt_of(text: &str) -> (PromptKind, String) {
+    let opening = text.trim_start();
+    match line::kind_of(opening) {
+        PromptKind::Command => (PromptKind::Command, line::typed(opening)),
+        kind => (kind, text.to_owned()),
+    }
+}
+
+/// The subagent whose transcript a file of this name is.
+#[must_use]
+pub fn agent_of(path: &[u8]) -> Option<String> {
+    name::of(path).agent_id
+}
+
 fn file_hash(record: &TranscriptV1) -> u64 {
     let mut hasher = blake3::Hasher::new();
     for part in [record.device, record.inode, record.born_ns] {
