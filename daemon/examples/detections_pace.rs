@@ -99,7 +99,8 @@ async fn run(count: u64, days: u64) -> Result<(), Box<dyn Error>> {
     let dir = tempfile::tempdir()?;
     let (door, rx) = Door::new();
     let shared = Shared::new(Prices::new(&BTreeMap::new()));
-    let writer = Writer::new(dir.path().to_owned(), rx, Arc::clone(&shared), &door);
+    let writer =
+        Writer::new(dir.path().to_owned(), rx, Arc::clone(&shared), &door, ccd::detect::Feed::new().0);
     let writer = std::thread::spawn(move || writer.run());
     let begun = Instant::now();
     fill(&door, count, days).await?;

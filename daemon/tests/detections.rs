@@ -329,14 +329,14 @@ async fn what_is_dismissed_is_dismissed_for_all_that_is_about_the_same() {
     assert_eq!(judged["detection"]["reason"], Value::Null);
     assert_eq!(counts(&daemon).await, json!({"one": 2, "two": 2, "three": 2}));
     assert!(in_force(&daemon).await.is_empty());
-    let stats = daemon.get("/v0/store/stats").await;
+    let figures = daemon.get("/v0/store/stats").await;
     assert_eq!(
-        stats["kinds"],
+        figures["kinds"],
         json!({"hook": 9, "exchange": 0, "transcript": 0, "detection": 6, "intervention": 1, "judgement": 2,
             "unreadable": 0})
     );
     assert_eq!(
-        (&stats["records"], &daemon.get("/v0/status").await["store"]["records"]),
+        (&figures["records"], &daemon.get("/v0/status").await["store"]["records"]),
         (&json!(18), &json!(18))
     );
     for wrong in ["00/dismiss", "xyz/dismiss"] {
@@ -439,9 +439,9 @@ async fn nothing_changes_by_what_a_store_goes_through() {
     bytes[end - 2] ^= 0x55;
     std::fs::write(&newest, bytes).unwrap();
     let verified = daemon.operate("/v0/store/verify").await.unwrap();
-    let lost = &verified["damaged"][0]["records"][0];
-    assert_eq!((&lost["id"], &lost["kind"]), (&json!(last), &json!("detection")), "{verified}");
-    assert_eq!(lost["session_id"], "two");
+    let named = &verified["damaged"][0]["records"][0];
+    assert_eq!((&named["id"], &named["kind"]), (&json!(last), &json!("detection")), "{verified}");
+    assert_eq!(named["session_id"], "two");
     let one = daemon.get(&format!("/v0/detections/{last}")).await;
     assert_eq!(
         (&one["detection"]["kind"], &one["detection"]["evidence"]),

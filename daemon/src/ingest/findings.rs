@@ -13,7 +13,7 @@ use ccd_store::{Mutation, Reader, Record, RecordId, StoreError};
 use super::found::{DetectionV1, InterventionV1, JudgementV1};
 use super::record::{self, Payload};
 use crate::live::LiveError;
-use crate::project::detections::{self as rows, About, Brief, DetectionRow, Effect, InterventionRow, Place};
+use crate::project::detections::{self as rows, About, DetectionRow, Effect, Gist, InterventionRow, Place};
 use crate::project::ids;
 use crate::project::rows::{Counters, RowError, decode, encode};
 
@@ -162,7 +162,7 @@ impl<'a> Findings<'a> {
         }
         for place in places {
             self.change(place, |row| {
-                let was = std::mem::replace(&mut row.brief.dismissed, dismissed);
+                let was = std::mem::replace(&mut row.brief.gist.dismissed, dismissed);
                 i64::from(was) - i64::from(dismissed)
             })?;
         }
@@ -238,7 +238,7 @@ pub(super) fn counted(reader: &Reader, session: [u8; 16]) -> Result<u64, LiveErr
     let (from, to) = rows::session_detections(session, 0, None);
     let mut count = 0;
     for row in reader.scan(&from, &to) {
-        count += u64::from(!decode::<Brief>(&row?.1)?.dismissed);
+        count += u64::from(!decode::<Gist>(&row?.1)?.dismissed);
     }
     Ok(count)
 }

@@ -10,6 +10,7 @@ use super::*;
 use crate::ingest::apply::Batch;
 use crate::ingest::record::{HookV1, Stored};
 use crate::live::Live;
+use crate::project::detections::Brief;
 use crate::project::price::Prices;
 use crate::project::rows as others;
 
@@ -234,7 +235,7 @@ proptest! {
         for (place, (session, about, dir)) in &found {
             let row = &rows[place];
             prop_assert_eq!(&row.session_id, &name(*session));
-            prop_assert_eq!(row.brief.dismissed, dismissed.contains(&(*about, *dir)));
+            prop_assert_eq!(row.brief.gist.dismissed, dismissed.contains(&(*about, *dir)));
             prop_assert_eq!(row.intervention, last.get(&place.1).copied());
             let brief = whole.reader.get(&rows::of_session(ids::session_key(&name(*session)), *place)).unwrap();
             prop_assert_eq!(&decode::<Brief>(&brief.unwrap()).unwrap(), &row.brief);
@@ -257,7 +258,7 @@ proptest! {
         let in_force = |index: &Index| index.reader.scan(&from, &to).map(Result::unwrap).collect::<Vec<_>>();
         prop_assert_eq!(in_force(&later), in_force(&whole));
         later.apply(&super::tests::records(&[Told::Detection { session: 0, event: 0, about: 1, dir: 2 }]));
-        prop_assert!(later.detections().values().all(|row| row.brief.dismissed == dismissed.contains(&(1, 2))));
+        prop_assert!(later.detections().values().all(|row| row.brief.gist.dismissed == dismissed.contains(&(1, 2))));
         prop_assert_eq!(later.counted(0), None, "detections alone make no session");
     }
 

@@ -44,9 +44,11 @@ pub type Place = (u64, RecordId);
 /// What a detection is about: see [`about`].
 pub type About = [u8; 16];
 
-/// A detection's row.
+/// A detection's row. It begins with its [`Brief`], which may be read alone, and that with its [`Gist`].
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct DetectionRow {
+    /// All that a session's tree wants to know of it.
+    pub brief: Brief,
     /// Where its record is.
     pub locator: [u8; 10],
     /// The session.
@@ -57,15 +59,13 @@ pub struct DetectionRow {
     pub about: About,
     /// The last intervention.
     pub intervention: Option<Place>,
-    /// All that a session's tree wants to know of it.
-    pub brief: Brief,
     /// Its title, its beginning.
     pub title: String,
 }
 
-/// What a session's tree wants to know of a detection.
+/// What counts of a detection.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Brief {
+pub struct Gist {
     /// The user said that it, or one about the same, is a false alarm.
     pub dismissed: bool,
     /// 0–100.
@@ -74,6 +74,13 @@ pub struct Brief {
     pub confidence: u8,
     /// Its kind.
     pub kind: String,
+}
+
+/// What a session's tree wants to know of a detection.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Brief {
+    /// What counts.
+    pub gist: Gist,
     /// Its rule.
     pub rule: String,
     /// Its turn.
@@ -116,10 +123,12 @@ impl DetectionRow {
             about: about(found.fingerprint, found.cwd.as_deref()),
             intervention: None,
             brief: Brief {
-                dismissed,
-                severity: found.severity.min(100),
-                confidence: found.confidence.min(100),
-                kind: head(&found.kind, NAME),
+                gist: Gist {
+                    dismissed,
+                    severity: found.severity.min(100),
+                    confidence: found.confidence.min(100),
+                    kind: head(&found.kind, NAME),
+                },
                 rule: head(&found.rule, NAME),
                 turn_id: found.turn_id.clone(),
                 span_id: found.span_id.clone(),
@@ -145,7 +154,7 @@ impl Brief {
     /// What has become of a detection that was made then.
     #[must_use]
     pub fn state(&self, at_ns: u64, now_ns: u64) -> State {
-        match self.dismissed {
+        match self.gist.dismissed {
             true => State::Dismissed,
             false if at_ns >= open_since(now_ns) => State::Open,
             false => State::Past,
@@ -489,7 +498,8 @@ mod tests {
         let (row, now) = (DetectionRow::default(), 30 * OPEN_NS);
         assert_eq!(row.state(now - OPEN_NS, now), State::Open);
         assert_eq!(row.state(now - OPEN_NS - 1, now), State::Past);
-        let dismissed = Brief { dismissed: true, ..Brief::default() };
+        let gist = Gist { dismissed: true, ..Gist::default() };
+        let dismissed = Brief { gist, ..Brief::default() };
         assert_eq!(dismissed.state(now, now), State::Dismissed);
         assert_eq!((project("/a/b/"), project("/")), (Some("b"), None));
     }
@@ -543,8 +553,10 @@ mod tests {
             };
             let row = DetectionRow::new(&found, Locator::from_bytes([0; 10]), false);
             let bytes = crate::project::rows::encode(&row).unwrap();
-            prop_assert!(bytes.len() < 1024 && row.brief.severity <= 100);
-            prop_assert_eq!(crate::project::rows::decode::<DetectionRow>(&bytes).unwrap(), row);
+            prop_assert!(bytes.len() < 1024 && row.brief.gist.severity <= 100);
+            prop_assert_eq!(&crate::project::rows::decode::<DetectionRow>(&bytes).unwrap(), &row);
+            prop_assert_eq!(&crate::project::rows::decode::<Brief>(&bytes).unwrap(), &row.brief, "a row begins with it");
+            prop_assert_eq!(crate::project::rows::decode::<Gist>(&bytes).unwrap(), row.brief.gist);
         }
     }
 }

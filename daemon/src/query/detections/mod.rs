@@ -16,7 +16,9 @@ use super::{Ask, QueryError, sessions};
 use crate::clock::rfc3339;
 use crate::ingest::found::DetectionV1;
 use crate::ingest::record::{self, Payload};
-use crate::project::detections::{self as keys, Brief, DetectionRow, InterventionRow, Place, State, id_text};
+use crate::project::detections::{
+    self as keys, Brief, DetectionRow, Gist, InterventionRow, Place, State, id_text,
+};
 use crate::project::{ids, rows};
 
 pub use heal::{heal, judgements};
@@ -29,12 +31,13 @@ const MANY: usize = 5;
 /// Detections, newest first.
 pub fn detections(ask: &Ask, wanted: &Wanted) -> Result<Detections, QueryError> {
     let (mut found, mut more) = (Vec::new(), 0);
-    each(ask, wanted, &mut |place, row| {
+    each(ask, wanted, &mut |place, one| {
         if wanted.filter.full(found.len()) {
             more += 1;
         } else {
-            found.push((place, row));
+            found.push((place, one.row(ask, place)?));
         }
+        Ok(())
     })?;
     let detections = found.iter().map(|(place, row)| to_api(ask, *place, row)).collect::<Result<_, _>>()?;
     Ok(Detections { detections, more })
@@ -112,16 +115,19 @@ pub fn open(reader: &Reader, now_ns: u64) -> Result<DetectionStatus, QueryError>
     let (from, to) = keys::detections(keys::open_since(now_ns), None);
     for row in reader.scan(&from, &to) {
         let (key, value) = row?;
-        let row: DetectionRow = rows::decode(&value)?;
-        if row.brief.dismissed {
+        let gist: Gist = rows::decode(&value)?;
+        if gist.dismissed {
             continue;
         }
         if status.open == 0 {
             status.last_at = keys::of_key(&key).map(|(at_ns, _)| rfc3339(at_ns));
         }
         status.open += 1;
-        status.worst = status.worst.max(row.brief.severity);
-        *status.kinds.entry(row.brief.kind).or_default() += 1;
+        status.worst = status.worst.max(gist.severity);
+        match status.kinds.get_mut(&gist.kind) {
+            Some(count) => *count += 1,
+            None => drop(status.kinds.insert(gist.kind, 1)),
+        }
     }
     Ok(status)
 }
@@ -129,13 +135,13 @@ pub fn open(reader: &Reader, now_ns: u64) -> Result<DetectionStatus, QueryError>
 /// How many of a session's are open.
 pub fn open_in(reader: &Reader, session_id: &str, now_ns: u64) -> Result<u64, QueryError> {
     let found = briefs(reader, session_id, keys::open_since(now_ns))?;
-    Ok(found.iter().filter(|(_, brief)| !brief.dismissed).count() as u64)
+    Ok(found.iter().filter(|(_, brief)| !brief.gist.dismissed).count() as u64)
 }
 
 /// A session's that are not dismissed, oldest first.
 pub(super) fn counted(reader: &Reader, session_id: &str) -> Result<Vec<(Place, Brief)>, QueryError> {
     let mut found = briefs(reader, session_id, 0)?;
-    found.retain(|(_, brief)| !brief.dismissed);
+    found.retain(|(_, brief)| !brief.gist.dismissed);
     found.reverse();
     Ok(found)
 }
@@ -144,9 +150,9 @@ pub(super) fn counted(reader: &Reader, session_id: &str) -> Result<Vec<(Place, B
 pub(super) fn named((_, id): Place, brief: &Brief) -> DetectionRef {
     DetectionRef {
         detection_id: id_text(id),
-        kind: brief.kind.clone(),
+        kind: brief.gist.kind.clone(),
         rule: brief.rule.clone(),
-        severity: brief.severity,
+        severity: brief.gist.severity,
     }
 }
 
@@ -166,8 +172,39 @@ fn row(reader: &Reader, place: Place) -> Result<Option<DetectionRow>, QueryError
     Ok(reader.get(&keys::detection(place))?.map(|bytes| rows::decode(&bytes)).transpose()?)
 }
 
-/// Hands over all that a question is about, newest first.
-fn each(ask: &Ask, wanted: &Wanted, take: &mut dyn FnMut(Place, DetectionRow)) -> Result<(), QueryError> {
+/// A detection that was found: its row, as far as it was looked at.
+enum Found {
+    Row(Box<DetectionRow>),
+    Bytes(Vec<u8>),
+    /// It is elsewhere.
+    Not,
+}
+
+impl Found {
+    fn row(self, ask: &Ask, place: Place) -> Result<DetectionRow, QueryError> {
+        match self {
+            Found::Row(row) => Ok(*row),
+            Found::Bytes(bytes) => Ok(rows::decode(&bytes)?),
+            Found::Not => row(&ask.reader, place)?.ok_or_else(|| missing(&id_text(place.1))),
+        }
+    }
+}
+
+/// What is done with each of them.
+type Take<'a> = &'a mut dyn FnMut(Place, Found) -> Result<(), QueryError>;
+
+/// Hands over all that a question is about, newest first. Of most, less than the row is read.
+fn each(ask: &Ask, wanted: &Wanted, take: Take<'_>) -> Result<(), QueryError> {
+    let mut offer = |place: Place, brief: &Brief, found: Found| -> Result<(), QueryError> {
+        if !wanted.lets(brief, place.0, ask.now_ns) {
+            return Ok(());
+        }
+        if !wanted.asks_for_more() {
+            return take(place, found);
+        }
+        let row = found.row(ask, place)?;
+        if wanted.lets_row(&row) { take(place, Found::Row(Box::new(row))) } else { Ok(()) }
+    };
     let since_ns = wanted.filter.since_ns.unwrap_or(0);
     if let Some(prefix) = &wanted.filter.session {
         let session_id = session(ask, prefix)?;
@@ -175,12 +212,8 @@ fn each(ask: &Ask, wanted: &Wanted, take: &mut dyn FnMut(Place, DetectionRow)) -
         let (from, to) = keys::session_detections(key, since_ns, wanted.filter.until_ns);
         for found in ask.reader.scan(&from, &to) {
             let (key, value) = found?;
-            let Some(place) = keys::of_session_key(&key) else { continue };
-            if !wanted.lets(&session_id, &rows::decode(&value)?, place.0, ask.now_ns) {
-                continue;
-            }
-            if let Some(row) = row(&ask.reader, place)?.filter(|row| wanted.is_in(row.cwd.as_deref())) {
-                take(place, row);
+            if let Some(place) = keys::of_session_key(&key) {
+                offer(place, &rows::decode(&value)?, Found::Not)?;
             }
         }
         return Ok(());
@@ -188,10 +221,8 @@ fn each(ask: &Ask, wanted: &Wanted, take: &mut dyn FnMut(Place, DetectionRow)) -
     let (from, to) = keys::detections(since_ns, wanted.filter.until_ns);
     for found in ask.reader.scan(&from, &to) {
         let (key, value) = found?;
-        let Some(place) = keys::of_key(&key) else { continue };
-        let row: DetectionRow = rows::decode(&value)?;
-        if wanted.matches(&row, place.0, ask.now_ns) {
-            take(place, row);
+        if let Some(place) = keys::of_key(&key) {
+            offer(place, &rows::decode(&value)?, Found::Bytes(value))?;
         }
     }
     Ok(())
@@ -238,10 +269,10 @@ fn to_api(ask: &Ask, place: Place, row: &DetectionRow) -> Result<Detection, Quer
     };
     let known = Detection {
         detection_id: id_text(id),
-        kind: row.brief.kind.clone(),
+        kind: row.brief.gist.kind.clone(),
         rule: row.brief.rule.clone(),
-        severity: row.brief.severity,
-        confidence: row.brief.confidence,
+        severity: row.brief.gist.severity,
+        confidence: row.brief.gist.confidence,
         session_id: row.session_id.clone(),
         project: row.project().map(ToOwned::to_owned),
         turn_id: row.brief.turn_id.clone(),

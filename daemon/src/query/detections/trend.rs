@@ -45,14 +45,16 @@ pub fn trend(ask: &Ask, wanted: &Wanted) -> Result<DetectionTrend, QueryError> {
         wanted.states = States::All;
     }
     let mut sums: BTreeMap<Vec<String>, Sum> = BTreeMap::new();
-    each(ask, &wanted, &mut |place, row| {
+    each(ask, &wanted, &mut |place, found| {
+        let row = found.row(ask, place)?;
         let key = by.iter().map(|by| label(by, place, &row, &zone)).collect();
         let sum = sums.entry(key).or_default();
         sum.detections += 1;
-        sum.dismissed += u64::from(row.brief.dismissed);
+        sum.dismissed += u64::from(row.brief.gist.dismissed);
         sum.intervened += u64::from(row.intervention.is_some());
-        sum.worst = sum.worst.max(row.brief.severity);
+        sum.worst = sum.worst.max(row.brief.gist.severity);
         sum.sessions.insert(row.session_id);
+        Ok(())
     })?;
     let mut found: Vec<(Vec<String>, Sum)> = sums.into_iter().collect();
     let times = |key: &[String]| {
@@ -73,7 +75,7 @@ pub fn trend(ask: &Ask, wanted: &Wanted) -> Result<DetectionTrend, QueryError> {
 
 fn label(by: &str, (at_ns, _): Place, row: &DetectionRow, zone: &TimeZone) -> String {
     match by {
-        "kind" => row.brief.kind.clone(),
+        "kind" => row.brief.gist.kind.clone(),
         "rule" => row.brief.rule.clone(),
         "project" => row.project().unwrap_or("(none)").to_owned(),
         "session" => row.session_id.clone(),

@@ -65,23 +65,33 @@ impl Wanted {
         Ok(Wanted { filter, ..wanted })
     }
 
-    /// Whether a detection of that time is one of those, as far as the times, the session and the directory do not matter.
+    /// Whether a detection of that time is one of those, as far as its [`Brief`] tells.
     #[must_use]
-    pub fn lets(&self, session_id: &str, brief: &Brief, at_ns: u64, now_ns: u64) -> bool {
+    pub fn lets(&self, brief: &Brief, at_ns: u64, now_ns: u64) -> bool {
         let state = brief.state(at_ns, now_ns);
-        let of_turn = |turn: Option<&str>| {
-            self.filter.turn.is_none()
-                || turn.is_some_and(|turn| self.filter.matches_turn(turn, &ids::trace(session_id, turn)))
-        };
-        self.names(&brief.kind, &brief.rule)
-            && brief.severity >= self.min_severity
-            && brief.confidence >= self.min_confidence
+        self.names(&brief.gist.kind, &brief.rule)
+            && brief.gist.severity >= self.min_severity
+            && brief.gist.confidence >= self.min_confidence
             && match self.states {
                 States::NotDismissed => state != State::Dismissed,
                 States::All => true,
                 States::Only(only) => state == only,
             }
-            && of_turn(brief.turn_id.as_deref())
+    }
+
+    /// Whether more than a [`Brief`] has to be known.
+    #[must_use]
+    pub fn asks_for_more(&self) -> bool {
+        self.filter.project.is_some() || self.filter.turn.is_some()
+    }
+
+    /// Whether a row is one of those, as far as its [`Brief`] does not tell.
+    #[must_use]
+    pub fn lets_row(&self, row: &DetectionRow) -> bool {
+        let trace = |turn: &str| ids::trace(&row.session_id, turn);
+        let of_turn = |turn: &str| self.filter.matches_turn(turn, &trace(turn));
+        self.is_in(row.cwd.as_deref())
+            && (self.filter.turn.is_none() || row.brief.turn_id.as_deref().is_some_and(of_turn))
     }
 
     /// Whether it is about this kind and this rule.
@@ -90,18 +100,10 @@ impl Wanted {
         self.kind.as_deref().is_none_or(|k| k == kind) && self.rule.as_deref().is_none_or(|r| r == rule)
     }
 
-    /// Whether it is about this directory.
-    #[must_use]
-    pub fn is_in(&self, cwd: Option<&str>) -> bool {
+    fn is_in(&self, cwd: Option<&str>) -> bool {
         self.filter.project.as_deref().is_none_or(|wanted| {
             cwd.is_some_and(|cwd| project(cwd) == Some(wanted) || cwd == wanted.trim_end_matches('/'))
         })
-    }
-
-    /// Whether a row is one of those, as far as the times and the session do not matter.
-    #[must_use]
-    pub fn matches(&self, row: &DetectionRow, at_ns: u64, now_ns: u64) -> bool {
-        self.lets(&row.session_id, &row.brief, at_ns, now_ns) && self.is_in(row.cwd.as_deref())
     }
 }
 
@@ -127,6 +129,7 @@ fn percent(name: &str, value: &str) -> Result<u8, QueryError> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::project::detections::Gist;
 
     #[test]
     fn parameters_are_read_and_checked() {
@@ -163,19 +166,19 @@ mod tests {
             session_id: "s".into(),
             cwd: Some("/home/u/app".into()),
             brief: Brief {
-                severity: 60,
-                confidence: 80,
-                kind: "loop".into(),
+                gist: Gist { dismissed: false, severity: 60, confidence: 80, kind: "loop".into() },
                 rule: "repeat".into(),
                 turn_id: Some("turn-1".into()),
                 ..Brief::default()
             },
             ..DetectionRow::default()
         };
-        let gone = DetectionRow { brief: Brief { dismissed: true, ..row.brief.clone() }, ..row.clone() };
+        let mut gone = row.clone();
+        gone.brief.gist.dismissed = true;
         let lets = |query: &str, row: &DetectionRow| {
             let wanted = Wanted::parse(query, &OF_LIST).unwrap();
-            (wanted.matches(row, 100 * day, 101 * day), wanted.matches(row, 90 * day, 101 * day))
+            let at = |at_ns| wanted.lets(&row.brief, at_ns, 101 * day) && wanted.lets_row(row);
+            (at(100 * day), at(90 * day))
         };
         for (query, want) in [
             ("", (true, true)),
