@@ -9,7 +9,6 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use ccd::config;
-use ccd::detect::Feed;
 use ccd::ingest::found::{DetectionV1, EvidenceV1};
 use ccd::ingest::shared::Shared;
 use ccd::ingest::writer::Writer;
@@ -100,9 +99,8 @@ async fn run(count: u64, days: u64) -> Result<(), Box<dyn Error>> {
     let dir = tempfile::tempdir()?;
     let (door, rx) = Door::new();
     let shared = Shared::new(Prices::new(&BTreeMap::new()));
-    // Nobody listens: nothing is detected.
-    let (feed, _) = Feed::new();
-    let writer = Writer::new(dir.path().to_owned(), rx, Arc::clone(&shared), &door, feed);
+    let writer =
+        Writer::new(dir.path().to_owned(), rx, Arc::clone(&shared), &door, ccd::detect::Feed::new().0);
     let writer = std::thread::spawn(move || writer.run());
     let begun = Instant::now();
     fill(&door, count, days).await?;

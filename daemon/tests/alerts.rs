@@ -1,5 +1,7 @@
 //! Alerts and the settings of healing, in a running daemon.
 
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on shall panic")]
+
 mod common;
 
 use std::time::Duration;

@@ -53,14 +53,13 @@ impl Session {
 fn recorded(daemon: &Daemon) -> Vec<DetectionV1> {
     let StoreState::Ready(reader) = daemon.app.shared.state.borrow().clone() else { return Vec::new() };
     let mut found = Vec::new();
-    reader
-        .replay(1, &mut |record| {
-            if let Ok(Payload::Detection(detection)) = read(&record) {
-                found.push(*detection);
-            }
-            Ok(())
-        })
-        .unwrap();
+    let replayed = reader.replay(1, &mut |record| {
+        if let Ok(Payload::Detection(detection)) = read(&record) {
+            found.push(*detection);
+        }
+        Ok(())
+    });
+    assert!(replayed.is_ok());
     found
 }
 
@@ -132,16 +131,13 @@ async fn imported_transcripts_are_history_and_an_analysis_finds_in_them_what_is_
             json!([{"type": "tool_result", "tool_use_id": format!("toolu_{n}"), "content": "no rule"}]);
         lines.push(json!({"type": "user", "message": {"content": result}}));
     }
-    let text: String = lines
-        .into_iter()
-        .enumerate()
-        .map(|(n, mut line)| {
-            line["timestamp"] = json!(format!("2026-01-02T10:00:{:02}.000Z", n * 5));
-            (line["cwd"], line["promptId"], line["uuid"]) =
-                (json!("/old"), json!("p"), json!(format!("u{n}")));
-            format!("{line}\n")
-        })
-        .collect();
+    let mut text = String::new();
+    for (n, mut line) in lines.into_iter().enumerate() {
+        line["timestamp"] = json!(format!("2026-01-02T10:00:{:02}.000Z", n * 5));
+        (line["cwd"], line["promptId"], line["uuid"]) = (json!("/old"), json!("p"), json!(format!("u{n}")));
+        text.push_str(&line.to_string());
+        text.push('\n');
+    }
     let file = home.path().join(format!("{id}.jsonl"));
     std::fs::write(&file, text).unwrap();
     let done = daemon.operate(&format!("/v0/import?path={}", file.display())).await.unwrap();

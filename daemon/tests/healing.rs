@@ -103,8 +103,7 @@ fn detectors(rx: &Receiver<Message>, seen: &Receiver<Vec<u8>>, healing: &Healing
                 knobs.back.fetch_add(1, Ordering::SeqCst);
             }
             Message::Judged(judgement) => policy.judged(&judgement),
-            #[allow(unreachable_patterns, reason = "messages that are of no concern here")]
-            _ => {}
+            Message::Seen(_) | Message::Stop => {}
         }
     }
 }

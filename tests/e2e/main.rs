@@ -11,6 +11,7 @@ mod contract;
 mod doctor;
 mod exact;
 mod faults;
+mod guard;
 mod healing;
 mod hook;
 mod install;

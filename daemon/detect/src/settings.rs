@@ -204,6 +204,6 @@ pub struct Derailment {
 
 impl Default for Derailment {
     fn default() -> Self {
-        Self { enabled: true, closing: 40, texts: 40, places: 67, least_steps: 4, most_steps: 60 }
+        Self { enabled: true, closing: 30, texts: 40, places: 67, least_steps: 4, most_steps: 60 }
     }
 }

@@ -5,6 +5,7 @@
 //!
 //! Must never take longer than [`PATIENCE`], or write anything.
 
+use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -59,20 +60,21 @@ impl Asked {
 }
 
 /// Looks a working directory up as it is today.
-pub type Scan = Arc<dyn Fn(&std::path::Path) -> Arc<dyn Index> + Send + Sync>;
+pub type Scan = Arc<dyn Fn(&Path) -> Arc<dyn Index> + Send + Sync>;
 
 /// Today's tree, for everything in it.
 struct Today(Scan, std::sync::Mutex<bool>);
 
 impl Trees for Today {
-    fn of(&self, cwd: &std::path::Path) -> Arc<dyn Index> {
+    fn of(&self, cwd: &Path) -> Arc<dyn Index> {
         let index = (self.0)(cwd);
         *super::locked(&self.1) = index.is_complete();
         index
     }
-    fn touched(&self, _: &std::path::Path, _: &std::path::Path) {}
-    fn expected(&self, _: &std::path::Path) {}
-    fn rest(&self) -> bool {
+    fn expected(&self, _: &Path) {}
+    fn touched(&self, _: &Path, _: &Path) {}
+    fn stirred(&self, _: &Path) {}
+    fn rest(&self, _: Instant) -> bool {
         false
     }
 }

@@ -14,7 +14,7 @@ use ccd_detect::{Kind, ToolCall, Verdict};
 use ccd_store::Reader;
 
 use super::history::{self, Next};
-use super::session::{Found, Kit, Material, Session, Taken};
+use super::session::{Found, Kit, Material, Session, Taken, Trees};
 use super::{AGE_NS, Batch, Gauges, Seen, Told};
 use crate::config;
 use crate::ingest::record::{self, Kept};
@@ -28,6 +28,8 @@ pub const MAX_SESSIONS: usize = 32;
 const MAX_HELD: usize = 16 * ccd_detect::engine::MAX_HELD;
 /// How long a session is held that nothing is heard of.
 pub const REST: Duration = Duration::from_secs(30 * 60);
+/// How often working directories that nobody uses are let go of, as long as there are any.
+const TREES_REST: Duration = Duration::from_secs(60);
 /// Sessions that are remembered as over, or as given up.
 const MAX_REMEMBERED: usize = 1024;
 
@@ -91,8 +93,7 @@ pub struct Engines {
     missing: HashMap<String, u64>,
     over: Names,
     given_up: Names,
-    /// Working directories may be held, and when they may be let go of.
-    has_trees: bool,
+    /// When to let go of working directories, where there may be any.
     trees_rest_at: Option<Instant>,
 }
 
@@ -108,7 +109,6 @@ impl Engines {
             missing: HashMap::new(),
             over: Names::default(),
             given_up: Names::default(),
-            has_trees: false,
             trees_rest_at: None,
         }
     }
@@ -189,18 +189,16 @@ impl Engines {
         if !idle.is_empty() {
             self.held.shrink_to_fit();
         }
-        if self.has_trees && self.trees_rest_at.is_none_or(|at| now >= at) {
-            self.has_trees = self.kit.trees.rest();
-            self.trees_rest_at = Some(now + REST / 2);
+        if self.trees_rest_at.is_some_and(|at| at <= now) {
+            self.trees_rest_at = self.kit.trees.rest(now).then(|| now + TREES_REST);
         }
         idle
     }
 
-    /// When the first of those held will have rested long enough.
+    /// When there may be something to let go of.
     #[must_use]
     pub fn rests_at(&self) -> Option<Instant> {
-        let trees = self.trees_rest_at.filter(|_| self.has_trees);
-        self.held.values().map(|held| held.used + REST).chain(trees).min()
+        self.held.values().map(|held| held.used + REST).chain(self.trees_rest_at).min()
     }
 
     /// No longer held; what was found up to here stays found.
@@ -300,7 +298,7 @@ impl Engines {
             (session.as_ref().map(|s| s.last_seq), session.as_ref().is_some_and(|s| s.cwd().is_none()));
         let is_new = session.is_none();
         let mut session = session.unwrap_or_else(|| Session::new(id, &self.kit, None, seen.at_ns));
-        let mut taken = take_in(&mut session, seen);
+        let mut taken = take_in(&mut session, seen, &*self.kit.trees);
         if (is_new || was_lost)
             && let Some(cwd) = session.moved_to()
         {
@@ -310,13 +308,7 @@ impl Engines {
                 return self.miss(id, seen.seq);
             }
             session = Session::new(id, &self.kit, Some(cwd), seen.at_ns);
-            taken = take_in(&mut session, seen);
-        }
-        // After the detectors: what an edit writes is no proof that it was there before.
-        if let Some(cwd) = session.cwd() {
-            self.kit.trees.expected(cwd);
-            taken.touched.iter().for_each(|path| self.kit.trees.touched(cwd, path));
-            self.has_trees = true;
+            taken = take_in(&mut session, seen, &*self.kit.trees);
         }
         self.hold(session);
         self.gauges.events.fetch_add(taken.events, Ordering::Relaxed);
@@ -329,7 +321,9 @@ impl Engines {
 
     fn hold(&mut self, session: Session) {
         let id = session.id().to_owned();
-        self.held.insert(id.clone(), Held { session, used: Instant::now() });
+        let used = Instant::now();
+        self.trees_rest_at.get_or_insert(used + TREES_REST);
+        self.held.insert(id.clone(), Held { session, used });
         let mut items: usize = 0;
         if self.held.len() > MAX_SESSIONS / 2 {
             items = self.held.values().map(|held| held.session.held()).sum();
@@ -412,7 +406,7 @@ impl Now<'_> {
     }
 }
 
-fn take_in(session: &mut Session, seen: &Seen) -> Taken {
+fn take_in(session: &mut Session, seen: &Seen, trees: &dyn Trees) -> Taken {
     let material = match &seen.told {
         Told::Hook(body, _) => Material::Hook(seen.at_ns, body),
         Told::Answer(answer) => Material::Answer(answer),
@@ -422,5 +416,5 @@ fn take_in(session: &mut Session, seen: &Seen) -> Taken {
         },
         Told::Past => return Taken::default(),
     };
-    session.take(seen.seq, material)
+    session.take(seen.seq, material, Some(trees))
 }

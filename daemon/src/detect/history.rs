@@ -134,7 +134,7 @@ pub fn read(
         let mut moved = None;
         records(reader, session_id, before, &kit.prices, &mut |seq, at_ns, material| {
             let session = session.get_or_insert_with(|| Session::new(session_id, kit, cwd.clone(), at_ns));
-            let taken = session.take(seq, material);
+            let taken = session.take(seq, material, None);
             if cwd.is_none() {
                 moved = session.moved_to();
                 if moved.is_some() {

@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Instant;
 
-use ccd_detect::{Detection, Engine, Event, Index, Outcome, Settings, ToolCall, Verdict, What};
+use ccd_detect::{Detection, Engine, Event, Index, Settings, ToolCall, Verdict, What};
 
 use super::events::{Answered, Reading, Step};
 use super::places::Places;
@@ -51,34 +51,35 @@ pub fn engines() -> Make {
     })
 }
 
-/// Whoever knows working directories.
+/// Whoever knows working directories. Nothing here may take long.
 pub trait Trees: Send + Sync {
     /// What is known of one.
     fn of(&self, cwd: &Path) -> Arc<dyn Index>;
-    /// A file of it was changed; where it is the directory itself, anything in it.
-    fn touched(&self, cwd: &Path, path: &Path);
     /// A session in it goes on, and may soon ask.
     fn expected(&self, cwd: &Path);
-    /// Lets go of what no session has used for a while. Tells whether anything is left that a later call may let go of.
-    fn rest(&self) -> bool;
+    /// A session in it changed this file, or tried to; told once the detectors have seen the event.
+    fn touched(&self, cwd: &Path, path: &Path);
+    /// A session in it did something that may have changed any file, likewise.
+    fn stirred(&self, cwd: &Path);
+    /// Lets go of what no session has used for a while; whether anything is left that a later call may let go of.
+    fn rest(&self, now: Instant) -> bool;
 }
 
 impl Trees for Arc<Workspaces> {
     fn of(&self, cwd: &Path) -> Arc<dyn Index> {
         Workspaces::of(self, cwd)
     }
-    fn touched(&self, cwd: &Path, path: &Path) {
-        if path == cwd {
-            self.stirred(cwd);
-        } else {
-            Workspaces::touched(self, cwd, path);
-        }
-    }
     fn expected(&self, cwd: &Path) {
         Workspaces::expected(self, cwd);
     }
-    fn rest(&self) -> bool {
-        Workspaces::rest(self, Instant::now())
+    fn touched(&self, cwd: &Path, path: &Path) {
+        Workspaces::touched(self, cwd, path);
+    }
+    fn stirred(&self, cwd: &Path) {
+        Workspaces::stirred(self, cwd);
+    }
+    fn rest(&self, now: Instant) -> bool {
+        Workspaces::rest(self, now)
     }
 }
 
@@ -90,9 +91,10 @@ impl Trees for NoTrees {
     fn of(&self, _: &Path) -> Arc<dyn Index> {
         Arc::new(ccd_detect::Unknown)
     }
-    fn touched(&self, _: &Path, _: &Path) {}
     fn expected(&self, _: &Path) {}
-    fn rest(&self) -> bool {
+    fn touched(&self, _: &Path, _: &Path) {}
+    fn stirred(&self, _: &Path) {}
+    fn rest(&self, _: Instant) -> bool {
         false
     }
 }
@@ -137,8 +139,6 @@ pub struct Found {
 pub struct Taken {
     /// What was found.
     pub found: Vec<Found>,
-    /// Files that its events changed; the working directory itself where nobody knows which.
-    pub touched: Vec<PathBuf>,
     /// Events in it.
     pub events: u64,
 }
@@ -218,8 +218,8 @@ impl Session {
         self.watcher.before(agent, call)
     }
 
-    /// Takes a record in.
-    pub fn take(&mut self, seq: u64, material: Material<'_>) -> Taken {
+    /// Takes a record in. `live`: who is to be told what happens in the working directory, now that it does.
+    pub fn take(&mut self, seq: u64, material: Material<'_>, live: Option<&dyn Trees>) -> Taken {
         self.last_seq = seq;
         match material {
             Material::Hook(at_ns, body) => self.reading.hook(at_ns, body),
@@ -228,12 +228,15 @@ impl Session {
             Material::Lines(agent, body) => self.reading.lines(agent.as_deref(), body),
         }
         let mut taken = Taken::default();
+        let live = live.zip(self.cwd.as_deref());
         for Step { event, place, at_ns } in self.reading.take() {
             taken.events += 1;
             self.places.push(place);
             let found = self.watcher.observe(&event);
+            if let Some((trees, cwd)) = live {
+                tell(trees, cwd, &event);
+            }
             taken.found.extend(found.into_iter().map(|found| self.found(found, &event, at_ns)));
-            taken.touched.extend(touched(&event, self.reading.cwd()));
         }
         taken
     }
@@ -266,14 +269,19 @@ impl Session {
     }
 }
 
-/// The file that an event changed, if any; after a command, the working directory, for nobody knows.
-fn touched(event: &Event, cwd: Option<&str>) -> Option<PathBuf> {
-    let What::Result { call, outcome: Outcome::Ok(_) } = &event.what else { return None };
-    let path = match call.name.as_str() {
-        "Edit" | "Write" | "MultiEdit" => call.text("file_path"),
-        "NotebookEdit" => call.text("notebook_path"),
-        "Bash" => cwd?,
-        _ => return None,
+/// Tells what an event did to the working directory, after the detectors have seen it: by then an edit is written, and
+/// what it writes is no proof that it was there before. For the same reason nobody is made to look while a call runs.
+fn tell(trees: &dyn Trees, cwd: &Path, event: &Event) {
+    let call = match &event.what {
+        What::Result { call, .. } => call,
+        // The user may have written anything since the last turn.
+        What::Start { .. } | What::Prompt { .. } => return trees.stirred(cwd),
+        _ => return,
     };
-    (!path.is_empty()).then(|| PathBuf::from(path))
+    match call.name.as_str() {
+        "Edit" | "Write" | "MultiEdit" => trees.touched(cwd, Path::new(call.text("file_path"))),
+        "NotebookEdit" => trees.touched(cwd, Path::new(call.text("notebook_path"))),
+        "Bash" | "PowerShell" => trees.stirred(cwd),
+        _ => trees.expected(cwd),
+    }
 }

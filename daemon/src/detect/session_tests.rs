@@ -1,14 +1,16 @@
 //! Records into events and detections: whatever the source, whatever the batches.
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
+use std::path::Path;
+use std::sync::{Arc, Mutex};
+use std::time::Instant;
 
-use ccd_detect::{Outcome, What};
+use ccd_detect::{Index, Outcome, What};
 use proptest::prelude::*;
 use serde_json::{Value, json};
 
 use super::events::{Reading, Step};
-use super::session::{Kit, Material, NoTrees, Session, engines};
+use super::session::{Kit, Material, NoTrees, Session, Trees, engines};
 use crate::project::ids;
 use crate::project::price::Prices;
 
@@ -221,7 +223,7 @@ fn found(session: &mut Session, events: &[Value]) -> Vec<(u64, String, Option<St
     let mut all = Vec::new();
     for (n, event) in events.iter().enumerate() {
         let at = T + n as u64 * 10_000_000_000;
-        let taken = session.take(n as u64 + 1, Material::Hook(at, &bytes(event)));
+        let taken = session.take(n as u64 + 1, Material::Hook(at, &bytes(event)), None);
         all.extend(taken.found.into_iter().map(|f| (f.record.at_event, f.record.rule, f.record.span_id)));
     }
     all
@@ -242,7 +244,7 @@ fn a_loop_is_found_where_it_is_and_leads_there() {
     let mut evidence = Session::new("s", &kit(), Some("/w".into()), T);
     let mut spans = Vec::new();
     for (n, event) in circle(3).iter().enumerate() {
-        let taken = evidence.take(n as u64, Material::Hook(T, &bytes(event)));
+        let taken = evidence.take(n as u64, Material::Hook(T, &bytes(event)), None);
         for found in taken.found {
             assert_eq!(found.record.turn_id.as_deref(), Some("p"));
             spans.extend(found.record.evidence.into_iter().map(|e| e.span_id));
@@ -256,19 +258,39 @@ fn a_loop_is_found_where_it_is_and_leads_there() {
 }
 
 #[test]
-fn changed_files_are_told_and_any_file_after_a_command() {
-    let mut session = Session::new("s", &kit(), Some("/w".into()), T);
-    let edit = hook(
-        "PostToolUse",
-        json!({"tool_name": "Edit", "tool_use_id": "e", "tool_input": {"file_path": "/w/a.rs"},
-        "tool_response": {}}),
-    );
-    assert_eq!(
-        session.take(1, Material::Hook(T, &bytes(&edit))).touched,
-        [std::path::PathBuf::from("/w/a.rs")]
-    );
-    let bash = call("b", "PostToolUse", "make", "");
-    assert_eq!(session.take(2, Material::Hook(T, &bytes(&bash))).touched, [std::path::PathBuf::from("/w")]);
+fn working_directories_are_told_what_happens_in_them_before_detectors_look() {
+    #[derive(Default)]
+    struct Told(Mutex<Vec<String>>);
+    impl Told {
+        fn add(&self, what: &str) {
+            self.0.lock().unwrap().push(what.to_owned());
+        }
+    }
+    impl Trees for Told {
+        fn of(&self, cwd: &Path) -> Arc<dyn Index> {
+            NoTrees.of(cwd)
+        }
+        fn expected(&self, _: &Path) {
+            self.add("expected");
+        }
+        fn touched(&self, cwd: &Path, path: &Path) {
+            self.add(&format!("{} {}", cwd.display(), path.display()));
+        }
+        fn stirred(&self, _: &Path) {
+            self.add("stirred");
+        }
+        fn rest(&self, _: Instant) -> bool {
+            false
+        }
+    }
+    let (trees, mut session) = (Told::default(), Session::new("s", &kit(), Some("/w".into()), T));
+    let edit = json!({"tool_name": "Edit", "tool_use_id": "e", "tool_input": {"file_path": "/w/a.rs"}, "tool_response": {}});
+    let events =
+        [hook("SessionStart", json!({})), hook("PostToolUse", edit), call("b", "PostToolUse", "make", "")];
+    for (n, event) in events.iter().enumerate() {
+        session.take(n as u64, Material::Hook(T, &bytes(event)), Some(&trees));
+    }
+    assert_eq!(*trees.0.lock().unwrap(), ["stirred", "/w /w/a.rs", "stirred"]);
 }
 
 proptest! {

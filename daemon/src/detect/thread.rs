@@ -221,7 +221,10 @@ impl Detecting {
         for Emitted { found, quiet } in found {
             let detection = found.record;
             let quiet = quiet || self.policy.is_dismissed(&detection);
-            if !quiet {
+            if quiet {
+                // Nothing is said of it; a call that is denied for it is about it, unless it is dismissed.
+                self.policy.known(&detection);
+            } else {
                 self.policy.found(&detection);
             }
             if self.out.try_send(ToRecord { detection, quiet }).is_err() {

@@ -20,7 +20,7 @@ fn ns(time: Duration) -> u64 {
 
 /// Whether it is still worth telling. "Done" was said at the end of a turn: the next prompt may be hours away.
 fn is_fresh(waiting: &Waiting, asked: &Asked) -> bool {
-    let awaited = asked.occasion == Occasion::UserPromptSubmit && waiting.kind == "completion";
+    let awaited = asked.occasion == Occasion::UserPromptSubmit && waiting.awaits_a_prompt();
     awaited || asked.at_ns.saturating_sub(waiting.at_ns) <= ns(STALE)
 }
 

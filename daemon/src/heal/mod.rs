@@ -52,6 +52,9 @@ pub enum Occasion {
     PostToolUse,
     /// The same, for one that failed.
     PostToolUseFailure,
+    /// All calls of one answer have come back, also those that the client refused before it asked any other hook, such as
+    /// an edit of a text that is not there: context may be added.
+    PostToolBatch,
     /// A prompt is submitted: context may be added.
     UserPromptSubmit,
     /// The turn is about to end: it may be kept from it.
@@ -66,6 +69,7 @@ impl Occasion {
             Occasion::PreToolUse => "PreToolUse",
             Occasion::PostToolUse => "PostToolUse",
             Occasion::PostToolUseFailure => "PostToolUseFailure",
+            Occasion::PostToolBatch => "PostToolBatch",
             Occasion::UserPromptSubmit => "UserPromptSubmit",
             Occasion::Stop => "Stop",
         }
@@ -74,8 +78,8 @@ impl Occasion {
     /// The occasion of this name.
     #[must_use]
     pub fn named(name: &str) -> Option<Self> {
-        use Occasion::{PostToolUse, PostToolUseFailure, PreToolUse, Stop, UserPromptSubmit};
-        [PreToolUse, PostToolUse, PostToolUseFailure, UserPromptSubmit, Stop]
+        use Occasion::{PostToolBatch, PostToolUse, PostToolUseFailure, PreToolUse, Stop, UserPromptSubmit};
+        [PreToolUse, PostToolUse, PostToolUseFailure, PostToolBatch, UserPromptSubmit, Stop]
             .into_iter()
             .find(|o| o.name() == name)
     }
@@ -222,7 +226,9 @@ impl Policy {
             Occasion::PreToolUse if mode == Mode::Guard => self.deny(asked, verdict?),
             Occasion::Stop if mode == Mode::Guard => self.block(asked),
             Occasion::PreToolUse | Occasion::Stop => None,
-            Occasion::PostToolUse | Occasion::PostToolUseFailure => self.advise(asked, mode),
+            Occasion::PostToolUse | Occasion::PostToolUseFailure | Occasion::PostToolBatch => {
+                self.advise(asked, mode)
+            }
             Occasion::UserPromptSubmit => {
                 let answer = self.advise(asked, mode);
                 // Whatever was not said by now is about a turn that is over.

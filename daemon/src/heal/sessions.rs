@@ -50,6 +50,11 @@ pub(super) struct Waiting {
 }
 
 impl Waiting {
+    /// It is about how a turn ended, and is told with the next: that may be hours away.
+    pub(super) fn awaits_a_prompt(&self) -> bool {
+        self.kind == "completion" && self.agent.is_none()
+    }
+
     /// What is told first: the worst, then the surest, then the latest.
     fn rank(&self) -> (u8, u8, u64, RecordId) {
         (self.severity, self.confidence, self.at_ns, self.id)
@@ -209,9 +214,11 @@ impl Session {
         self.denials = self.denials.saturating_sub(1);
     }
 
-    /// Nothing is expected of it for now; what was done in it is kept.
+    /// Nothing is expected of it for now; what was done in it is kept, and so is what waits for the user's next prompt, with
+    /// which it may be resumed.
     pub(super) fn rest(&mut self) {
-        self.waiting = Vec::new();
+        self.waiting.retain(Waiting::awaits_a_prompt);
+        self.waiting.shrink_to_fit();
         self.met = VecDeque::new();
         self.recent = VecDeque::new();
         self.given = VecDeque::new();

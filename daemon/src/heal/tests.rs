@@ -90,7 +90,8 @@ fn text(answer: &Answer) -> String {
         }
         action => {
             assert_eq!(action, "advised");
-            assert!(["PostToolUse", "PostToolUseFailure", "UserPromptSubmit"].contains(&done.event.as_str()));
+            let events = ["PostToolUse", "PostToolUseFailure", "PostToolBatch", "UserPromptSubmit"];
+            assert!(events.contains(&done.event.as_str()));
             assert_eq!(keys(inner), names(&["hookEventName", "additionalContext"]));
             &inner["additionalContext"]
         }
@@ -151,6 +152,27 @@ fn a_new_prompt_ends_what_it_overtakes_and_hears_what_was_claimed() {
     assert_eq!(policy.answer(&asked(Occasion::PostToolUse, T0 + 302 * MIN), None), None);
     policy.found(&detection("loop", 5, T0));
     assert_eq!(policy.answer(&asked(Occasion::PostToolUse, T0 + 10 * MIN + 1), None), None, "stale");
+}
+
+#[test]
+fn what_was_claimed_at_the_end_of_a_session_is_heard_when_it_is_resumed() {
+    let mut policy = policy(Mode::Advise);
+    policy.found(&detection("completion", 1, T0));
+    policy.found(&detection("loop", 2, T0));
+    policy.forget("s");
+    let said = policy.answer(&asked(Occasion::UserPromptSubmit, T0 + 5 * MIN), None).unwrap();
+    assert!(text(&said).contains("title 1"));
+    let later = asked(Occasion::PostToolUse, T0 + 7 * MIN);
+    assert_eq!(policy.answer(&later, None), None, "what else waited is over");
+}
+
+#[test]
+fn advice_goes_with_a_batch_of_calls_where_nothing_else_told_of_them() {
+    let mut policy = policy(Mode::Advise);
+    policy.found(&detection("loop", 1, T0));
+    let said = policy.answer(&asked(Occasion::PostToolBatch, T0), None).unwrap();
+    assert_eq!(said.intervention.event, "PostToolBatch");
+    assert!(String::from_utf8_lossy(&said.json).contains("\"hookEventName\":\"PostToolBatch\""));
 }
 
 #[test]
@@ -342,10 +364,11 @@ enum Step {
 }
 
 const KINDS: [&str; 4] = ["loop", "completion", "cost", "derailment"];
-const OCCASIONS: [Occasion; 5] = [
+const OCCASIONS: [Occasion; 6] = [
     Occasion::PreToolUse,
     Occasion::PostToolUse,
     Occasion::PostToolUseFailure,
+    Occasion::PostToolBatch,
     Occasion::UserPromptSubmit,
     Occasion::Stop,
 ];
@@ -365,7 +388,7 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
     let asked = (
         session.clone(),
         prop::bool::weighted(0.2),
-        0..5usize,
+        0..OCCASIONS.len(),
         any::<bool>(),
         0..3u8,
         prop::bool::weighted(0.1),

@@ -33,7 +33,8 @@ pub struct Limits {
     pub patience: Duration,
     /// From what age on a question has the tree looked at again; the answer does not wait for that.
     pub refresh: Duration,
-    /// Up to what age a look at the tree is believed about what it did not find.
+    /// Up to what age a look at the tree is believed about what it did not find. An answer of the model may take minutes,
+    /// and a look that begins after it finds what its edit has written; with a prompt it is made anew anyway.
     pub believed: Duration,
     /// A look is followed by so many times its own length without another: 9 is at most a tenth of one processor.
     pub pause: u32,
@@ -55,7 +56,7 @@ impl Default for Limits {
             views: 256,
             patience: Duration::from_millis(3),
             refresh: Duration::from_secs(10),
-            believed: Duration::from_secs(60),
+            believed: Duration::from_secs(10 * 60),
             pause: 9,
             idle: Duration::from_secs(15 * 60),
         }

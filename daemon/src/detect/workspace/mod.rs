@@ -99,8 +99,8 @@ impl Workspaces {
         }
     }
 
-    /// A session in this working directory has written, made, moved or deleted a file, or tried to. To be called before
-    /// the detectors see the event.
+    /// A session in this working directory has written, made, moved or deleted a file, or tried to. To be called once the
+    /// detectors have seen the event: what it wrote was not there before.
     pub fn touched(&self, cwd: &Path, path: &Path) {
         if let Some(view) = self.view(cwd) {
             view.touched(path);
@@ -108,7 +108,7 @@ impl Workspaces {
     }
 
     /// A session in this working directory has done something that may have changed any file, such as a command. To be
-    /// called before the detectors see the event.
+    /// called likewise.
     pub fn stirred(&self, cwd: &Path) {
         if let Some(view) = self.view(cwd) {
             view.stirred();

@@ -11,6 +11,8 @@ use std::io::{self, Read};
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use ccd_detect::text::Hash;
 use ignore::{WalkBuilder, WalkState};
@@ -22,6 +24,8 @@ use super::content::Sort;
 const TICK_NS: u64 = 2_000_000_000;
 /// Bytes of a `.git` file that are read.
 const MAX_GIT_FILE: u64 = 4096;
+/// Where the repository keeps what belongs to its other work trees.
+const WORKTREES: &[u8] = b"/worktrees/";
 
 /// Something in a tree that is no directory.
 #[derive(Debug)]
@@ -57,10 +61,16 @@ fn is_foreign(name: &OsStr) -> bool {
 
 /// Another work tree of the same repository; a submodule is none.
 fn is_worktree(directory: &Path) -> bool {
-    let mut text = String::new();
-    File::open(directory.join(".git"))
-        .and_then(|file| file.take(MAX_GIT_FILE).read_to_string(&mut text))
-        .is_ok_and(|_| text.starts_with("gitdir:") && text.contains("/worktrees/"))
+    let mut text = Vec::new();
+    let read = open(&directory.join(".git")).and_then(|file| file.take(MAX_GIT_FILE).read_to_end(&mut text));
+    read.is_ok_and(|_| {
+        text.starts_with(b"gitdir:") && text.windows(WORKTREES.len()).any(|part| part == WORKTREES)
+    })
+}
+
+/// Whether a directory's own rules can be read: whoever opened a pipe of that name would wait for ever.
+fn is_sound(directory: &Path) -> bool {
+    std::fs::metadata(directory.join(".gitignore")).map_or(true, |metadata| metadata.is_file())
 }
 
 fn builder(root: &Path) -> WalkBuilder {
@@ -85,6 +95,7 @@ pub(super) fn is_ignored(root: &Path, below: &Path, is_directory: bool) -> bool 
         return false;
     }
     below.components().any(|part| is_foreign(part.as_os_str()))
+        || below.ancestors().any(|part| !is_sound(&root.join(part)))
         || builder(root)
             .build_matchers()
             .first_mut()
@@ -93,14 +104,22 @@ pub(super) fn is_ignored(root: &Path, below: &Path, is_directory: bool) -> bool 
 
 /// Calls for everything in the tree that is no directory, until it tells to stop. Tells whether some could not be read.
 pub(super) fn walk(root: &Path, mut found: impl FnMut(Entry) -> WalkState) -> bool {
-    let top = root.to_path_buf();
+    if !is_sound(root) {
+        return true;
+    }
+    let unsound = Arc::new(AtomicBool::new(false));
     let mut builder = builder(root);
+    let seen = Arc::clone(&unsound);
     builder.filter_entry(move |entry| {
-        let directory = entry.file_type().is_some_and(|kind| kind.is_dir());
-        !directory
-            || entry.depth() == 0
-            || !is_foreign(entry.file_name()) && !is_worktree(entry.path())
-            || entry.path() == top
+        if entry.depth() == 0 || !entry.file_type().is_some_and(|kind| kind.is_dir()) {
+            return true;
+        }
+        if is_foreign(entry.file_name()) || is_worktree(entry.path()) {
+            return false;
+        }
+        let sound = is_sound(entry.path());
+        seen.fetch_or(!sound, Ordering::Relaxed);
+        sound
     });
     let mut unreadable = false;
     for entry in builder.build() {
@@ -128,7 +147,7 @@ pub(super) fn walk(root: &Path, mut found: impl FnMut(Entry) -> WalkState) -> bo
             break;
         }
     }
-    unreadable
+    unreadable || unsound.load(Ordering::Relaxed)
 }
 
 /// The entry of a path that lies in the tree.
@@ -182,14 +201,18 @@ fn is_fresh(metadata: &Metadata, now_ns: u64) -> bool {
         > now_ns
 }
 
+/// Opens what should be a file: it may have become a link, or a pipe that nobody writes to, since it was looked at.
+fn open(path: &Path) -> io::Result<File> {
+    std::fs::OpenOptions::new()
+        .read(true)
+        .custom_flags(libc::O_NOFOLLOW | libc::O_NONBLOCK | libc::O_NOCTTY)
+        .open(path)
+}
+
 /// Reads a file's beginning into `into`. Tells its stamp, 0 if it may change without a sign, and its length.
 pub(super) fn read(path: &Path, most: u64, now_ns: u64, into: &mut Vec<u8>) -> io::Result<(u64, u64)> {
     into.clear();
-    // It may have become a link, or a pipe that nobody writes to, since it was looked at.
-    let file = std::fs::OpenOptions::new()
-        .read(true)
-        .custom_flags(libc::O_NOFOLLOW | libc::O_NONBLOCK | libc::O_NOCTTY)
-        .open(path)?;
+    let file = open(path)?;
     let metadata = file.metadata()?;
     if !metadata.is_file() {
         return Ok((0, 0));

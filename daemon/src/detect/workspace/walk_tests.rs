@@ -96,9 +96,9 @@ fn hostile_trees_are_gone_through() {
     symlink("/nowhere/at/all.rs", root.join("dangling.rs")).unwrap();
     symlink("/etc", root.join(".settings")).unwrap();
     symlink("/etc/hostname", root.join("hostname")).unwrap();
-    for pipe in ["pipe", "pipe.rs"] {
-        let path = std::ffi::CString::new(root.join(pipe).into_os_string().into_vec()).unwrap();
-        assert_eq!(mkfifo(&path), 0);
+    fs_err::create_dir(root.join("sub")).unwrap();
+    for pipe in ["pipe", "pipe.rs", "sub/.git"] {
+        mkfifo(&root.join(pipe));
     }
     let odd = root.join(std::ffi::OsString::from_vec(b"odd\xff.rs".to_vec()));
     // Some file systems have names in UTF-8 only.
@@ -114,9 +114,21 @@ fn hostile_trees_are_gone_through() {
 }
 
 #[expect(unsafe_code, reason = "there is no safe wrapper")]
-fn mkfifo(path: &std::ffi::CStr) -> i32 {
+fn mkfifo(path: &Path) {
+    let path = std::ffi::CString::new(path.as_os_str().as_bytes()).unwrap();
     // SAFETY: the path ends with a zero byte and lives until the call is over.
-    unsafe { libc::mkfifo(path.as_ptr(), 0o600) }
+    assert_eq!(unsafe { libc::mkfifo(path.as_ptr(), 0o600) }, 0);
+}
+
+#[test]
+fn rules_that_cannot_be_read_keep_nobody_waiting() {
+    let (_dir, root) = dir();
+    put(&root, "src/a.rs", "");
+    mkfifo(&root.join("src/.gitignore"));
+    assert_eq!(gap(&root), Some(Gap::Unreadable));
+    assert!(is_ignored(&root, Path::new("src/a.rs"), false));
+    fs_err::rename(root.join("src/.gitignore"), root.join(".gitignore")).unwrap();
+    assert_eq!(gap(&root), Some(Gap::Unreadable));
 }
 
 #[test]

@@ -168,7 +168,9 @@ impl Healer {
             Occasion::PreToolUse | Occasion::Stop => mode == Mode::Guard,
             // What a background task reports is nothing that the user said.
             Occasion::UserPromptSubmit => mode != Mode::Off && !event.prompt,
-            Occasion::PostToolUse | Occasion::PostToolUseFailure => mode != Mode::Off,
+            Occasion::PostToolUse | Occasion::PostToolUseFailure | Occasion::PostToolBatch => {
+                mode != Mode::Off
+            }
         };
         can_be.then_some(Asked {
             occasion,

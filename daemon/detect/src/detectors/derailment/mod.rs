@@ -6,6 +6,7 @@
 //! Invariants: all prompts of the session count, and the agent's last words before each of them; it looks when a turn
 //! ends, and only where the closing message, the last texts and the places of work agree.
 
+mod language;
 mod prompts;
 mod topic;
 
@@ -19,7 +20,8 @@ use crate::index::Index;
 use crate::memory::{Memory, Tool, push};
 use crate::settings::{Derailment, Settings};
 use crate::shell::Command;
-use crate::text::clip;
+use crate::source::Language;
+use crate::text::{clip, head};
 
 use topic::{Frequencies, Stems, extend, stems, stems_of};
 
@@ -33,18 +35,14 @@ const MAX_PLACES: usize = 8;
 const BRIEF: usize = 16;
 /// Stems from which on a prompt says much by itself.
 const RICH: usize = 10;
+/// Stems below which a prompt says next to nothing by itself.
+const BARE: usize = 4;
 /// Bytes of a prompt that are read: a plan may be long.
 const MAX_ASKED: usize = 16 * 1024;
+/// Bytes of a prompt in which the names of documents are looked for.
+const MAX_NAMED: usize = 4 * 1024;
 /// Task derailment.
 const MAST: &str = "FM-2.3";
-
-/// How much a prompt leans on what it does not name.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Lean {
-    No,
-    Partly,
-    Wholly,
-}
 
 /// The detector of one session.
 #[derive(Debug)]
@@ -55,11 +53,18 @@ pub struct Derailments {
     task: Stems,
     prompt: usize,
     asked: String,
-    lean: Lean,
+    /// The prompt does not say by itself what it is about, or not in words that can be compared.
+    leans: bool,
     texts: VecDeque<Stems>,
     closing: Stems,
     places: VecDeque<(usize, bool, String)>,
     steps: u32,
+    /// Files were changed in this turn.
+    changed: bool,
+    /// The prompt only asks something.
+    question: bool,
+    /// The prompt, in small letters: what it names may be read.
+    named: String,
     outputs: Frequencies,
 }
 
@@ -74,11 +79,14 @@ pub fn make(settings: &Settings, _: &Arc<dyn Index>) -> Option<Box<dyn Detector>
             task: Stems::new(),
             prompt: 0,
             asked: String::new(),
-            lean: Lean::Wholly,
+            leans: true,
             texts: VecDeque::new(),
             closing: Stems::new(),
             places: VecDeque::new(),
             steps: 0,
+            changed: false,
+            question: false,
+            named: String::new(),
             outputs: Frequencies::default(),
         }) as Box<dyn Detector>
     })
@@ -135,11 +143,10 @@ impl Derailments {
         extend(&mut self.task, &own);
         self.prompt = at;
         self.asked = clip(text.trim(), 200);
-        self.lean = match (prompts::leans(text), own.len() >= RICH) {
-            (false, _) => Lean::No,
-            (true, true) => Lean::Partly,
-            (true, false) => Lean::Wholly,
-        };
+        self.leans =
+            own.len() < BARE || language::is_foreign(text) || prompts::leans(text) && own.len() < RICH;
+        (self.changed, self.question) = (false, prompts::asks(text));
+        self.named = head(text, MAX_NAMED).to_lowercase();
         self.texts.clear();
         self.places.clear();
         self.steps = 0;
@@ -154,6 +161,8 @@ impl Derailments {
                 push(&mut self.places, MAX_PLACES, (memory.event(), known, clip(&place, 120)));
             }
         }
+        self.changed |= Tool::named(&call.name) == Tool::Edit && matches!(outcome, Outcome::Ok(_));
+        self.learn(call, outcome);
         if Tool::named(&call.name) != Tool::Edit {
             let output = match outcome {
                 Outcome::Err(error) => error.as_str(),
@@ -163,9 +172,52 @@ impl Derailments {
         }
     }
 
+    /// What the request only points to belongs to it: a document, an issue or a page that it names, the instructions of
+    /// a skill, a plan that the user has accepted, what the user has answered.
+    fn learn(&mut self, call: &ToolCall, outcome: &Outcome) {
+        let Outcome::Ok(response) = outcome else { return };
+        let mut add = |text: &str| {
+            let words = stems_of(text, MAX_ASKED, &self.home);
+            extend(&mut self.task, &words);
+        };
+        match (call.name.as_str(), Tool::named(&call.name)) {
+            ("ExitPlanMode", _) => {
+                add(call.text("plan"));
+                add(text(response, "plan"));
+            }
+            ("AskUserQuestion", _) => {
+                add(&call.input.to_string());
+                add(&response.to_string());
+            }
+            ("Skill" | "SlashCommand", _) => {
+                add(call.text("args"));
+                add(shown(response));
+            }
+            (_, Tool::Read) => {
+                let path = call.text("file_path");
+                let is_document = Language::of(path).is_none();
+                if is_document && (prompts::names(&self.named, path) || path.contains("/.claude/")) {
+                    add(shown(response));
+                }
+            }
+            ("WebFetch", _) | (_, Tool::Remote) if prompts::points_elsewhere(&self.named) => {
+                add(shown(response));
+                add(&head(&response.to_string(), MAX_ASKED).replace("\\n", " "));
+            }
+            (_, Tool::Shell)
+                if prompts::points_elsewhere(&self.named) && prompts::fetches(call.text("command")) =>
+            {
+                add(shown(response));
+            }
+            _ => {}
+        }
+    }
+
     fn judge(&self, at: usize, closing: &Stems, asks: bool, out: &mut Vec<Detection>) {
         let limits = &self.settings;
-        if self.lean == Lean::Wholly
+        if self.leans
+            // An answer speaks of what it has found, which the question did not know.
+            || self.question && !self.changed
             || self.steps < limits.least_steps
             || self.steps > limits.most_steps
             || self.task.len() < 4
@@ -179,14 +231,15 @@ impl Derailments {
         let there = self.places.iter().filter(|(_, known, _)| *known).count();
         // Whole numbers: so many of a hundred.
         let in_place = 100 * there <= usize::from(limits.places) * self.places.len().max(1);
-        // What a prompt leaves out may be what the work is about: then it takes twice as much.
-        let share = if self.lean == Lean::Partly { 0.5 } else { 1.0 };
-        if ends > share * f64::from(limits.closing) || says > share * f64::from(limits.texts) || !in_place {
+        if ends > f64::from(limits.closing) || says > f64::from(limits.texts) || !in_place {
             return;
         }
         let apart = f64::from(limits.closing) - ends;
         let confidence = if apart > f64::from(limits.closing) / 2.0 { 65 } else { 50 };
-        let mut detection = Detection::new(Kind::Derailment, "topic", at, 45, confidence)
+        // One word more would change the share of a short message.
+        let (severity, confidence) =
+            if closing.len() < BRIEF || there > 0 { (35, confidence - 10) } else { (45, confidence) };
+        let mut detection = Detection::new(Kind::Derailment, "topic", at, severity, confidence)
             .title("The work of this turn has little to do with what was asked for")
             .advice(
                 "Read the request again. If this work is needed for it, say how; if not, leave it and go back to what was \

@@ -98,3 +98,42 @@ pub(super) fn leans(prompt: &str) -> bool {
     });
     answers || refers
 }
+
+/// Whether a prompt only asks something.
+pub(super) fn asks(prompt: &str) -> bool {
+    prompt.trim_end().trim_end_matches(|c: char| !c.is_ascii_graphic()).trim_end().ends_with('?')
+}
+
+/// Whether a prompt, in small letters, names a file.
+pub(super) fn names(prompt: &str, path: &str) -> bool {
+    let name = path.rsplit('/').next().unwrap_or(path).to_lowercase();
+    let stem = name.rsplit_once('.').map_or(name.as_str(), |(stem, _)| stem);
+    stem.len() >= 4 && prompt.contains(stem)
+}
+
+/// Whether a prompt, in small letters, points to something that is not among the files: an issue, a page.
+pub(super) fn points_elsewhere(prompt: &str) -> bool {
+    prompt.contains("http://")
+        || prompt.contains("https://")
+        || ["issue", "ticket", "story", "spec", "figma", "linear", "jira", "notion"]
+            .iter()
+            .any(|word| prompt.contains(word))
+        || prompt.split(|c: char| !(c.is_ascii_alphanumeric() || matches!(c, '-' | '#'))).any(|word| {
+            // `#12`, `SHOP-12`.
+            let number = |digits: &str| !digits.is_empty() && digits.bytes().all(|b| b.is_ascii_digit());
+            word.strip_prefix('#').is_some_and(number)
+                || word.split_once('-').is_some_and(|(key, id)| {
+                    key.len() >= 2 && key.bytes().all(|b| b.is_ascii_lowercase()) && number(id)
+                })
+        })
+}
+
+/// Whether a command gets such a thing.
+pub(super) fn fetches(command: &str) -> bool {
+    let mut words = command.split_whitespace();
+    match words.next() {
+        Some("gh" | "glab") => matches!(words.next(), Some("issue" | "pr" | "api" | "mr")),
+        Some("curl" | "wget" | "linear" | "jira" | "acli") => true,
+        _ => false,
+    }
+}
