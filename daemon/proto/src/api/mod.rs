@@ -71,9 +71,9 @@ pub use self::explain::{Explain, ExplainCharge, ExplainTerm};
 pub use self::limits::{Limited, RateLimit, RateLimits};
 pub use self::search::{Hit, Search, SearchEnd, SearchLine};
 pub use self::status::{
-    CaptureStatus, DaemonStatus, DetectStatus, DetectionStatus, HookStatus, ProxyStatus, RetiringSession, RetiringStatus,
-    SocketStatus, Status, StoreStatus, Supervision, SupervisorStatus, TranscriptRoot, TranscriptStatus,
-    UpstreamProbe, WebStatus,
+    CaptureStatus, DaemonStatus, DetectStatus, DetectionStatus, HookStatus, ProxyStatus, RetiringSession,
+    RetiringStatus, SocketStatus, Status, StoreStatus, Supervision, SupervisorStatus, TranscriptRoot,
+    TranscriptStatus, UpstreamProbe, WebStatus,
 };
 pub use self::store::{
     BackedUp, DamagedRange, DamagedRecord, FileStats, Imported, Line, LostRecord, NotImported, Operation,
