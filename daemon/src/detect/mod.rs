@@ -313,10 +313,11 @@ impl Feed {
     pub fn status(&self) -> DetectStatus {
         let of = |gauge: &AtomicU64| gauge.load(Ordering::Relaxed);
         let g = &self.gauges;
+        let behind = g.behind.load(Ordering::Acquire);
         DetectStatus {
             sessions: of(&g.sessions),
             events: of(&g.events),
-            behind: of(&g.behind),
+            behind,
             lost: of(&g.lost),
             panics: of(&g.panics),
             found: of(&g.found),

@@ -77,16 +77,22 @@ impl Detecting {
                     break;
                 }
                 Ok(message) => {
-                    self.gauges.behind.fetch_sub(1, Ordering::Relaxed);
                     self.handle(message);
+                    self.settle();
+                    // Last: whoever sees that nothing waits sees what came of it.
+                    self.gauges.behind.fetch_sub(1, Ordering::Release);
                 }
-                Err(RecvTimeoutError::Timeout) => {}
+                Err(RecvTimeoutError::Timeout) => self.settle(),
             }
-            self.recover();
-            self.rest();
-            self.gauges.sessions.store(self.engines.len() as u64, Ordering::Relaxed);
         }
         self.gauges.sessions.store(0, Ordering::Relaxed);
+    }
+
+    /// What there is to do beside messages.
+    fn settle(&mut self) {
+        self.recover();
+        self.rest();
+        self.gauges.sessions.store(self.engines.len() as u64, Ordering::Relaxed);
     }
 
     /// The next message; a time-out where there is something else to do first.
