@@ -22,6 +22,7 @@
 
 #![deny(missing_docs)]
 
+pub mod builtins;
 pub mod checks;
 pub mod claims;
 pub mod detection;

@@ -115,7 +115,7 @@ pub fn fold(line: &str) -> u64 {
     let (mut at, mut space) = (0, true);
     let mut before: &[u8] = b"";
     // What a line that speaks of seconds gives with decimals was measured.
-    let measures = line.len() < 240 && line.contains(" second");
+    let timing = line.len() < 240 && line.contains(" second");
     while at < bytes.len() {
         let byte = bytes[at];
         if byte.is_ascii_alphanumeric() {
@@ -123,7 +123,7 @@ pub fn fold(line: &str) -> u64 {
             let this = &bytes[at..end];
             let sign = at.checked_sub(1).map_or(b' ', |last| bytes[last]);
             let measured =
-                measures && this.contains(&b'.') && this.iter().all(|b| b.is_ascii_digit() || *b == b'.');
+                timing && this.contains(&b'.') && this.iter().all(|b| b.is_ascii_digit() || *b == b'.');
             if byte.is_ascii_digit() && (measured || is_given(before, this) || is_elapsed(sign, this)) {
                 hash.byte(b'#');
             } else {

@@ -142,13 +142,13 @@ fn asks(program: &str, first: &str, part: &str) -> bool {
         "glab" | "kubectl" | "oc" | "helm" | "argocd" | "flux" | "nomad" | "aws" | "gcloud" | "az"
         | "doctl" | "fly" | "flyctl" | "heroku" | "vercel" | "netlify" | "railway" | "supabase"
         | "wrangler" | "ssh" | "adb" => part.split(|c: char| !c.is_ascii_alphanumeric()).any(looks),
-        "squeue" | "sacct" | "sinfo" | "qstat" | "bjobs" => true,
-        // What answers, or does not yet.
+        // Queues, and what answers or does not yet.
+        "squeue" | "sacct" | "sinfo" | "qstat" | "bjobs" |
         "curl" | "wget" | "http" | "xh" | "grpcurl" | "nc" | "ping" | "dig" | "nslookup" | "host"
         | "telnet" | "redis-cli" | "pg_isready" | "mysqladmin" | "Invoke-WebRequest"
-        | "Test-NetConnection" => true,
+        | "Test-NetConnection"
         // What runs on this machine.
-        "systemctl" | "journalctl" | "launchctl" | "supervisorctl" | "service" | "pm2" | "pgrep" | "ps"
+        | "systemctl" | "journalctl" | "launchctl" | "supervisorctl" | "service" | "pm2" | "pgrep" | "ps"
         | "lsof" | "ss" | "netstat" | "jobs" | "top" | "nvidia-smi" | "free" | "df" | "uptime"
         | "Get-Process" | "tasklist" => true,
         "docker" | "podman" => matches!(first, "ps" | "logs" | "inspect" | "compose" | "stats" | "container"),

@@ -66,6 +66,8 @@ pub struct Mention {
     pub name: String,
     /// What it is taken from: `a` in `a.name`; "" where that is an expression.
     pub of: Option<String>,
+    /// What the chain begins with: `a` in `a.b(c).name`; "" where there is none.
+    pub root: String,
 }
 
 /// The names of a piece of source.
@@ -228,12 +230,43 @@ fn word(tokens: &[Token<'_>], at: usize, names: &mut Names) {
     if member {
         let of = at.checked_sub(2).and_then(|of| tokens.get(of)).filter(|of| of.word);
         let of = of.map_or(String::new(), |of| of.text.to_owned());
-        names.used.push(Mention { name: token.text.to_owned(), of: Some(of) });
+        let root = root(tokens, at).map_or(String::new(), ToOwned::to_owned);
+        names.used.push(Mention { name: token.text.to_owned(), of: Some(of), root });
     } else if behind == "("
         || matches!(before, "new" | "<") && token.text.starts_with(|c: char| c.is_uppercase())
     {
-        names.used.push(Mention { name: token.text.to_owned(), of: None });
+        names.used.push(Mention { name: token.text.to_owned(), of: None, root: String::new() });
     }
+}
+
+/// The word that a chain of members, calls and indexes begins with, seen from one of its members.
+fn root<'a>(tokens: &[Token<'a>], member: usize) -> Option<&'a str> {
+    let (mut at, mut found) = (member.checked_sub(1)?, None);
+    for _ in 0..200 {
+        // Here stands a `.` or the like; before it a word, or what was called or indexed.
+        let mut before = at.checked_sub(1)?;
+        let mut depth = 0_u32;
+        loop {
+            match tokens.get(before)?.text {
+                ")" | "]" => depth += 1,
+                "(" | "[" => depth = depth.saturating_sub(1),
+                _ => {}
+            }
+            if depth == 0 && tokens[before].word {
+                break;
+            }
+            if depth == 0 && !matches!(tokens[before].text, "(" | "[" | "!" | "?") || member - before > 400 {
+                return found;
+            }
+            before = before.checked_sub(1)?;
+        }
+        found = Some(tokens[before].text);
+        match before.checked_sub(1).and_then(|place| tokens.get(place)) {
+            Some(token) if matches!(token.text, "." | "::" | "->" | "?.") => at = before - 1,
+            _ => return found,
+        }
+    }
+    found
 }
 
 /// `name(…)` that is the head of a method or an item of an interface, not a call.
@@ -383,9 +416,15 @@ fn blanked(source: &str, language: Language) -> String {
             while chars.peek().is_some_and(|(next, _)| *next < at + end) {
                 chars.next();
             }
-        } else if let Some(length) = string_length(rest, c, language) {
+        } else if let Some(length) =
+            string_length(rest, c, language).or_else(|| pattern_length(rest, c, language, &out))
+        {
             out.push('"');
-            out.extend(rest[..length].chars().filter(|c| *c == '\n'));
+            if c == '`' && language == Language::Script {
+                inserted(&rest[..length], &mut out);
+            } else {
+                out.extend(rest[..length].chars().filter(|c| *c == '\n'));
+            }
             out.push('"');
             while chars.peek().is_some_and(|(next, _)| *next < at + length) {
                 chars.next();
@@ -395,6 +434,25 @@ fn blanked(source: &str, language: Language) -> String {
         }
     }
     out
+}
+
+/// Of a template, what is computed in it: `${total(basket)}`. The rest is blank.
+fn inserted(template: &str, out: &mut String) {
+    let mut rest = template;
+    while let Some(at) = rest.find("${") {
+        out.extend(rest[..at].chars().filter(|c| *c == '\n'));
+        let inside = &rest[at + 2..];
+        let end = inside.find(['}', '`']).unwrap_or(inside.len());
+        // Strings within are no code, and what is longer than this is text that only looks so.
+        let plain = end < 200 && !inside[..end].contains(['"', '\'', '\n']);
+        if plain {
+            out.push_str("\" ");
+            out.push_str(&inside[..end]);
+            out.push_str(" \"");
+        }
+        rest = &inside[end..];
+    }
+    out.extend(rest.chars().filter(|c| *c == '\n'));
 }
 
 /// The bytes of the string that begins here.
@@ -427,6 +485,35 @@ fn string_length(rest: &str, quote: char, language: Language) -> Option<usize> {
         }
         _ => None,
     }
+}
+
+/// The bytes of the regular expression that begins here, in a language that writes them between slashes.
+fn pattern_length(rest: &str, c: char, language: Language, before: &str) -> Option<usize> {
+    if c != '/' || !matches!(language, Language::Script | Language::Ruby) {
+        return None;
+    }
+    // Behind a value a slash divides.
+    let last = before.trim_end().chars().next_back().unwrap_or('(');
+    let word = before.trim_end().rsplit(|c: char| !c.is_alphanumeric()).next().unwrap_or_default();
+    if !matches!(last, '(' | '=' | ',' | ':' | '[' | '!' | '&' | '|' | '?' | '{' | '}' | ';' | '>' | '+')
+        && !matches!(word, "return" | "typeof" | "case" | "in" | "of")
+    {
+        return None;
+    }
+    let (mut escaped, mut class) = (false, false);
+    for (at, c) in rest.char_indices().skip(1) {
+        match c {
+            '\n' => return None,
+            _ if escaped => escaped = false,
+            '\\' => escaped = true,
+            '[' => class = true,
+            ']' => class = false,
+            // `</div>` and `/>` are no patterns.
+            '/' if !class => return (at > 1 && !rest[1..].starts_with(['>', ' '])).then_some(at + 1),
+            _ => {}
+        }
+    }
+    None
 }
 
 /// Of a comment, the calls that it cites: `store.load()`.

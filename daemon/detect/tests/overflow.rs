@@ -95,3 +95,47 @@ fn a_side_request_is_no_new_beginning() {
     grow(&mut session, 150_000, 156_000);
     assert_eq!(overflows(&session).len(), 1);
 }
+
+#[test]
+fn what_a_compaction_made_the_agent_forget() {
+    let file = "/home/u/shop/a.py";
+    let before = |said: Option<&str>| {
+        let mut session = Session::new();
+        session.edit(file, "one", "two").bash("make", "ok").compact("manual", 60_000);
+        if let Some(said) = said {
+            session.prompt(said);
+        }
+        session.read(file, "two");
+        session
+    };
+    let mut back = before(None);
+    back.edit(file, "two", "one");
+    assert_eq!(overflows(&back), [("forgotten", back.last())], "taken back");
+    let mut again = before(None);
+    again.edit_fails(file, "one");
+    assert_eq!(overflows(&again), [], "another edit of the same place");
+    again.fails(
+        "Edit",
+        &json!({"file_path": file, "old_string": "one", "new_string": "two"}),
+        "String not found",
+    );
+    assert_eq!(overflows(&again), [("forgotten", again.last())], "made again");
+
+    let mut asked = before(Some("Take that back, please"));
+    asked.edit(file, "two", "one");
+    assert_eq!(overflows(&asked), [], "somebody wants it");
+    let mut other = before(None);
+    other.edit(file, "three", "four").edit("/home/u/shop/b.py", "two", "one");
+    assert_eq!(overflows(&other), [], "other edits");
+    let mut plain = Session::new();
+    plain.edit(file, "one", "two").edit(file, "two", "one");
+    assert_eq!(overflows(&plain), [], "nothing was compacted");
+    let mut undone = Session::new();
+    undone.edit(file, "one", "two").bash("git checkout a.py", "").compact("manual", 60_000);
+    undone.fails(
+        "Edit",
+        &json!({"file_path": file, "old_string": "one", "new_string": "two"}),
+        "String not found",
+    );
+    assert_eq!(overflows(&undone), [], "something else may have taken it back");
+}

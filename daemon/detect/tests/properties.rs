@@ -4,7 +4,7 @@ mod common;
 
 use std::sync::Arc;
 
-use ccd_detect::checks::Checks;
+use ccd_detect::checks::{self, Checks};
 use ccd_detect::claims::Claims;
 use ccd_detect::engine::MAX_HELD;
 use ccd_detect::eval::Trace;
@@ -76,6 +76,8 @@ fn any_text() -> impl Strategy<Value = String> {
     prop_oneof![
         any::<String>(),
         "[ -~\n]{0,60}",
+        "(import \\{ [a-zé]{1,4}( as [a-z]{1,3})?, ?\n?[a-z]{1,4} ?\\}? ?(from)? ?['\"](\\./|@/)?[a-zé/]{1,6}['\"]?\n?){1,3}",
+        "(from \\.{0,2}[a-z.]{0,4} import \\(?[a-zé]{1,3}(, ?\n?[a-z]{1,3})?( # x\n)?\\)?\n?){1,3}",
         "((func|def|import|return|class) )?[a-z]{1,4}([.(:=\"'`{,]{1,2}[A-Za-z]{1,5}){0,4}[)}\n#/*]{0,3}",
         "(All tests pass|Done|I read a/b.py|lint is clean)[.!?:;]? (once|not|if|✅|\n)?",
         r#"(cd [a-z/]{1,6} && )?(make|git (add|log)|sleep 3|grep -n "x"|sed -i s/a/b/)( \| (head|tail) -[0-9])?( 2>&1)?(; echo "\$\?")?( > [a-z])?"#,
@@ -164,8 +166,10 @@ proptest! {
             let names = source::names(&any, language);
             prop_assert!(names.used.iter().all(|mention| !mention.name.is_empty()));
             let _ = imports::imports(&any, language, &file, &["a/b".to_owned()], &|_| true);
+            let _ = imports::named(&any, language);
         }
         let _ = (Claims::read(&any), Checks::of(&any), words::parts(&any));
+        let _ = (checks::summary(&any), text::shown(&any), text::slashed(any.clone()));
         let mut seen = Words::default();
         seen.read(&any);
         words::each_word(&any, &mut |word| assert!(seen.has(word)));

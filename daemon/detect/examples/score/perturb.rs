@@ -113,7 +113,7 @@ fn windows(cwd: &str, event: &mut Value) {
         _ => path.replace('/', "\\"),
     };
     if let Some(Value::String(cwd)) = event.get_mut("cwd") {
-        *cwd = HOME.to_owned();
+        HOME.clone_into(cwd);
     }
     for key in ["file_path", "path", "notebook_path"] {
         if let Some(Value::String(path)) = event["tool_input"].as_object_mut().and_then(|i| i.get_mut(key)) {

@@ -32,6 +32,8 @@ struct Change {
     call: u64,
     /// Something that may have taken it back ran since.
     undone: bool,
+    /// The conversation was compacted since, and nobody has said anything after that: the agent may not know of it.
+    forgotten: bool,
 }
 
 /// One thread.
@@ -88,8 +90,37 @@ impl Lane {
         self.agents_from = self.stretch;
     }
 
+    /// The conversation is compacted: what was changed before may be forgotten.
+    pub(super) fn compact(&mut self) {
+        self.changes.iter_mut().for_each(|change| change.forgotten = true);
+        self.renew();
+    }
+
+    /// Somebody says what to do: from here on, going back may be what is wanted.
+    pub(super) fn told(&mut self) {
+        self.changes.iter_mut().for_each(|change| change.forgotten = false);
+        self.renew();
+    }
+
+    /// Whether an edit takes back, or tries to make again, what was done before a compaction.
+    fn repeats_forgotten(&self, step: &Step) -> bool {
+        let asked = &step.asked;
+        asked.tool == Tool::Edit
+            && asked.old != NOTHING
+            && self.changes.iter().any(|change| {
+                let back = change.path == asked.path && change.old == asked.new && change.new == asked.old;
+                // An edit that succeeds twice has changed two places.
+                let again = change.call == asked.call && step.failed;
+                change.forgotten
+                    && !change.undone
+                    && change.old != change.new
+                    && (back && !step.failed || again)
+            })
+    }
+
     /// Takes a step in; a step that does something new begins a new stretch, with itself as the first step.
     pub fn add(&mut self, mut step: Step) {
+        step.forgets = self.repeats_forgotten(&step);
         if self.is_new_work(&step) {
             if step.asked.tool == Tool::Agent {
                 // The last one's number goes on, for a batch is told by it.
@@ -123,6 +154,7 @@ impl Lane {
                     new: asked.new,
                     call: asked.call,
                     undone: false,
+                    forgotten: false,
                 };
                 let known = self
                     .changes

@@ -105,13 +105,13 @@ impl Memory {
                     MAX_PROMPTS,
                     Prompt { event: self.seen - 1, text: clip(text, MAX_PROMPT) },
                 );
-                self.lane_mut(None).renew();
+                self.lane_mut(None).told();
             }
             What::Turn(_) => {
                 let lane = self.lane_mut(event.agent.as_deref());
                 lane.answers = lane.answers.saturating_add(1);
             }
-            What::Compact { .. } => self.lane_mut(event.agent.as_deref()).renew(),
+            What::Compact { .. } => self.lane_mut(event.agent.as_deref()).compact(),
             What::Result { call, outcome } => {
                 if let Outcome::Err(error) = outcome {
                     if step::is_sibling(error) {

@@ -132,6 +132,8 @@ pub struct Step {
     pub batch: u64,
     /// The same was asked and answered before in this stretch of work.
     pub repeats: bool,
+    /// It takes back, or tries to make again, an edit from before a compaction.
+    pub forgets: bool,
 }
 
 impl Step {
@@ -267,7 +269,18 @@ impl Asked {
             }
         };
         let found_nothing = self.searches && nothing;
-        Step { event, at_ms, asked: self, shape, failed, passing, found_nothing, batch: 0, repeats: false }
+        Step {
+            event,
+            at_ms,
+            asked: self,
+            shape,
+            failed,
+            passing,
+            found_nothing,
+            batch: 0,
+            repeats: false,
+            forgets: false,
+        }
     }
 }
 

@@ -16,6 +16,7 @@ use crate::detection::{Detection, Kind};
 use crate::event::{Event, ModelTurn, Outcome, What};
 use crate::index::Index;
 use crate::memory::{Memory, slot};
+use crate::price::Price;
 use crate::settings::{Cost, Settings};
 use crate::text::hash;
 
@@ -111,7 +112,7 @@ impl Costs {
             }
         }
         if let Some(agent) = event.agent.as_deref() {
-            let spent = price.map_or_else(|| turn.usage.context(), |price| price.in_input(&turn.usage));
+            let spent = price.unwrap_or_else(Price::usual).in_input(&turn.usage);
             if let Some(found) = self.agents.works(agent, &turn.usage, spent, (at, event.at_ms), &settings) {
                 out.push(found);
             }

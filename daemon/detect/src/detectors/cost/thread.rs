@@ -10,7 +10,7 @@ use super::{EPISODE, RECENT, found};
 use crate::detection::Detection;
 use crate::event::{ModelTurn, Usage};
 use crate::memory::{Memory, push};
-use crate::price::Price;
+use crate::price::{Price, plain_model};
 use crate::settings::Cost;
 use crate::text::hash;
 
@@ -23,6 +23,8 @@ pub(super) struct Answer {
     at: usize,
     at_ms: Option<i64>,
     model: String,
+    /// The same without who serves it.
+    plain: String,
     message: u64,
     usage: Usage,
     price: Option<Price>,
@@ -56,6 +58,7 @@ impl Answer {
             at,
             at_ms,
             model: turn.model.clone(),
+            plain: plain_model(&turn.model),
             message: hash(&turn.message_id),
             usage: turn.usage,
             price,
@@ -104,7 +107,7 @@ impl Thread {
                 .zip(last.at_ms)
                 .is_some_and(|(now, before)| now.saturating_sub(before) <= expires);
             let before = last.usage.context();
-            let comparable = !self.renewed && last.model == answer.model && warm;
+            let comparable = !self.renewed && last.plain == answer.plain && warm;
             if comparable && before >= settings.least_context && answer.usage.prompt() >= before / 2 {
                 answer.missed = before.saturating_sub(answer.usage.cache_read);
                 if answer.missed < before / 2 {
@@ -222,7 +225,7 @@ impl Thread {
     /// The work goes on with a dearer model, and nobody asked for it.
     pub(super) fn changes_upward(&self, answer: &Answer, memory: &Memory) -> Option<Detection> {
         let last = self.answers.back()?;
-        if self.asked || self.renewed || last.model == answer.model || self.answers.len() < 2 {
+        if self.asked || self.renewed || last.plain == answer.plain || self.answers.len() < 2 {
             return None;
         }
         // The conversation was carried over; a side request of another model has a context of its own.

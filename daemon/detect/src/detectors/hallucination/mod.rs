@@ -7,35 +7,55 @@
 //! Invariants: what a library offers is not judged; a name is told of once.
 
 mod cited;
+mod imported;
 mod names;
 mod paths;
+mod pending;
 
-use std::collections::VecDeque;
+use std::collections::{HashSet, VecDeque};
 use std::sync::Arc;
 
 use super::Detector;
+use crate::builtins::{is_builtin, is_variant, with_other_verbs};
 use crate::checks::Checks;
 use crate::detection::{Detection, Kind};
 use crate::event::{Event, Outcome, ToolCall, What, text};
-use crate::imports::{From, imports};
+use crate::imports::{From, imports, named};
 use crate::index::Index;
 use crate::memory::{Memory, Tool, push};
 use crate::settings::{Hallucination, Settings};
 use crate::source::Language;
 use crate::text::{clip, hash, head, is_absolute, tail};
-use crate::words::Words;
+use crate::words::{Words, likeness, parts};
 
 use names::Introduced;
 use paths::Missing;
+use pending::Pending;
 
 /// Files whose names are remembered as written.
 const MAX_WRITTEN: usize = 512;
 /// Bytes of a file's beginning in which its imports stand.
 const IMPORTS_IN: usize = 8 * 1024;
+/// How like a variant of a name is at least, percent: it is one however many parts were put to it.
+const VARIANT: u8 = 60;
+/// Names that are remembered as defined by the session.
+const MAX_MADE: usize = 256;
 /// Names that are told of in one edit.
 const MAX_FOUND: usize = 4;
 /// Reasoning-action mismatch.
 const MAST: &str = "FM-2.6";
+
+/// A piece of source that was exchanged.
+#[derive(Debug, Clone, Copy)]
+struct Change<'a> {
+    /// Its file, as the index knows it.
+    file: &'a str,
+    language: Language,
+    old: &'a str,
+    new: &'a str,
+    /// The file is a new one.
+    begun: bool,
+}
 
 /// The detector of one session.
 pub struct Hallucinations {
@@ -50,6 +70,9 @@ pub struct Hallucinations {
     written: VecDeque<u64>,
     introduced: VecDeque<Introduced>,
     missing: Missing,
+    pending: Pending,
+    /// Names of several parts that edits of this session have defined.
+    made: VecDeque<String>,
 }
 
 /// Makes one, if it is on.
@@ -66,6 +89,8 @@ pub fn make(settings: &Settings, index: &Arc<dyn Index>) -> Option<Box<dyn Detec
             written: VecDeque::new(),
             introduced: VecDeque::new(),
             missing: Missing::default(),
+            pending: Pending::default(),
+            made: VecDeque::new(),
         }) as Box<dyn Detector>
     })
 }
@@ -84,10 +109,11 @@ impl Detector for Hallucinations {
                 }
                 match (Tool::named(&call.name), outcome) {
                     (Tool::Edit, Outcome::Ok(_)) => self.edit(memory, call, out),
-                    (Tool::Read, Outcome::Ok(response)) => self.read(call, response),
+                    (Tool::Read, Outcome::Ok(response)) => self.read(&memory.cwd, call, response),
                     (Tool::Shell, outcome) => self.check(memory, call, outcome, out),
                     _ => {}
                 }
+                out.extend(self.pending.due(memory.event(), false));
             }
             What::Turn(turn) => {
                 self.plan(&turn.text);
@@ -95,6 +121,7 @@ impl Detector for Hallucinations {
             }
             What::Prompt { .. } => self.missing.clear(),
             What::Stop { message, .. } if self.index.is_complete() => {
+                out.extend(self.pending.due(memory.event(), true));
                 if let Some(found) = cited::judge(memory, self.index.as_ref(), message) {
                     out.push(found);
                 }
@@ -104,7 +131,11 @@ impl Detector for Hallucinations {
     }
 
     fn held(&self) -> usize {
-        self.written.len() + self.introduced.len() + self.missing.held()
+        self.written.len()
+            + self.introduced.len()
+            + self.missing.held()
+            + self.pending.held()
+            + self.made.len()
     }
 }
 
@@ -127,38 +158,59 @@ impl Hallucinations {
     }
 
     /// What a file that is read imports.
-    fn read(&mut self, call: &ToolCall, response: &serde_json::Value) {
+    fn read(&mut self, cwd: &str, call: &ToolCall, response: &serde_json::Value) {
         let path = call.text("file_path");
         let Some(language) = Language::of(path) else { return };
+        // What can be read is there, whatever the index knew.
+        if let Some(within) = relative(path, cwd)
+            && !self.written.contains(&hash(within))
+        {
+            push(&mut self.written, MAX_WRITTEN, hash(within));
+        }
         let content = response.pointer("/file/content").and_then(serde_json::Value::as_str);
         let content = content.or_else(|| response.as_str()).unwrap_or_else(|| text(response, "content"));
         self.learn(head(content, IMPORTS_IN), language, path);
     }
 
     fn learn(&mut self, source: &str, language: Language, path: &str) {
-        for import in imports(source, language, path, &self.modules, &|_| false) {
+        let index = Arc::clone(&self.index);
+        let mut elsewhere = Vec::new();
+        for import in imports(source, language, path, &self.modules, &|path| index.has_file(path)) {
             if import.from == From::Elsewhere && !import.name.is_empty() {
                 self.libraries.add(hash(&import.name));
+                elsewhere.push(import.path);
+            }
+        }
+        for (module, names) in named(source, language) {
+            if elsewhere.contains(&module) {
+                for name in names {
+                    self.libraries.add(hash(&name));
+                }
             }
         }
     }
 
     fn edit(&mut self, memory: &Memory, call: &ToolCall, out: &mut Vec<Detection>) {
         let path = call.text("file_path");
-        let within = relative(path, &memory.cwd).unwrap_or(path);
+        let within = self.placed(path, &memory.cwd);
+        let file = within.as_deref().unwrap_or(path);
         if let Some(language) = Language::of(path) {
             let pairs = changes(call);
             for (_, new) in &pairs {
-                self.learn(head(new, IMPORTS_IN), language, path);
+                self.learn(head(new, IMPORTS_IN), language, file);
             }
+            // A file that was only just begun may speak of what the next one brings.
+            let begun = call.name == "Write";
             for (old, new) in pairs {
-                if self.index.is_complete() {
-                    self.imported(memory, within, language, old, new, out);
+                let change = Change { file, language, old, new, begun };
+                if self.index.is_complete() && within.is_some() {
+                    self.imported(memory, &change, out);
                 }
-                self.named(memory, within, language, old, new, out);
+                self.named(memory, &change, out);
             }
         }
-        let mut written = within;
+        self.pending.settle(&|_| false, file);
+        let mut written = file;
         loop {
             let known = hash(written);
             if self.written.contains(&known) {
@@ -172,47 +224,38 @@ impl Hallucinations {
         }
     }
 
-    /// Imports of the tree's own packages that are not there.
-    fn imported(
+    /// Where the index knows a file: sessions run in directories below a tree's root too, or beside it. `None` where it
+    /// is no part of the tree.
+    fn placed(&self, path: &str, cwd: &str) -> Option<String> {
+        let within = relative(path, cwd);
+        if !self.index.is_complete() {
+            return within.map(ToOwned::to_owned);
+        }
+        if let Some(within) = within
+            && (self.index.has_file(within) || self.written.contains(&hash(within)))
+        {
+            return Some(within.to_owned());
+        }
+        let name = path.rsplit('/').next().unwrap_or(path);
+        let ends = |whole: &str, end: &str| whole.strip_suffix(end).is_some_and(|rest| rest.ends_with('/'));
+        let known = self.index.files_named(name).into_iter();
+        let mut alike =
+            known.filter(|known| ends(path, known) || within.is_some_and(|within| ends(known, within)));
+        alike.next().or_else(|| within.map(ToOwned::to_owned))
+    }
+
+    /// Tells of something, or keeps it back while its file is being begun.
+    fn tell(
         &mut self,
-        memory: &Memory,
-        file: &str,
-        language: Language,
-        old: &str,
-        new: &str,
+        found: Detection,
+        about: (Vec<String>, Vec<String>),
+        begun: bool,
         out: &mut Vec<Detection>,
     ) {
-        let index = Arc::clone(&self.index);
-        for import in imports(new, language, file, &self.modules, &|path| index.has_file(path)) {
-            let From::Tree(places) = &import.from else { continue };
-            let name = import.path.rsplit(['/', '.']).next().unwrap_or(&import.path);
-            let exists = places.iter().any(|place| {
-                place.is_empty()
-                    || names::module_files(place, language)
-                        .iter()
-                        .any(|file| index.has_file(file) || self.written.contains(&hash(file)))
-            });
-            let known = memory.words.has(name)
-                || memory.words.has_file(&format!("{name}.ts"))
-                || old.contains(&import.path);
-            if exists
-                || known
-                || names::is_generated(&import.path)
-                || !self.introduce(memory, &import.path, file, true)
-            {
-                continue;
-            }
-            out.push(
-                Detection::new(Kind::Hallucination, "import", memory.event(), 70, 90)
-                    .title(format!("{file} imports {}, which is not in the tree", import.path))
-                    .advice(
-                        "Look which packages there are (list the directory, search for the name) and import one that \
-                         exists, or create it first.",
-                    )
-                    .mast(MAST)
-                    .seen(memory.event(), format!("imported: {}", import.path)),
-            );
-            return;
+        if begun {
+            self.pending.keep(found, about.0, about.1);
+        } else {
+            out.push(found);
         }
     }
 
@@ -226,21 +269,16 @@ impl Hallucinations {
         true
     }
 
-    fn named(
-        &mut self,
-        memory: &Memory,
-        path: &str,
-        language: Language,
-        old: &str,
-        new: &str,
-        out: &mut Vec<Detection>,
-    ) {
+    fn named(&mut self, memory: &Memory, change: &Change<'_>, out: &mut Vec<Detection>) {
+        let Change { file: path, language, old, new, begun } = *change;
         let names = crate::source::names(new, language);
+        self.pending.settle(&|name| names.defined.contains(name), "");
+        let from_libraries = self.got_from_libraries(new);
         self.introduced.retain(|known| {
             known.told || !names.defined.contains(&known.name) || known.event == memory.event()
         });
         let complete = self.index.is_complete();
-        let mut before: Option<std::collections::HashSet<&str>> = None;
+        let mut before: Option<HashSet<&str>> = None;
         let mut found: Vec<(String, String, u8)> = Vec::new();
         for mention in &names.used {
             let name = mention.name.as_str();
@@ -249,11 +287,12 @@ impl Hallucinations {
                 || memory.words.has(name)
                 || self.planned.has(name)
                 || self.index.has_identifier(name)
+                || is_builtin(name, language)
             {
                 continue;
             }
             let was = before.get_or_insert_with(|| {
-                let mut words = std::collections::HashSet::new();
+                let mut words = HashSet::new();
                 crate::words::each_word(old, &mut |word| {
                     words.insert(word);
                 });
@@ -265,9 +304,9 @@ impl Hallucinations {
             // One word alone is like too many others.
             let judged = complete
                 && found.len() < MAX_FOUND
-                && crate::words::parts(name).len() > 1
-                && !self.is_library(memory, mention, &names.defined);
-            let alike = if judged { self.index.similar(name) } else { None };
+                && parts(name).len() > 1
+                && !self.is_library(memory, mention, &names.defined, &from_libraries);
+            let alike = if judged { self.alike(name) } else { None };
             let least = if mention.of.as_ref().is_some_and(|of| !of.is_empty()) {
                 self.settings.likeness
             } else {
@@ -289,6 +328,7 @@ impl Hallucinations {
         for name in defined.into_iter().take(16) {
             self.introduce(memory, name, path, false);
         }
+        self.remember(&names.defined);
         if let Some((name, existing, like)) = found.first() {
             let mut detection =
                 Detection::new(Kind::Hallucination, "name", memory.event(), 60, 50 + (like.min(&90) / 3))
@@ -300,8 +340,71 @@ impl Hallucinations {
             for (name, existing, _) in &found {
                 detection = detection.seen(memory.event(), format!("used: {name}; exists: {existing}"));
             }
-            out.push(detection.seen(memory.event(), format!("in {path}")));
+            let about = found.iter().map(|(name, _, _)| name.clone()).collect();
+            self.tell(detection.seen(memory.event(), format!("in {path}")), (about, Vec::new()), begun, out);
         }
+    }
+
+    /// Remembers the names that an edit has defined.
+    fn remember(&mut self, defined: &HashSet<String>) {
+        let mut names: Vec<&String> =
+            defined.iter().filter(|name| name.len() >= 6 && parts(name).len() > 1).collect();
+        names.sort();
+        for name in names.into_iter().take(32) {
+            if !self.made.contains(name) {
+                push(&mut self.made, MAX_MADE, clip(name, 120));
+            }
+        }
+    }
+
+    /// What exists and is like a name. One word in common with another single word is no likeness, unless the name is a
+    /// variant of it: its verb exchanged, or a modifier behind it.
+    fn alike(&self, name: &str) -> Option<(String, u8)> {
+        let own = parts(name);
+        let judge = |existing: &str, like: u8| {
+            let other = parts(existing);
+            let shared = own.iter().filter(|part| other.contains(part)).count();
+            if is_variant(&own, &other) { Some(like.max(VARIANT)) } else { (shared >= 2).then_some(like) }
+        };
+        let known =
+            self.index.similar(name).and_then(|(existing, like)| Some((judge(&existing, like)?, existing)));
+        // What the session itself has made may not be in the index yet.
+        let made = self.made.iter().filter(|made| made.as_str() != name).filter_map(|made| {
+            let like = likeness(&own, &parts(made));
+            Some((judge(made, like).filter(|like| *like > 0)?, made.clone()))
+        });
+        let close =
+            known.into_iter().chain(made).max_by_key(|(like, _)| *like).map(|(like, name)| (name, like));
+        close.or_else(|| {
+            let existing =
+                with_other_verbs(name).find(|other| other != name && self.index.has_symbol(other))?;
+            Some((existing, VARIANT))
+        })
+    }
+
+    /// The variables that a piece of source gets from libraries: what they offer is the libraries'.
+    fn got_from_libraries(&self, source: &str) -> HashSet<String> {
+        let mut found = HashSet::new();
+        for line in head(source, IMPORTS_IN).lines().take(600) {
+            let Some((left, right)) = line.split_once(":=").or_else(|| line.split_once(" = ")) else {
+                continue;
+            };
+            let word = |c: char| !(c.is_alphanumeric() || c == '_');
+            let first = right
+                .split(word)
+                .find(|word| !word.is_empty() && !matches!(*word, "await" | "new" | "yield" | "async"));
+            let known =
+                |first: &str| names::is_standard(first) || self.libraries.has(first) || found.contains(first);
+            if first.is_some_and(known) {
+                let names: Vec<String> = left
+                    .split(word)
+                    .filter(|name| !name.is_empty() && !matches!(*name, "const" | "let" | "var"))
+                    .map(ToOwned::to_owned)
+                    .collect();
+                found.extend(names);
+            }
+        }
+        found
     }
 
     /// Whether a name is taken from something that is not the tree's own.
@@ -309,12 +412,19 @@ impl Hallucinations {
         &self,
         memory: &Memory,
         mention: &crate::source::Mention,
-        defined: &std::collections::HashSet<String>,
+        defined: &HashSet<String>,
+        from_libraries: &HashSet<String>,
     ) -> bool {
+        let foreign = |word: &str| {
+            names::is_standard(word) || self.libraries.has(word) || from_libraries.contains(word)
+        };
+        if !mention.root.is_empty() && foreign(&mention.root) {
+            return true;
+        }
         let Some(of) = mention.of.as_deref().filter(|of| !of.is_empty()) else { return false };
         let known =
             of.len() < 4 || defined.contains(of) || memory.words.has(of) || self.index.has_identifier(of);
-        names::is_standard(of) || self.libraries.has(of) || !known
+        foreign(of) || !known
     }
 
     /// A compiler or a test that says that a name which was just introduced does not exist.

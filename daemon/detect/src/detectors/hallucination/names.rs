@@ -35,9 +35,22 @@ pub(super) fn module_files(place: &str, language: Language) -> Vec<String> {
             ".vue",
             ".svelte",
             ".css",
+            ".mts",
+            ".cts",
+            ".scss",
+            ".astro",
+            ".native.ts",
+            ".native.tsx",
+            ".web.tsx",
+            ".ios.tsx",
             "/index.ts",
             "/index.tsx",
             "/index.js",
+            "/index.jsx",
+            "/index.mjs",
+            "/index.d.ts",
+            "/index.vue",
+            "/package.json",
         ],
         Language::Python => &["", ".py", ".pyi", "/__init__.py"],
         Language::Ruby => &["", ".rb"],
@@ -46,8 +59,12 @@ pub(super) fn module_files(place: &str, language: Language) -> Vec<String> {
     let mut files: Vec<String> = ends.iter().map(|end| format!("{place}{end}")).collect();
     if language == Language::Script {
         // The ending of what it is compiled to.
-        for (to, sources) in [(".js", [".ts", ".tsx"]), (".jsx", [".tsx", ".ts"]), (".mjs", [".mts", ".ts"])]
-        {
+        for (to, sources) in [
+            (".js", [".ts", ".tsx", ".d.ts"]),
+            (".jsx", [".tsx", ".ts", ".d.ts"]),
+            (".mjs", [".mts", ".ts", ".d.mts"]),
+            (".cjs", [".cts", ".ts", ".d.cts"]),
+        ] {
             if let Some(stem) = place.strip_suffix(to) {
                 files.extend(sources.iter().map(|end| format!("{stem}{end}")));
             }

@@ -82,14 +82,15 @@ fn longest_run(text: &str, limit: u32) -> Option<&str> {
         for sentence in line.split_inclusive(['.', '!', '?']).map(str::trim).filter(|s| !s.is_empty()) {
             let hash = fold(sentence);
             at += 1;
-            match verses.iter_mut().find(|verse| verse.1 > 0 && verse.0 == hash) {
-                Some(verse) => (verse.1, verse.2) = (verse.1 + 1, at),
-                None => {
-                    // Something new: what was said before may be said again. The oldest makes room.
-                    verses.iter_mut().for_each(|verse| verse.1 = verse.1.min(1));
-                    if let Some(oldest) = verses.iter_mut().min_by_key(|verse| verse.2) {
-                        *oldest = (hash, 1, at);
-                    }
+            if let Some(verse) = verses.iter_mut().find(|verse| verse.1 > 0 && verse.0 == hash) {
+                (verse.1, verse.2) = (verse.1 + 1, at);
+            } else {
+                // Something new: what was said before may be said again. The oldest makes room.
+                for verse in &mut verses {
+                    verse.1 = verse.1.min(1);
+                }
+                if let Some(oldest) = verses.iter_mut().min_by_key(|verse| verse.2) {
+                    *oldest = (hash, 1, at);
                 }
             }
             if sentence.len() >= PROSE && verses.iter().any(|verse| verse.0 == hash && verse.1 >= limit) {

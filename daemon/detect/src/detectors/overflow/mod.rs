@@ -16,7 +16,7 @@ use crate::event::{Event, ModelTurn, What};
 use crate::index::Index;
 use crate::memory::{Memory, push, slot};
 use crate::settings::{Overflow, Settings};
-use crate::text::hash;
+use crate::text::{clip, hash};
 
 use window::Windows;
 
@@ -77,6 +77,16 @@ impl Detector for Contexts {
                 let filling = self.filling(agent);
                 filling.contexts.clear();
                 (filling.warned, filling.urgent) = (false, false);
+            }
+            What::Result { call, .. } => {
+                if let Some((_, step)) = memory.step(event).filter(|(_, step)| step.forgets) {
+                    out.push(forgotten(
+                        memory.event(),
+                        &step.asked.label,
+                        step.failed,
+                        call.text("old_string"),
+                    ));
+                }
             }
             What::Compact { trigger, pre_tokens } => {
                 self.compact(memory.event(), agent, trigger, *pre_tokens, out);
@@ -180,6 +190,19 @@ impl Contexts {
             );
         }
     }
+}
+
+/// An edit from before a compaction is taken back, or tried again: the agent does not know any more that it made it.
+fn forgotten(at: usize, label: &str, again: bool, old: &str) -> Detection {
+    let what = if again { "makes an edit again" } else { "takes an edit back" };
+    Detection::new(Kind::Overflow, "forgotten", at, 55, 75)
+        .title(format!("After a compaction the agent {what} that it made before it: {label}"))
+        .seen(at, clip(old.trim(), 200))
+        .advice(
+            "This was done on purpose before the conversation was compacted. Look at the change (git diff) and the plan \
+             before going on; keep it unless there is a reason against it.",
+        )
+        .mast(MAST)
 }
 
 /// The middle of how much each answer added.

@@ -8,10 +8,13 @@ use std::collections::VecDeque;
 
 use super::MAX_MODELS;
 use crate::memory::push;
+use crate::price::plain_model;
 use crate::text::hash;
 
-/// Windows that models are offered with.
+/// Windows that Claude models are offered with.
 const SIZES: [u64; 2] = [200_000, 1_000_000];
+/// Windows that others are offered with.
+const OTHERS: [u64; 6] = [128_000, 200_000, 256_000, 400_000, 1_000_000, 2_000_000];
 /// How much more than a window usage may tell before the window is taken for a larger one, percent.
 const SLACK: u64 = 105;
 
@@ -30,6 +33,17 @@ pub(super) struct Windows {
     known: VecDeque<Known>,
 }
 
+fn key(model: &str) -> u64 {
+    hash(&plain_model(model))
+}
+
+/// Windows that a model of this name may have.
+fn sizes(model: &str) -> &'static [u64] {
+    let model = model.to_ascii_lowercase();
+    let claude = ["claude", "opus", "sonnet", "haiku", "fable"].iter().any(|name| model.contains(name));
+    if claude { &SIZES } else { &OTHERS }
+}
+
 impl Windows {
     pub(super) fn new(assumed: u64) -> Self {
         Self { assumed: assumed.max(1), known: VecDeque::new() }
@@ -41,19 +55,23 @@ impl Windows {
 
     /// The window, and whether it was told or seen.
     pub(super) fn of(&self, model: &str) -> (u64, bool) {
-        let model = hash(model);
+        let model = key(model);
         let known = self.known.iter().find(|known| known.model == model);
         known.map_or((self.assumed, false), |known| (known.window, known.sure))
     }
 
     /// An answer came with this context, and somebody may have told the window.
     pub(super) fn learn(&mut self, model: &str, told: Option<u64>, context: u64) {
-        let told = told.filter(|window| *window > 0).or_else(|| model.ends_with("[1m]").then_some(1_000_000));
+        let told = told
+            .filter(|window| *window > 0)
+            .or_else(|| model.to_ascii_lowercase().contains("[1m]").then_some(1_000_000));
         let (window, sure) = self.of(model);
         let (window, sure) = told.map_or((window, sure), |told| (told, true));
         if context > window.saturating_mul(SLACK) / 100 {
-            let larger = SIZES.iter().copied().find(|size| context <= size.saturating_mul(SLACK) / 100);
-            self.set(model, larger.unwrap_or(context), true);
+            let sizes = sizes(model);
+            let larger = sizes.iter().copied().find(|size| context <= size.saturating_mul(SLACK) / 100);
+            // Where many sizes are offered, the next larger one is only the least that it can be.
+            self.set(model, larger.unwrap_or(context), sizes.len() == SIZES.len());
         } else if told.is_some() {
             self.set(model, window, sure);
         }
@@ -65,13 +83,13 @@ impl Windows {
             return;
         }
         let fits = |size: &u64| context >= size * 7 / 10 && context <= size.saturating_mul(SLACK) / 100;
-        if let Some(size) = SIZES.iter().copied().find(fits) {
+        if let Some(size) = sizes(model).iter().copied().find(fits) {
             self.set(model, size, true);
         }
     }
 
     fn set(&mut self, model: &str, window: u64, sure: bool) {
-        let model = hash(model);
+        let model = key(model);
         match self.known.iter_mut().find(|known| known.model == model) {
             Some(known) => (known.window, known.sure) = (window, sure),
             None => push(&mut self.known, MAX_MODELS, Known { model, window, sure }),
@@ -86,26 +104,37 @@ mod tests {
     #[test]
     fn told_goes_before_seen_before_usual() {
         let mut windows = Windows::new(200_000);
-        assert_eq!(windows.of("m"), (200_000, false));
-        windows.learn("m", None, 205_000);
-        assert_eq!(windows.of("m"), (200_000, false));
-        windows.learn("m", None, 211_000);
-        assert_eq!(windows.of("m"), (1_000_000, true));
-        windows.learn("m", Some(500_000), 211_000);
-        assert_eq!(windows.of("m"), (500_000, true));
-        windows.learn("m", Some(200_000), 300_000);
-        assert_eq!(windows.of("m"), (1_000_000, true));
-        windows.learn("x[1m]", None, 10);
-        assert_eq!(windows.of("x[1m]"), (1_000_000, true));
+        assert_eq!(windows.of("claude-m"), (200_000, false));
+        windows.learn("claude-m", None, 205_000);
+        assert_eq!(windows.of("claude-m"), (200_000, false));
+        windows.learn("claude-m", None, 211_000);
+        assert_eq!(windows.of("claude-m"), (1_000_000, true));
+        windows.learn("claude-m", Some(500_000), 211_000);
+        assert_eq!(windows.of("claude-m"), (500_000, true));
+        windows.learn("claude-m", Some(200_000), 300_000);
+        assert_eq!(windows.of("claude-m"), (1_000_000, true));
+        windows.learn("claude-x[1m]", None, 10);
+        assert_eq!(windows.of("claude-x[1m]"), (1_000_000, true));
     }
 
     #[test]
     fn a_compaction_tells_the_window() {
         let mut windows = Windows::new(1_000_000);
-        windows.compacted("m", 90_000);
-        assert_eq!(windows.of("m"), (1_000_000, false));
-        windows.compacted("m", 156_000);
-        assert_eq!(windows.of("m"), (200_000, true));
+        windows.compacted("claude-m", 90_000);
+        assert_eq!(windows.of("claude-m"), (1_000_000, false));
+        windows.compacted("claude-m", 156_000);
+        assert_eq!(windows.of("claude-m"), (200_000, true));
+    }
+
+    #[test]
+    fn other_models_come_in_more_sizes() {
+        let mut windows = Windows::new(200_000);
+        windows.learn("gpt", None, 230_000);
+        assert_eq!(windows.of("gpt"), (256_000, false));
+        windows.learn("gpt", None, 300_000);
+        assert_eq!(windows.of("gpt"), (400_000, false));
+        windows.compacted("kimi", 101_000);
+        assert_eq!(windows.of("kimi"), (128_000, true));
     }
 
     #[test]
