@@ -274,10 +274,11 @@ async fn what_is_not_confirmed_is_given_again_or_on_record_as_that() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn nobody_is_asked_where_nothing_can_come_of_it() {
-    for (mode, want) in [(Mode::Off, [0; 5]), (Mode::Advise, [0, 1, 1, 0, 1]), (Mode::Guard, [1; 5])] {
+    for (mode, want) in [(Mode::Off, [0; 6]), (Mode::Advise, [0, 1, 1, 1, 0, 1]), (Mode::Guard, [1; 6])] {
         let world = World::new(mode);
         let mut asked = 0;
-        let events = ["PreToolUse", "PostToolUse", "PostToolUseFailure", "Stop", "UserPromptSubmit"];
+        let events =
+            ["PreToolUse", "PostToolUse", "PostToolUseFailure", "PostToolBatch", "Stop", "UserPromptSubmit"];
         for (name, want) in events.into_iter().zip(want) {
             let more = json!({"tool_name": "Bash", "tool_use_id": "t", "tool_input": {}, "prompt": "x", "error": "e"});
             assert_eq!(world.hook(name, more, true).await, (Status::Durable, Value::Null));
@@ -287,7 +288,6 @@ async fn nobody_is_asked_where_nothing_can_come_of_it() {
         for (name, more) in [
             ("UserPromptSubmit", json!({"prompt": "<task-notification>\n…"})),
             ("SubagentStop", json!({"stop_hook_active": false})),
-            ("PostToolBatch", json!({"tool_calls": []})),
             ("PostToolUse", json!({"session_id": 7})),
         ] {
             assert_eq!(world.hook(name, more, true).await, (Status::Durable, Value::Null), "{name}");

@@ -197,11 +197,17 @@ impl<'a> Findings<'a> {
 
     fn last_intervention(&self, detection: RecordId) -> Result<Option<Place>, StoreError> {
         let (from, to) = rows::all_of_detection(detection);
-        let known = match self.reader.scan(&from, &to).next() {
-            Some(row) => rows::of_detection_key(&row?.0),
-            None => None,
-        };
-        Ok(known.max(self.done.get(&detection).copied()))
+        let mut last = self.done.get(&detection).copied();
+        // Newest first; of those of one moment, the one with the least id first.
+        let mut newest = None;
+        for row in self.reader.scan(&from, &to) {
+            let Some(place) = rows::of_detection_key(&row?.0) else { continue };
+            if *newest.get_or_insert(place.0) != place.0 {
+                break;
+            }
+            last = last.max(Some(place));
+        }
+        Ok(last)
     }
 
     fn in_force(&self, key: &[u8]) -> Result<bool, StoreError> {

@@ -37,6 +37,8 @@ pub(super) fn judge(memory: &Memory, index: &dyn Index, message: &str) -> Option
                 && !is_well_known(name)
                 && is_plain(line, path)
                 && index.files_named(name).is_empty()
+                // What is made by a tool and ignored by the index is there all the same.
+                && !index.has_file(path.trim_start_matches("./"))
                 && !memory.words.has_file(name)
                 && !found.contains(&path)
             {

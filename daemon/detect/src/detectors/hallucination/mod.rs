@@ -191,6 +191,10 @@ impl Hallucinations {
     }
 
     fn edit(&mut self, memory: &Memory, call: &ToolCall, out: &mut Vec<Detection>) {
+        // A tree that is looked through in the background is not known yet when the session begins.
+        if self.modules.is_empty() {
+            self.modules = self.index.modules();
+        }
         let path = call.text("file_path");
         let within = self.placed(path, &memory.cwd);
         let file = within.as_deref().unwrap_or(path);
