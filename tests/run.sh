@@ -6,6 +6,8 @@
 #   tests/run.sh --fast     without the real client, without ccusage, and without the release build that the installer's
 #                           test and those of the packages need
 #   tests/run.sh --bench    the benches as well, before the tests
+#   CCD_EVAL=DIR tests/run.sh   the detectors' scores on labelled sessions as well: DIR has dev.jsonl and
+#                           dev-workspaces.jsonl.gz, one session or index of a working directory per line
 #   tests/run.sh --soak     the long forms of the fault tests: hundreds of kills, faults at every one of 200 writes,
 #                           1,500 damaged files, a minute's burst, the model file system's long form; a quarter of an
 #                           hour or more. What they counted is printed at the end
@@ -220,6 +222,12 @@ run_tests() {
     cargo test --locked --workspace --no-fail-fast "${arguments[@]}"
   fi
 }
+
+# Labelled sessions, where somebody has them: what the detectors make of them. Goals, not limits: nothing fails by it.
+if [ -n "${CCD_EVAL:-}" ]; then
+  step "detectors, scored on the labelled sessions of CCD_EVAL"
+  cargo run --locked --quiet -p ccd-detect --example score -- --subtypes
+fi
 
 if $soak; then
   step "tests, the long forms"
