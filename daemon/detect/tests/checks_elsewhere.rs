@@ -278,6 +278,7 @@ fn admissions_are_about_checks_and_what_is_left_is_about_tasks() {
         "I left unrelated code alone.",
         "Next steps: deploy it.",
         "This fixes the pre-existing bug.",
+        "Parser replaced (resolved pre-existing and new lint errors).",
     ] {
         assert!(!Claims::read(text).admits, "{text}");
     }

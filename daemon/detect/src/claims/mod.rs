@@ -290,6 +290,7 @@ fn admits(lower: &str, words: &[&str]) -> bool {
             && words.iter().any(|word| is_doing(word))
         // Something old that was mended is no reservation; something old that fails is.
         || also(&["pre-existing", "preexisting", "unrelated"])
+            && !also(&["fixed", "resolved", "repaired", "removed"])
             && also(&["fail", "error", "warning", "issue", "lint", "break", "broken"])
         || words.windows(2).any(|pair| {
             pair[0] == "remaining" && matches!(pair[1], "failures" | "failure" | "errors" | "issues")
