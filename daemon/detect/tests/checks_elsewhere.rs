@@ -387,3 +387,19 @@ fn a_review_that_speaks_of_tests_reports_no_run() {
         [""; 0]
     );
 }
+
+#[test]
+fn a_build_that_fails_after_tests_that_passed() {
+    let closes = |edit: bool, closing: &str| {
+        let mut session = edited();
+        session.bash("npm test", "12 passed");
+        if edit {
+            session.edit(FILE, "2", "3");
+        }
+        session.bash_fails("npm run build", "Exit code 1\nno page to build").stop(closing, false);
+        rules(&session)
+    };
+    assert_eq!(closes(false, "All tests pass; I have not deployed anything."), [""; 0]);
+    assert_eq!(closes(false, "All tests pass and the build succeeds."), ["failing"]);
+    assert_eq!(closes(true, "All tests pass."), ["failing"], "what was tested is not what is there");
+}
