@@ -4,10 +4,11 @@
 //! event.rs      what happened, whatever told of it: a hook, an exchange, a line of a file
 //! index.rs      what exists in the working directory, as far as somebody looked it up
 //! memory.rs     what several detectors want to know of the session so far, worked out once per event
-//! text.rs       hashes and cuts     normal.rs  outputs without what changes from run to run     shell.rs  commands
+//! text.rs       hashes and cuts     normal.rs  outputs without what changes from run to run     shell/  commands
 //! price.rs      what tokens cost
-//! checks.rs     which commands check, and what they said     claims.rs  what a closing message claims
-//! source.rs     names in source code     imports.rs  what it imports     words.rs  what the session has shown
+//! checks/       which commands check, and what they said     claims/  what a closing message claims
+//! source/       names in source code     imports.rs  what it imports     builtins.rs  what languages name themselves
+//! words.rs      what the session has shown
 //! detectors/    one file per kind
 //! engine.rs     hands each event to the memory, then to every detector
 //! eval.rs       lines of a file into events, and detections into lines

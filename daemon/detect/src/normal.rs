@@ -78,10 +78,11 @@ impl Shape {
 /// The lines with something in them, of the ends of a text.
 fn each_line<'a>(text: &'a str, line: &mut impl FnMut(&'a str)) {
     let mut pass = |text: &'a str| {
+        let returns = text.contains('\r');
         for each in text.lines() {
             // A progress bar writes over itself: what a terminal shows in the end is what stands behind the last return.
             let each = each.trim();
-            let each = each.rsplit('\r').next().unwrap_or(each).trim();
+            let each = if returns { each.rsplit('\r').next().unwrap_or(each).trim() } else { each };
             if !each.is_empty() && !is_passing_by(each) {
                 line(each);
             }

@@ -17,11 +17,13 @@ impl Default for Hash {
 impl Hash {
     /// The hash of nothing.
     pub const EMPTY: u64 = 0xcbf2_9ce4_8422_2325;
+    /// What it is multiplied by for each byte.
+    pub const PRIME: u64 = 0x0000_0100_0000_01b3;
 
     /// One more byte.
     #[inline]
     pub fn byte(&mut self, byte: u8) {
-        self.0 = (self.0 ^ u64::from(byte)).wrapping_mul(0x0000_0100_0000_01b3);
+        self.0 = (self.0 ^ u64::from(byte)).wrapping_mul(Self::PRIME);
     }
 
     /// More bytes.
@@ -112,7 +114,8 @@ pub fn is_absolute(path: &str) -> bool {
 /// A line as a terminal shows it: without colours, and without what a progress bar wrote over.
 #[must_use]
 pub fn shown(line: &str) -> std::borrow::Cow<'_, str> {
-    let line = line.trim_end().rsplit('\r').next().unwrap_or(line);
+    let line = line.trim_end();
+    let line = if line.contains('\r') { line.rsplit('\r').next().unwrap_or(line) } else { line };
     if !line.contains('\u{1b}') {
         return line.into();
     }

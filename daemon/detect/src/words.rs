@@ -103,9 +103,11 @@ impl Words {
     }
 }
 
+/// The bits of a word; `size` is a power of two.
 fn places(word: u64, size: u64) -> impl Iterator<Item = u64> {
     let step = (word >> 32) | 1;
-    (0..PROBES).map(move |nth| word.wrapping_add(nth.wrapping_mul(step).wrapping_mul(0x9e37_79b9)) % size)
+    (0..PROBES)
+        .map(move |nth| word.wrapping_add(nth.wrapping_mul(step).wrapping_mul(0x9e37_79b9)) & (size - 1))
 }
 
 fn file_hash(name: &str) -> u64 {

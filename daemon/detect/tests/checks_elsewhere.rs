@@ -278,6 +278,7 @@ fn admissions_are_about_checks_and_what_is_left_is_about_tasks() {
         "I left unrelated code alone.",
         "Next steps: deploy it.",
         "This fixes the pre-existing bug.",
+        "Parser replaced (resolved pre-existing and new lint errors).",
     ] {
         assert!(!Claims::read(text).admits, "{text}");
     }
@@ -385,4 +386,20 @@ fn a_review_that_speaks_of_tests_reports_no_run() {
         ),
         [""; 0]
     );
+}
+
+#[test]
+fn a_build_that_fails_after_tests_that_passed() {
+    let closes = |edit: bool, closing: &str| {
+        let mut session = edited();
+        session.bash("npm test", "12 passed");
+        if edit {
+            session.edit(FILE, "2", "3");
+        }
+        session.bash_fails("npm run build", "Exit code 1\nno page to build").stop(closing, false);
+        rules(&session)
+    };
+    assert_eq!(closes(false, "All tests pass; I have not deployed anything."), [""; 0]);
+    assert_eq!(closes(false, "All tests pass and the build succeeds."), ["failing"]);
+    assert_eq!(closes(true, "All tests pass."), ["failing"], "what was tested is not what is there");
 }

@@ -181,11 +181,15 @@ impl Completions {
         let failed = |last: &'_ &Last| last.said == Said::Failed;
         let tests = self.tests.as_ref().filter(|_| claimed.tests).filter(failed);
         let lint = self.lint.as_ref().filter(|_| claimed.lint).filter(failed);
-        // Tests that pass have been built.
+        // Tests that pass have been built, unless they ran on what is there now: then a build that fails has reasons of
+        // its own.
+        let changed = self.edited.as_ref().map_or(0, |(edited, _)| *edited);
+        let ran = |tests: &Last| tests.said == Said::Passed && tests.event > changed;
+        let tested = self.tests.as_ref().is_some_and(ran);
         let build = self
             .build
             .as_ref()
-            .filter(|_| claimed.build || claimed.tests)
+            .filter(|_| claimed.build || claimed.tests && !tested)
             .filter(failed)
             .filter(|build| self.tests.as_ref().is_none_or(|tests| tests.event <= build.event));
         [tests, lint, build].into_iter().flatten().max_by_key(|last| last.event)

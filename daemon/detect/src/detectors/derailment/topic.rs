@@ -12,29 +12,43 @@ use crate::text::{Hash, head};
 const MAX_KNOWN: usize = 3072;
 /// Stems that are kept of what was asked for.
 const MAX_TOPIC: usize = 1024;
+/// Letters of the longest common word.
+const LONGEST: usize = 14;
 /// Bytes of a text that are read.
 const MAX_READ: usize = 4 * 1024;
 
 /// What a text is about.
 pub(super) type Stems = HashSet<u64>;
 
-/// Words of any work on code: they join every text to every other.
-const COMMON: &str = " about actually added adding after again already also always another anything back because been \
-    before being below better between both build call called calls case cases change changed changes check checks clean \
-    code command commands comment comments complete config correct could create created current currently data default \
-    done each else empty ensure error errors even every everything exactly exist existing exists expected fail failed \
-    fails failing false field fields file files final find fine first fixed following found from full func function \
-    functions further given going good handle handles have help here however implement implementation implemented import \
-    inside instead internal into issue issues item items just keep know last later left like line lines list local look \
-    looking looks made main make makes making match method might more most much must name names need needed needs \
-    never next nothing null once only open order original other output package part pass passed passes passing path \
-    paths place plan please point possible problem problems proper properly read ready real really remove removed result \
-    results return returns right running same second section seem seems separate should show shows simple since \
-    single some something state step steps still string such summary sure take task tell test tested testing tests text \
-    than that their them then there these they thing things this those three through time true type types under \
-    understand unit update updated updates used user users uses using value values version very view want well were \
-    what when where whether which while will with within without work worked working works would write written wrong \
-    your home work ";
+/// Words of any work on code, in order: they join every text to every other.
+#[rustfmt::skip]
+const COMMON: [&str; 263] = [
+    "about", "actually", "added", "adding", "after", "again", "already", "also", "always", "another",
+    "anything", "back", "because", "been", "before", "being", "below", "better", "between", "both", "build",
+    "call", "called", "calls", "case", "cases", "change", "changed", "changes", "check", "checks", "clean",
+    "code", "command", "commands", "comment", "comments", "complete", "config", "correct", "could", "create",
+    "created", "current", "currently", "data", "default", "done", "each", "else", "empty", "ensure", "error",
+    "errors", "even", "every", "everything", "exactly", "exist", "existing", "exists", "expected", "fail",
+    "failed", "failing", "fails", "false", "field", "fields", "file", "files", "final", "find", "fine",
+    "first", "fixed", "following", "found", "from", "full", "func", "function", "functions", "further",
+    "given", "going", "good", "handle", "handles", "have", "help", "here", "home", "however", "implement",
+    "implementation", "implemented", "import", "inside", "instead", "internal", "into", "issue", "issues",
+    "item", "items", "just", "keep", "know", "last", "later", "left", "like", "line", "lines", "list", "local",
+    "look", "looking", "looks", "made", "main", "make", "makes", "making", "match", "method", "might", "more",
+    "most", "much", "must", "name", "names", "need", "needed", "needs", "never", "next", "nothing", "null",
+    "once", "only", "open", "order", "original", "other", "output", "package", "part", "pass", "passed",
+    "passes", "passing", "path", "paths", "place", "plan", "please", "point", "possible", "problem",
+    "problems", "proper", "properly", "read", "ready", "real", "really", "remove", "removed", "result",
+    "results", "return", "returns", "right", "running", "same", "second", "section", "seem", "seems",
+    "separate", "should", "show", "shows", "simple", "since", "single", "some", "something", "state", "step",
+    "steps", "still", "string", "such", "summary", "sure", "take", "task", "tell", "test", "tested", "testing",
+    "tests", "text", "than", "that", "their", "them", "then", "there", "these", "they", "thing", "things",
+    "this", "those", "three", "through", "time", "true", "type", "types", "under", "understand", "unit",
+    "update", "updated", "updates", "used", "user", "users", "uses", "using", "value", "values", "version",
+    "very", "view", "want", "well", "were", "what", "when", "where", "whether", "which", "while", "will",
+    "with", "within", "without", "work", "worked", "working", "works", "would", "write", "written", "wrong",
+    "your",
+];
 
 /// The stems of a text; `not` are words that name the place of work.
 pub(super) fn stems(text: &str, not: &HashSet<u64>) -> Stems {
@@ -74,11 +88,7 @@ fn each_stem(text: &str, found: &mut impl FnMut(u64)) {
 }
 
 fn stem(word: &[u8], found: &mut impl FnMut(u64)) {
-    let mut padded = String::with_capacity(word.len() + 2);
-    padded.push(' ');
-    padded.extend(word.iter().map(|byte| char::from(byte.to_ascii_lowercase())));
-    padded.push(' ');
-    if COMMON.contains(padded.as_str()) {
+    if is_common(word) {
         return;
     }
     let mut end = word.len();
@@ -93,6 +103,42 @@ fn stem(word: &[u8], found: &mut impl FnMut(u64)) {
         hash.byte(byte.to_ascii_lowercase());
     }
     found(hash.end());
+}
+
+/// The hashes of the common words, in order: numbers are compared faster than words.
+static COMMON_HASHES: [u64; COMMON.len()] = common_hashes();
+
+const fn common_hashes() -> [u64; COMMON.len()] {
+    let mut hashes = [0; COMMON.len()];
+    let mut count = 0;
+    while count < COMMON.len() {
+        let bytes = COMMON[count].as_bytes();
+        let (mut hash, mut at) = (Hash::EMPTY, 0);
+        while at < bytes.len() {
+            hash = (hash ^ bytes[at] as u64).wrapping_mul(Hash::PRIME);
+            at += 1;
+        }
+        let mut place = count;
+        while place > 0 && hashes[place - 1] > hash {
+            hashes[place] = hashes[place - 1];
+            place -= 1;
+        }
+        hashes[place] = hash;
+        count += 1;
+    }
+    hashes
+}
+
+/// Whether a word, in whatever letters, is one of any work on code.
+fn is_common(word: &[u8]) -> bool {
+    if word.len() > LONGEST {
+        return false;
+    }
+    let mut hash = Hash::default();
+    for byte in word {
+        hash.byte(byte.to_ascii_lowercase());
+    }
+    COMMON_HASHES.binary_search(&hash.end()).is_ok()
 }
 
 /// How often stems occur in what the session has shown: what is everywhere says nothing.
@@ -146,5 +192,18 @@ pub(super) fn extend(topic: &mut Stems, more: &Stems) {
             return;
         }
         topic.insert(stem);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn common_words_are_in_order_and_found() {
+        assert!(COMMON.windows(2).all(|pair| pair[0] < pair[1]));
+        assert!(COMMON_HASHES.windows(2).all(|pair| pair[0] < pair[1]));
+        assert!(COMMON.iter().all(|word| word.len() <= LONGEST && is_common(word.as_bytes())));
+        assert!(is_common(b"Implementation") && !is_common(b"basket") && !is_common(b""));
     }
 }

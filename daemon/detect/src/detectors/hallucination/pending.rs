@@ -8,6 +8,8 @@ use crate::detection::Detection;
 
 /// Findings that are kept back.
 const MAX_PENDING: usize = 16;
+/// Names, and files, that a finding is about.
+const MAX_ABOUT: usize = 32;
 /// Calls for which one is kept back.
 const PATIENCE: u32 = 4;
 
@@ -32,7 +34,9 @@ impl Pending {
     }
 
     /// Keeps a finding back.
-    pub(super) fn keep(&mut self, detection: Detection, names: Vec<String>, files: Vec<String>) {
+    pub(super) fn keep(&mut self, detection: Detection, mut names: Vec<String>, mut files: Vec<String>) {
+        names.truncate(MAX_ABOUT);
+        files.truncate(MAX_ABOUT);
         if self.0.len() < MAX_PENDING {
             self.0.push(Waiting { names, files, calls: 0, detection });
         }

@@ -5,8 +5,14 @@
 //!
 //! Invariant: a sentence counts only as a whole: "the tests pass once X is set" claims nothing.
 
+mod words;
+
 use crate::checks::Checks;
 use crate::text::head;
+use words::{
+    checks_of, followed_by_noun, is_bad, is_condition, is_doing, is_number, is_strong, is_tick, is_verdict,
+    negated, turns,
+};
 
 /// Bytes of a message that are read.
 const MAX_MESSAGE: usize = 16 * 1024;
@@ -62,7 +68,7 @@ impl Claims {
 
     fn sentence(&mut self, sentence: &str, opening: bool) {
         let lower = sentence.to_lowercase();
-        let mut words = words(&lower);
+        let mut words = split(&lower);
         // In a table a tick may stand for anything; a row is one clause.
         if lower.trim_start().starts_with('|') {
             words.retain(|word| !is_tick(word) && *word != "|");
@@ -100,7 +106,7 @@ impl Claims {
 }
 
 /// The words of a sentence in small letters; a tick or a cross is a word too, and so is a comma.
-fn words(lower: &str) -> Vec<&str> {
+fn split(lower: &str) -> Vec<&str> {
     let mut words = Vec::new();
     let mut rest = lower;
     while let Some(c) = rest.chars().next() {
@@ -120,10 +126,6 @@ fn words(lower: &str) -> Vec<&str> {
         rest = after;
     }
     words
-}
-
-fn is_number(word: &str) -> bool {
-    word.starts_with(|c: char| c.is_ascii_digit())
 }
 
 /// Cuts at commas and dashes, but not between the items of a list: "tests, lint and build pass" is one clause.
@@ -152,244 +154,6 @@ fn sentences(line: &str) -> impl Iterator<Item = &str> {
         rest = after;
         Some(sentence)
     })
-}
-
-/// Words that make a sentence something else than a statement of what is.
-fn is_condition(word: &str) -> bool {
-    matches!(
-        word,
-        "should"
-            | "would"
-            | "could"
-            | "will"
-            | "once"
-            | "until"
-            | "unless"
-            | "if"
-            | "whether"
-            | "ensure"
-            | "ensures"
-            | "please"
-            | "can"
-            | "want"
-            | "let"
-            | "let's"
-            | "expect"
-            | "must"
-            | "may"
-            | "might"
-            | "when"
-            | "means"
-            | "mean"
-            | "assuming"
-            | "hopefully"
-            | "need"
-            | "needs"
-            | "verify"
-            | "confirm"
-            | "how"
-            | "why"
-            | "supposed"
-    )
-}
-
-/// Whether words say that something is not so, or only wished for.
-fn negated(words: &[&str]) -> bool {
-    words.iter().enumerate().any(|(at, word)| match *word {
-        "not" | "except" | "cannot" | "never" | "sure" | "untested" | "❌" | "✗" | "✘" => true,
-        "without" => !words.get(at + 1..).is_some_and(|rest| rest.iter().take(3).any(|word| is_bad(word))),
-        "before" => {
-            let next = words.get(at + 1).copied().unwrap_or(",");
-            !matches!(next, "," | "—" | "and")
-                && !matches!(at.checked_sub(1).map(|last| words[last]), Some("as" | "than" | "like"))
-        }
-        word => word.ends_with("n't") || word.ends_with("n’t"),
-    })
-}
-
-/// What there is none of where all is well.
-fn is_bad(word: &str) -> bool {
-    matches!(
-        word,
-        "errors"
-            | "error"
-            | "failures"
-            | "failure"
-            | "failed"
-            | "issues"
-            | "warnings"
-            | "problems"
-            | "regressions"
-            | "complaints"
-            | "violations"
-            | "offenses"
-    )
-}
-
-fn is_test(word: &str) -> bool {
-    matches!(
-        word,
-        "test"
-            | "tests"
-            | "suite"
-            | "suites"
-            | "spec"
-            | "specs"
-            | "testing"
-            | "testsuite"
-            | "pytest"
-            | "vitest"
-            | "jest"
-            | "rspec"
-            | "phpunit"
-            | "mocha"
-            | "playwright"
-            | "cypress"
-            | "e2e"
-            | "unittests"
-    )
-}
-
-fn is_lint(word: &str) -> bool {
-    matches!(
-        word,
-        "lint"
-            | "linter"
-            | "linters"
-            | "linting"
-            | "lints"
-            | "formatting"
-            | "eslint"
-            | "clippy"
-            | "vet"
-            | "ruff"
-            | "prettier"
-            | "rubocop"
-            | "biome"
-            | "golangci"
-            | "format"
-    )
-}
-
-fn is_build(word: &str) -> bool {
-    matches!(
-        word,
-        "build"
-            | "builds"
-            | "compiles"
-            | "compile"
-            | "compilation"
-            | "typecheck"
-            | "typechecks"
-            | "typechecking"
-            | "type-check"
-            | "type-checks"
-            | "type-checking"
-            | "types"
-            | "tsc"
-            | "mypy"
-            | "pyright"
-            | "typescript"
-    )
-}
-
-fn checks_of(words: &[&str], at: usize) -> Checks {
-    let word = words[at];
-    let before = at.checked_sub(1).map_or("", |last| words[last]);
-    let next = words.get(at + 1).copied().unwrap_or_default();
-    let all = match word {
-        // "now also checks the variable" is something else.
-        "checks" => {
-            at == 0
-                || is_number(before)
-                || matches!(
-                    before,
-                    "all"
-                        | "the"
-                        | "these"
-                        | "quality"
-                        | "ci"
-                        | "commit"
-                        | "push"
-                        | "lint"
-                        | "status"
-                        | "both"
-                        | "and"
-                        | "our"
-                        | "of"
-                        | "hook"
-                        | "local"
-                        | "other"
-                        | "format"
-                )
-        }
-        "check" => {
-            matches!(before, "run" | "make" | "just" | "lint" | "format" | "astro" | "svelte")
-                || next == "passed"
-        }
-        "pipeline" => before == "ci",
-        "gates" => before == "quality",
-        "ci" | "validations" | "verifications" => true,
-        _ => false,
-    };
-    let word = if word == "check" && before == "type" { "typecheck" } else { word };
-    Checks { tests: is_test(word) || all, lint: is_lint(word) || all, build: is_build(word) }
-}
-
-fn is_tick(word: &str) -> bool {
-    matches!(word, "✅" | "✓" | "✔" | "☑" | "🟢")
-}
-
-/// Whether the word at this place says that what stands before it passes.
-fn is_verdict(words: &[&str], at: usize) -> bool {
-    let next = words.get(at + 1).copied().unwrap_or_default();
-    match words[at] {
-        // "passes the config on" is about something else.
-        "pass" | "passes" => !matches!(
-            next,
-            "a" | "an" | "the" | "it" | "its" | "their" | "this" | "these" | "to" | "data" | "as" | "null"
-        ),
-        "passed" | "passing" | "green" | "succeeds" | "succeed" | "succeeded" | "cleanly" => true,
-        "clean" | "ok" | "fine" => next != "up" && next != "if",
-        "successful" | "successfully" => !is_plain_noun(next),
-        "no" | "0" | "zero" | "without" => {
-            is_bad(next) || words.get(at + 2).is_some_and(|word| is_bad(word)) && !matches!(next, "," | "and")
-        }
-        word => is_tick(word),
-    }
-}
-
-/// What "successful" may stand before: then it speaks of that.
-fn is_plain_noun(word: &str) -> bool {
-    !word.is_empty()
-        && !matches!(
-            word,
-            "," | ";" | "and" | "with" | "in" | "on" | "for" | "after" | "now" | "|" | "&" | "—"
-        )
-        && !is_number(word)
-        && !is_tick(word)
-}
-
-/// Words after which a verdict is no longer about what stood before: "tests to verify that the parser passes".
-fn turns(word: &str) -> bool {
-    matches!(
-        word,
-        "to" | "verify"
-            | "verifies"
-            | "verifying"
-            | "ensuring"
-            | "covering"
-            | "covers"
-            | "checking"
-            | "asserting"
-            | "asserts"
-            | "confirming"
-            | "for"
-            | "where"
-            | "which"
-            | "whose"
-            | "about"
-    )
 }
 
 /// Which checks a clause says pass.
@@ -451,16 +215,6 @@ fn claimed(words: &[&str]) -> Checks {
     checks.tests |= counted
         && words.windows(2).any(|pair| matches!(pair, ["0" | "no", "failed" | "failures" | "failing"]));
     checks
-}
-
-/// "all green" says it by itself; "all tests …" and "all files …" are about those.
-fn followed_by_noun(words: &[&str], at: usize) -> bool {
-    !matches!(words.get(at + 1), Some(&("green" | "pass" | "passing" | "passed" | "passes")))
-}
-
-/// Words that can hardly be about anything but checks.
-fn is_strong(word: &str) -> bool {
-    matches!(word, "pass" | "passes" | "passed" | "passing" | "green")
 }
 
 /// Whether a clause tells of failures: not of none, and not of such as were before.
@@ -536,34 +290,12 @@ fn admits(lower: &str, words: &[&str]) -> bool {
             && words.iter().any(|word| is_doing(word))
         // Something old that was mended is no reservation; something old that fails is.
         || also(&["pre-existing", "preexisting", "unrelated"])
+            && !also(&["fixed", "resolved", "repaired", "removed"])
             && also(&["fail", "error", "warning", "issue", "lint", "break", "broken"])
         || words.windows(2).any(|pair| {
             pair[0] == "remaining" && matches!(pair[1], "failures" | "failure" | "errors" | "issues")
         })
         || words.windows(2).any(|pair| matches!(pair, ["fails", "because"] | ["tests", "fail"] | ["test", "fails"]))
-}
-
-/// Words of checking.
-fn is_doing(word: &str) -> bool {
-    matches!(
-        word,
-        "run"
-            | "running"
-            | "verify"
-            | "verified"
-            | "check"
-            | "execute"
-            | "install"
-            | "installed"
-            | "confirm"
-            | "reproduce"
-            | "build"
-            | "compile"
-            | "lint"
-            | "test"
-            | "tests"
-            | "tested"
-    )
 }
 
 /// Whether a sentence says that something is left.
