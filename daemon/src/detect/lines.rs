@@ -123,7 +123,7 @@ impl Reading {
                 "tool_use" => {
                     let input = block.get_mut("input").map(Value::take).unwrap_or_default();
                     let (id, name) = (text(block, "id").to_owned(), text(block, "name").to_owned());
-                    message.calls.push((ToolCall { id, name, input: bounded(input) }, envelope.len));
+                    message.calls.push((ToolCall::new(&id, &name, input), envelope.len));
                 }
                 _ => {}
             }
