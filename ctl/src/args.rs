@@ -166,7 +166,7 @@ pub struct QueryArgs {
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
     pub limit: Option<u32>,
     /// Only this session; the head of its id is enough
-    #[arg(long, value_name = "ID")]
+    #[arg(long, value_name = "ID", value_parser = clap::builder::NonEmptyStringValueParser::new())]
     pub session: Option<String>,
     /// Only this project: the name of its directory
     #[arg(long, value_name = "NAME")]

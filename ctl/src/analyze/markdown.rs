@@ -8,6 +8,7 @@ use std::fmt::Write as _;
 use ccd_proto::api::{Detection, Report};
 
 use super::report;
+use crate::human::plural;
 use crate::printer::visible_block;
 
 /// The report in lines.
@@ -19,7 +20,12 @@ pub(super) fn lines(report: &Report) -> Vec<String> {
         String::new(),
         format!("- project {}, model {}", code(or_dash(s.project.as_ref())), code(or_dash(s.model.as_ref()))),
         format!("- {} to {}", code(&s.started_at), code(&s.last_at)),
-        format!("- {} turns, {} tool calls, {} events looked at", s.turns, s.tool_calls, report.events),
+        format!(
+            "- {}, {}, {} looked at",
+            plural(s.turns, "turn"),
+            plural(s.tool_calls, "tool call"),
+            plural(report.events, "event")
+        ),
     ];
     if report.detections.is_empty() {
         lines.extend([String::new(), "Nothing was found.".to_owned()]);

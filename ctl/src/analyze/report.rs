@@ -99,23 +99,22 @@ fn counted(report: &Report) -> String {
 
 /// What it cost, as far as it is known.
 pub(super) fn cost(report: &Report) -> Option<String> {
-    if report.detections.is_empty() {
-        return None;
-    }
+    // Nothing, or nothing but what the user called a false alarm.
+    report.first?;
     let cost = &report.cost;
     let calls = plural(cost.tool_calls_since_first, "tool call");
     Some(match (cost.since_first_usd_micros, cost.session_usd_micros) {
         (Some(since), Some(all)) => {
             format!(
-                "{} of the session's {} and {calls} since the first finding",
+                "{} of the session's {} was spent after the first finding, with {calls}",
                 display_usd(since),
                 display_usd(all)
             )
         }
         (None, Some(all)) => {
-            format!("{calls} since the first finding; the session cost {} in all", display_usd(all))
+            format!("{calls} after the first finding; the session cost {} in all", display_usd(all))
         }
-        _ => format!("{calls} since the first finding; what they cost is not known"),
+        _ => format!("{calls} after the first finding; what they cost is not known"),
     })
 }
 
@@ -152,8 +151,13 @@ impl Page<'_> {
             // Without an id, as wide as one.
             let id = evidence.span_id.as_deref().map_or("–", short_id);
             let head = format!("    {name:5} {:8}  ", captured(id));
-            let text = fit(&captured(&evidence.text), width.saturating_sub(head.chars().count()).max(8));
-            lines.push(format!("{}{text}", out.paint(Tone::Faint, &head)));
+            let mut seen = wrap(&head, &captured(&evidence.text), width);
+            if let Some(first) = seen.first_mut()
+                && let Some(text) = first.strip_prefix(&head)
+            {
+                *first = format!("{}{text}", out.paint(Tone::Faint, &head));
+            }
+            lines.append(&mut seen);
         }
         let mut fact =
             |name: &str, text: &str| lines.extend(wrap(&format!("    {name:5} "), &captured(text), width));

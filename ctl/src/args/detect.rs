@@ -3,10 +3,13 @@
 use std::path::PathBuf;
 
 use ccd_detect::Kind;
-use clap::builder::PossibleValuesParser;
+use clap::builder::{NonEmptyStringValueParser, PossibleValuesParser};
 use clap::{ArgGroup, Args, Subcommand, ValueEnum};
 
 use super::{JsonArgs, QueryArgs};
+
+/// What is about one detection, or about a kind as such: filters say nothing there.
+const ONE: [&str; 4] = ["id", "explain", "dismiss", "reopen"];
 
 fn kinds() -> PossibleValuesParser {
     PossibleValuesParser::new(Kind::ALL.map(Kind::as_str))
@@ -25,7 +28,7 @@ fn kinds() -> PossibleValuesParser {
 )]
 pub struct AnalyzeArgs {
     /// The session, by the head of its id; by default the newest of this directory, else the newest
-    #[arg(long, value_name = "ID", conflicts_with = "file")]
+    #[arg(long, value_name = "ID", value_parser = NonEmptyStringValueParser::new(), conflicts_with = "file")]
     pub session: Option<String>,
     /// Analyse the sessions of a file, without the daemon
     #[arg(long, value_name = "F.jsonl", conflicts_with_all = ["markdown", "guardrail", "tree"])]
@@ -40,7 +43,7 @@ pub struct AnalyzeArgs {
     /// Check names and paths against the working directory as it is now
     #[arg(long)]
     pub tree: bool,
-    /// Print one JSON object
+    /// Print one JSON object; what --file prints is JSON lines anyway
     #[arg(long)]
     pub json: bool,
     /// Print Markdown, ready to paste into an issue: what was captured stands in it as plain text
@@ -60,22 +63,22 @@ pub struct DetectionsArgs {
     #[arg(value_name = "ID")]
     pub id: Option<String>,
     /// Only of this kind
-    #[arg(long, value_name = "KIND", value_parser = kinds())]
+    #[arg(long, value_name = "KIND", value_parser = kinds(), conflicts_with_all = ONE)]
     pub kind: Option<String>,
     /// Only by this rule of a kind, as --explain names it
-    #[arg(long, value_name = "RULE")]
+    #[arg(long, value_name = "RULE", conflicts_with_all = ONE)]
     pub rule: Option<String>,
     /// Only in this state; by default all but dismissed ones
-    #[arg(long, value_name = "STATE", conflicts_with = "open")]
+    #[arg(long, value_name = "STATE", conflicts_with = "open", conflicts_with_all = ONE)]
     pub state: Option<DetectionState>,
     /// Only open ones: not dismissed, and not older than a week
-    #[arg(long)]
+    #[arg(long, conflicts_with_all = ONE)]
     pub open: bool,
     /// Only as bad as this or worse, 0 to 100
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u8).range(0..=100))]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u8).range(0..=100), conflicts_with_all = ONE)]
     pub min_severity: Option<u8>,
     /// Only as sure as this or surer, 0 to 100
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u8).range(0..=100))]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u8).range(0..=100), conflicts_with_all = ONE)]
     pub min_confidence: Option<u8>,
     /// How many there were, cut by these
     #[arg(long, value_name = "KEY", value_delimiter = ',')]
@@ -155,7 +158,7 @@ pub enum HealCommand {
     Allow(HealAllowArgs),
     /// Do nothing at all for a while
     Pause(HealPauseArgs),
-    /// Take pauses and allowances back
+    /// Take pauses back, and in one session what is allowed there, too
     Resume(HealResumeArgs),
     /// How far ccd goes, from now on; the configuration is changed, and keeps its comments
     Mode(HealModeArgs),
@@ -176,7 +179,7 @@ pub struct HealListArgs {
 #[derive(Clone, Debug, Default, Args)]
 pub struct HealAllowArgs {
     /// The session; the head of its id is enough
-    #[arg(long, value_name = "ID")]
+    #[arg(long, value_name = "ID", value_parser = NonEmptyStringValueParser::new())]
     pub session: String,
     /// Only about this kind
     #[arg(long, value_name = "KIND", value_parser = kinds())]
@@ -190,7 +193,7 @@ pub struct HealAllowArgs {
 #[derive(Clone, Debug, Default, Args)]
 pub struct HealPauseArgs {
     /// Only in this session; the head of its id is enough
-    #[arg(long, value_name = "ID")]
+    #[arg(long, value_name = "ID", value_parser = NonEmptyStringValueParser::new())]
     pub session: Option<String>,
     /// How long: 30m, 2h, 1d; until `resume` by default
     #[arg(long = "for", value_name = "TIME")]
@@ -204,7 +207,7 @@ pub struct HealPauseArgs {
 #[derive(Clone, Debug, Default, Args)]
 pub struct HealResumeArgs {
     /// Only in this session; the head of its id is enough
-    #[arg(long, value_name = "ID")]
+    #[arg(long, value_name = "ID", value_parser = NonEmptyStringValueParser::new())]
     pub session: Option<String>,
     /// Print one JSON object
     #[arg(long)]

@@ -21,6 +21,8 @@ use crate::time;
 
 /// The daemon's route.
 const ROUTE: &str = "/v0/heal";
+/// The longest pause, in seconds.
+const LONGEST_S: u64 = 366 * 86_400;
 /// Interventions that `status` counts.
 const COUNTED: u32 = 1000;
 
@@ -43,6 +45,7 @@ pub fn run(env: &Env, out: &mut Printer, args: &HealArgs) -> Result<()> {
                 &target,
                 args.json,
                 &format!("nothing more is done about {what} in session {session}"),
+                Some(&args.session),
             )
         }
         Some(HealCommand::Pause(args)) => {
@@ -56,12 +59,19 @@ pub fn run(env: &Env, out: &mut Printer, args: &HealArgs) -> Result<()> {
                 .as_deref()
                 .map_or("until `ccctl heal resume`".to_owned(), |t| format!("for {}", visible(t)));
             let place = place(args.session.as_deref());
-            judge(env, out, &target, args.json, &format!("nothing is done{place} {until}"))
+            let said = format!("nothing is done{place} {until}");
+            judge(env, out, &target, args.json, &said, args.session.as_deref())
         }
         Some(HealCommand::Resume(args)) => {
             let target = Target::new(ROUTE).part("resume").with("session", args.session.as_ref());
             let place = place(args.session.as_deref());
-            judge(env, out, &target, args.json, &format!("no pause and no allowance holds{place} any more"))
+            let said = if args.session.is_some() {
+                format!("no pause and no allowance holds{place} any more")
+            } else {
+                "no pause holds any more; what is allowed in a session, `ccctl heal resume --session ID` takes back"
+                    .to_owned()
+            };
+            judge(env, out, &target, args.json, &said, None)
         }
         Some(HealCommand::Mode(args)) => mode::run(env, out, args),
     }
@@ -72,21 +82,42 @@ fn place(session: Option<&str>) -> String {
 }
 
 fn seconds(text: &str) -> Result<u64> {
-    time::age_ns(text).map(|ns| ns / 1_000_000_000).filter(|seconds| *seconds > 0).ok_or_else(|| {
+    let seconds = time::age_ns(text).map(|ns| ns / 1_000_000_000).filter(|seconds| *seconds > 0);
+    if seconds.is_some_and(|seconds| seconds > LONGEST_S) {
+        return Err(CommandError::usage(format!("`{}` is too long: a year at most", visible(text)))
+            .hint("without --for it lasts until `ccctl heal resume`"));
+    }
+    seconds.ok_or_else(|| {
         CommandError::usage(format!("`{}` is no length of time", visible(text)))
             .hint("lengths look like 30m, 2h, 1d, 1w")
     })
 }
 
 /// Tells the daemon what the user says, and shows what holds then.
-fn judge(env: &Env, out: &mut Printer, target: &Target, json: bool, said: &str) -> Result<()> {
+fn judge(
+    env: &Env,
+    out: &mut Printer,
+    target: &Target,
+    json: bool,
+    said: &str,
+    excepted: Option<&str>,
+) -> Result<()> {
     let body = Client::new(env)?.command(out, target.as_ref())?;
     if json {
         return out.object(&body);
     }
     out.line(said)?;
     let heal: Heal = decode(&body)?;
-    exceptions(env, out, &heal).iter().try_for_each(|line| out.line(line))
+    exceptions(env, out, &heal).iter().try_for_each(|line| out.line(line))?;
+    let is_told = |head: &str| {
+        heal.exceptions.iter().any(|e| e.session_id.as_deref().is_some_and(|id| id.starts_with(head)))
+    };
+    match excepted {
+        Some(head) if !is_told(head) => {
+            out.line("that session is over: it holds if the session is resumed soon")
+        }
+        _ => Ok(()),
+    }
 }
 
 fn status(env: &Env, out: &mut Printer, json: bool) -> Result<()> {
@@ -194,6 +225,12 @@ fn list(env: &Env, out: &mut Printer, args: &HealListArgs) -> Result<()> {
     Ok(())
 }
 
+/// What of a text to the model is about the matter: what stands in its quotes.
+fn gist(text: &str) -> &str {
+    let quoted = text.split_once('“').and_then(|(_, rest)| rest.split_once('”'));
+    quoted.map_or(text, |(inside, _)| inside)
+}
+
 /// The audit list.
 fn table(env: &Env, heal: &Heal) -> Table {
     let mut table = Table::new([
@@ -222,7 +259,7 @@ fn table(env: &Env, heal: &Heal) -> Table {
             (id(&i.detection_id), Tone::Faint),
             (id(&i.span_id), Tone::Faint),
             (arrived.to_owned(), how),
-            (captured(&i.text), Tone::Plain),
+            (captured(gist(&i.text)), Tone::Plain),
         ]);
     }
     table

@@ -174,7 +174,7 @@ pub const TOOLS: &[Tool] = &[
     Tool {
         name: "show",
         title: "Show",
-        about: "One session, turn, span or API exchange in full, by id.",
+        about: "One session, turn, span, detection or API exchange in full, by id.",
         params: &[
             param("id", "", Kind::Needed),
             param("reasoning", "with the model's thinking", Kind::Flag),

@@ -101,8 +101,10 @@ pub(super) async fn except(
     query: &str,
 ) -> Result<Response<ApiBody>, QueryError> {
     let (mut session, mut kind, mut for_s) = (None, None, None);
-    for (name, value) in form_urlencoded::parse(query.as_bytes()).filter(|(_, value)| !value.is_empty()) {
+    for (name, value) in form_urlencoded::parse(query.as_bytes()) {
         match (&*name, what) {
+            // A variable that was not set must not mean everything.
+            (name, _) if value.is_empty() => return Err(QueryError::bad(format!("{name} is empty"))),
             ("session", _) => session = Some(value.into_owned()),
             ("kind", "allow") => kind = Some(detections::kind(&value)?),
             ("for_s", "pause") => {

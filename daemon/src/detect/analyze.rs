@@ -28,7 +28,7 @@ const OF_TREE: [&str; 3] = ["name", "import", "cited"];
 
 /// Why names are not looked up.
 const NO_TREE: &str = "names, imports and cited files against the working directory: it may have changed since; what was \
-                       found while the session ran is listed (tree=1 looks at today's)";
+                       found while the session ran is listed (`--tree` looks at today's)";
 const NO_INDEX: &str =
     "names, imports and cited files against the working directory: no whole index of it could be made";
 const TOO_LONG: &str = "the rest of the session: looking at it took too long";
