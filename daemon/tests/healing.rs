@@ -102,7 +102,6 @@ fn detectors(rx: &Receiver<Message>, seen: &Receiver<Vec<u8>>, healing: &Healing
                 policy.undelivered(&intervention);
                 knobs.back.fetch_add(1, Ordering::SeqCst);
             }
-            Message::Judged(judgement) => policy.judged(&judgement),
             Message::Seen(_) | Message::Stop => {}
         }
     }

@@ -109,11 +109,11 @@ fn judge(
     out.line(said)?;
     let heal: Heal = decode(&body)?;
     exceptions(env, out, &heal).iter().try_for_each(|line| out.line(line))?;
-    let is_told = |head: &str| {
-        heal.exceptions.iter().any(|e| e.session_id.as_deref().is_some_and(|id| id.starts_with(head)))
+    let is_told = |session: &str| {
+        heal.exceptions.iter().any(|e| e.session_id.as_deref().is_some_and(|id| id.starts_with(session)))
     };
     match excepted {
-        Some(head) if !is_told(head) => {
+        Some(session) if !is_told(session) => {
             out.line("that session is over: it holds if the session is resumed soon")
         }
         _ => Ok(()),

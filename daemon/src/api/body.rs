@@ -12,8 +12,27 @@ use tokio::sync::mpsc;
 pub(super) enum ApiBody {
     /// Whole.
     Full(Option<Bytes>),
+    /// Whole, and something to be done once it is on its way.
+    Then(Option<Bytes>, #[allow(dead_code, reason = "it is done by being dropped")] Then),
     /// Lines, as long as somebody sends some.
     Lines(mpsc::Receiver<Bytes>),
+}
+
+/// Something to be done when this is dropped, as a body is that was handed to the connection.
+pub(super) struct Then(Option<Box<dyn FnOnce() + Send>>);
+
+impl Then {
+    pub(super) fn new(work: impl FnOnce() + Send + 'static) -> Self {
+        Then(Some(Box::new(work)))
+    }
+}
+
+impl Drop for Then {
+    fn drop(&mut self) {
+        if let Some(work) = self.0.take() {
+            work();
+        }
+    }
 }
 
 impl ApiBody {
@@ -31,18 +50,22 @@ impl Body for ApiBody {
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
         match self.get_mut() {
-            ApiBody::Full(bytes) => Poll::Ready(bytes.take().map(|b| Ok(Frame::data(b)))),
+            ApiBody::Full(bytes) | ApiBody::Then(bytes, _) => {
+                Poll::Ready(bytes.take().map(|b| Ok(Frame::data(b))))
+            }
             ApiBody::Lines(rx) => rx.poll_recv(cx).map(|line| line.map(|l| Ok(Frame::data(l)))),
         }
     }
 
     fn is_end_stream(&self) -> bool {
-        matches!(self, ApiBody::Full(None))
+        matches!(self, ApiBody::Full(None) | ApiBody::Then(None, _))
     }
 
     fn size_hint(&self) -> SizeHint {
         match self {
-            ApiBody::Full(bytes) => SizeHint::with_exact(bytes.as_ref().map_or(0, Bytes::len) as u64),
+            ApiBody::Full(bytes) | ApiBody::Then(bytes, _) => {
+                SizeHint::with_exact(bytes.as_ref().map_or(0, Bytes::len) as u64)
+            }
             ApiBody::Lines(_) => SizeHint::default(),
         }
     }

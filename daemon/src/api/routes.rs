@@ -7,7 +7,7 @@ use ccd_proto::api::Done;
 use http::{Method, Request, Response, StatusCode};
 use hyper::body::Incoming;
 
-use super::body::ApiBody;
+use super::body::{ApiBody, Then};
 use super::{analyze, detections, follow, json, search, statusline, store, with_type};
 use crate::app::Running;
 use crate::maintenance::stats;
@@ -120,8 +120,14 @@ pub(super) async fn route(
         }
         Route::Stop => {
             app.forget();
-            app.stop(parameter(query, "now").is_some());
-            json(Done { ok: true })
+            let now = parameter(query, "now").is_some();
+            // A daemon with nothing to do is gone within milliseconds: whoever asked is to hear of it first.
+            let then = Then::new(move || app.stop(now));
+            let reply = json(Done { ok: true })?;
+            Ok(reply.map(|body| match body {
+                ApiBody::Full(bytes) => ApiBody::Then(bytes, then),
+                other => other,
+            }))
         }
         Route::Retire => {
             let idle = match parameter(query, "idle_s") {

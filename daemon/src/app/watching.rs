@@ -43,10 +43,19 @@ impl Watching {
         let thread = Builder::new().name("ccd-detect".into()).spawn(move || detecting.run());
         let thread = thread.map_err(|e| failed("the detectors' thread", &e))?;
         let telling = Arc::clone(app);
-        let recorder = tokio::spawn(recorder::run(found, app.door.clone(), move |detection| {
-            tracing::info!(kind = detection.kind, rule = detection.rule, "something goes wrong in a session");
-            alert::detection(&telling, detection);
-        }));
+        let recorder = tokio::spawn(recorder::run(
+            found,
+            app.door.clone(),
+            Arc::clone(app.detect.gauges()),
+            move |detection| {
+                tracing::info!(
+                    kind = detection.kind,
+                    rule = detection.rule,
+                    "something goes wrong in a session"
+                );
+                alert::detection(&telling, detection);
+            },
+        ));
         tokio::spawn(remember(Arc::clone(app)));
         Ok(Some(Watching { thread, recorder }))
     }
@@ -73,21 +82,28 @@ impl Watching {
     }
 }
 
-/// Tells the detectors what the user said that still holds.
+/// Tells the detectors what the user said that still holds; again when another store takes the place of this one.
 async fn remember(app: Arc<Running>) {
-    let ask = loop {
-        if app.is_ending() {
-            return;
+    let mut state = app.shared.state.subscribe();
+    while !app.is_ending() {
+        state.mark_unchanged();
+        if let Ok(ask) = Ask::new(&app.shared, app.clock.now_ns()).await {
+            let said = tokio::task::spawn_blocking(move || detections::judgements(&ask)).await;
+            match said {
+                Ok(Ok(said)) => {
+                    app.detect.judged_anew(said);
+                    if state.changed().await.is_err() {
+                        return;
+                    }
+                    continue;
+                }
+                Ok(Err(error)) => {
+                    tracing::error!(error = error.error.message, "what the user said of detections");
+                }
+                Err(error) => tracing::error!(%error, "what the user said of detections"),
+            }
         }
-        match Ask::new(&app.shared, app.clock.now_ns()).await {
-            Ok(ask) => break ask,
-            // A store that cannot be opened yet.
-            Err(_) => tokio::time::sleep(AGAIN).await,
-        }
-    };
-    match tokio::task::spawn_blocking(move || detections::judgements(&ask)).await {
-        Ok(Ok(said)) => said.into_iter().for_each(|said| app.detect.judged(said)),
-        Ok(Err(error)) => tracing::error!(error = error.error.message, "what the user said of detections"),
-        Err(error) => tracing::error!(%error, "what the user said of detections"),
+        // The store cannot be asked yet.
+        tokio::time::sleep(AGAIN).await;
     }
 }

@@ -72,6 +72,7 @@ impl Trees for Today {
         index
     }
     fn expected(&self, _: &Path) {}
+    fn writing(&self, _: &Path, _: &Path) {}
     fn touched(&self, _: &Path, _: &Path) {}
     fn stirred(&self, _: &Path) {}
     fn rest(&self, _: Instant) -> bool {

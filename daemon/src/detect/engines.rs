@@ -26,6 +26,9 @@ use crate::project::transcript;
 pub const MAX_SESSIONS: usize = 32;
 /// Items that all engines together may hold; one may hold [`ccd_detect::engine::MAX_HELD`].
 const MAX_HELD: usize = 16 * ccd_detect::engine::MAX_HELD;
+/// A session that was used so lately is not put aside for another: with more live sessions than are held, each event would
+/// have a whole session read again.
+const BUSY: Duration = Duration::from_secs(60);
 /// How long a session is held that nothing is heard of.
 pub const REST: Duration = Duration::from_secs(30 * 60);
 /// How often working directories that nobody uses are let go of, as long as there are any.
@@ -141,6 +144,9 @@ impl Engines {
 
     /// Something of this session was lost on the way, up to this record: it is read anew once the index has that.
     pub fn miss(&mut self, id: &str, upto: u64) {
+        if self.given_up.has(id) {
+            return;
+        }
         self.put_aside(id);
         self.gauges.lost.fetch_add(1, Ordering::Relaxed);
         let missing = self.missing.entry(id.to_owned()).or_default();
@@ -238,6 +244,10 @@ impl Engines {
             }
             self.missing.remove(id);
         } else if !is_held {
+            if self.is_crowded() {
+                self.gauges.crowded.fetch_add(1, Ordering::Relaxed);
+                return false;
+            }
             let is_late = now.at_ns.saturating_sub(seen.at_ns) > AGE_NS;
             // What follows a session's end are the last lines of its transcript.
             let is_rest = matches!(seen.told, Told::Lines(..)) && self.over.has(id);
@@ -263,6 +273,11 @@ impl Engines {
             self.over.remove(id);
         }
         is_over
+    }
+
+    /// Whether as many sessions are held as can be, and all of them are at work.
+    fn is_crowded(&self) -> bool {
+        self.held.len() >= MAX_SESSIONS && self.held.values().all(|held| held.used.elapsed() < BUSY)
     }
 
     /// A session before a record of a batch, read from the journal; none where it has no earlier record. An error: it
@@ -366,9 +381,9 @@ impl Engines {
         now: &Now<'_>,
         out: &mut Vec<Emitted>,
     ) -> Result<Option<Session>, LiveError> {
-        let known = self.resume.remove(id);
+        let known = self.resume.get(id).copied();
         let upto = known.unwrap_or_else(|| self.gauges.begun.load(Ordering::Acquire));
-        history::read(reader, id, before, &self.kit, &mut |seq, taken| {
+        let read = history::read(reader, id, before, &self.kit, &mut |seq, taken| {
             let is_news = seq > upto;
             if is_news {
                 self.gauges.events.fetch_add(taken.events, Ordering::Relaxed);
@@ -388,7 +403,12 @@ impl Engines {
                 }
             }
             Next::GoOn
-        })
+        });
+        // One that could not be read is still known up to where it was.
+        if read.is_ok() {
+            self.resume.remove(id);
+        }
+        read
     }
 }
 

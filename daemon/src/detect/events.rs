@@ -234,7 +234,9 @@ impl Reading {
     fn batch(&mut self, at_ns: u64, agent: Option<&str>, payload: &Value) {
         for call in payload.get("tool_calls").and_then(Value::as_array).into_iter().flatten() {
             let id = text_of(call, "tool_use_id");
-            if id.is_empty() || !self.known.first(Phase::Result, &id, millis(at_ns)) {
+            // One that began has a word of its own about its end, which may only be late.
+            let has_own = id.is_empty() || self.known.has(Phase::Call, &id);
+            if has_own || !self.known.first(Phase::Result, &id, millis(at_ns)) {
                 continue;
             }
             self.known.close(&id);

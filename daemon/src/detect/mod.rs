@@ -78,7 +78,8 @@ impl Told {
         let bytes = match self {
             Told::Hook(body, _) => body.len(),
             Told::Answer(answer) => answer.size(),
-            Told::Lines(records, at) => records.get(*at).map_or(0, |record| record.body.len()),
+            // All of them are kept for one.
+            Told::Lines(records, _) => records.iter().map(|record| record.body.len()).sum(),
             Told::Past => 0,
         };
         bytes as u64
@@ -119,8 +120,6 @@ pub enum Message {
     Ask(Asked, Bytes, oneshot::Sender<Option<Answer>>),
     /// An answer did not arrive.
     Undelivered(Box<InterventionV1>),
-    /// The user said something.
-    Judged(Box<JudgementV1>),
     /// Nothing more comes.
     Stop,
 }
@@ -142,6 +141,8 @@ pub struct Gauges {
     pub found: AtomicU64,
     /// Detections that could not be recorded, since start.
     pub dropped: AtomicU64,
+    /// Records of sessions that are not watched because as many as can be are at work, since start.
+    pub crowded: AtomicU64,
     waiting: AtomicU64,
     /// Which store is written: another number means that another one took its place.
     store: AtomicU64,
@@ -155,6 +156,17 @@ pub struct Gauges {
     /// Settings that the thread has not put in force yet.
     settings: Mutex<Option<(Arc<config::Detect>, Arc<config::Heal>)>>,
     has_settings: AtomicBool,
+    /// What the user said that the thread has not heard yet.
+    said: Mutex<Said>,
+    has_said: AtomicBool,
+}
+
+/// What the user said.
+#[derive(Debug, Default)]
+pub(super) struct Said {
+    /// What was said before does not hold: these are all.
+    pub(super) anew: bool,
+    pub(super) judgements: Vec<JudgementV1>,
 }
 
 fn locked<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
@@ -176,6 +188,13 @@ impl Gauges {
             return HashMap::new();
         }
         std::mem::take(&mut locked(&self.missing))
+    }
+
+    fn take_said(&self) -> Option<Said> {
+        if !self.has_said.swap(false, Ordering::Acquire) {
+            return None;
+        }
+        Some(std::mem::take(&mut *locked(&self.said)))
     }
 
     fn take_settings(&self) -> Option<(Arc<config::Detect>, Arc<config::Heal>)> {
@@ -269,6 +288,8 @@ impl Feed {
 
     /// Another store took the place of the one that was read. For the writer.
     pub fn swapped(&self) {
+        // Its records are of the store before.
+        locked(&self.gauges.missing).clear();
         self.gauges.published.store(0, Ordering::Release);
         self.gauges.begun.store(0, Ordering::Release);
         self.gauges.store.fetch_add(1, Ordering::Release);
@@ -292,7 +313,18 @@ impl Feed {
 
     /// The user said something, and it is on record.
     pub fn judged(&self, judgement: JudgementV1) {
-        self.tell(Message::Judged(Box::new(judgement)));
+        locked(&self.gauges.said).judgements.push(judgement);
+        self.gauges.has_said.store(true, Ordering::Release);
+    }
+
+    /// All that the user said and that holds, oldest first: nothing else does.
+    pub fn judged_anew(&self, judgements: Vec<JudgementV1>) {
+        let mut said = locked(&self.gauges.said);
+        // What was said meanwhile comes last.
+        let later = std::mem::take(&mut said.judgements);
+        *said = Said { anew: true, judgements: judgements.into_iter().chain(later).collect() };
+        drop(said);
+        self.gauges.has_said.store(true, Ordering::Release);
     }
 
     /// Puts other settings in force, from the next message on.
@@ -322,6 +354,7 @@ impl Feed {
             panics: of(&g.panics),
             found: of(&g.found),
             dropped: of(&g.dropped),
+            crowded: of(&g.crowded),
         }
     }
 

@@ -2,10 +2,13 @@
 //!
 //! Must never lose one because the store takes nothing for a moment, and never tell of one that is not on record.
 
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use tokio::sync::mpsc::Receiver;
 
+use super::Gauges;
 use crate::ingest::found::DetectionV1;
 use crate::ingest::{Ack, Door, Ready};
 
@@ -26,7 +29,12 @@ pub struct ToRecord {
 
 /// Records what comes, in its order, until nobody makes any more. `recorded` is told of those that are news, once they are
 /// on disk.
-pub async fn run(mut rx: Receiver<ToRecord>, door: Door, recorded: impl Fn(&DetectionV1) + Send) {
+pub async fn run(
+    mut rx: Receiver<ToRecord>,
+    door: Door,
+    gauges: Arc<Gauges>,
+    recorded: impl Fn(&DetectionV1) + Send,
+) {
     while let Some(ToRecord { detection, quiet }) = rx.recv().await {
         let mut tries = 0;
         let ack = loop {
@@ -46,7 +54,10 @@ pub async fn run(mut rx: Receiver<ToRecord>, door: Door, recorded: impl Fn(&Dete
         match ack {
             Ack::Durable if !quiet => recorded(&detection),
             Ack::Durable => {}
-            Ack::Refused => tracing::error!(kind = detection.kind, "a detection was not recorded"),
+            Ack::Refused => {
+                gauges.dropped.fetch_add(1, Ordering::Relaxed);
+                tracing::error!(kind = detection.kind, "a detection was not recorded");
+            }
         }
     }
 }

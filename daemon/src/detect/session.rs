@@ -57,6 +57,8 @@ pub trait Trees: Send + Sync {
     fn of(&self, cwd: &Path) -> Arc<dyn Index>;
     /// A session in it goes on, and may soon ask.
     fn expected(&self, cwd: &Path);
+    /// A session in it is about to change this file.
+    fn writing(&self, cwd: &Path, path: &Path);
     /// A session in it changed this file, or tried to; told once the detectors have seen the event.
     fn touched(&self, cwd: &Path, path: &Path);
     /// A session in it did something that may have changed any file, likewise.
@@ -71,6 +73,9 @@ impl Trees for Arc<Workspaces> {
     }
     fn expected(&self, cwd: &Path) {
         Workspaces::expected(self, cwd);
+    }
+    fn writing(&self, cwd: &Path, path: &Path) {
+        Workspaces::writing(self, cwd, path);
     }
     fn touched(&self, cwd: &Path, path: &Path) {
         Workspaces::touched(self, cwd, path);
@@ -92,6 +97,7 @@ impl Trees for NoTrees {
         Arc::new(ccd_detect::Unknown)
     }
     fn expected(&self, _: &Path) {}
+    fn writing(&self, _: &Path, _: &Path) {}
     fn touched(&self, _: &Path, _: &Path) {}
     fn stirred(&self, _: &Path) {}
     fn rest(&self, _: Instant) -> bool {
@@ -270,18 +276,25 @@ impl Session {
 }
 
 /// Tells what an event did to the working directory, after the detectors have seen it: by then an edit is written, and
-/// what it writes is no proof that it was there before. For the same reason nobody is made to look while a call runs.
+/// what it writes is no proof that it was there before. For the same reason its file is not looked at while the call runs.
 fn tell(trees: &dyn Trees, cwd: &Path, event: &Event) {
-    let call = match &event.what {
-        What::Result { call, .. } => call,
+    let (call, is_over) = match &event.what {
+        What::Call(call) => (call, false),
+        What::Result { call, .. } => (call, true),
         // The user may have written anything since the last turn.
         What::Start { .. } | What::Prompt { .. } => return trees.stirred(cwd),
         _ => return,
     };
-    match call.name.as_str() {
-        "Edit" | "Write" | "MultiEdit" => trees.touched(cwd, Path::new(call.text("file_path"))),
-        "NotebookEdit" => trees.touched(cwd, Path::new(call.text("notebook_path"))),
-        "Bash" | "PowerShell" => trees.stirred(cwd),
-        _ => trees.expected(cwd),
+    let file = match call.name.as_str() {
+        "Edit" | "Write" | "MultiEdit" => Some(call.text("file_path")),
+        "NotebookEdit" => Some(call.text("notebook_path")),
+        _ => None,
+    };
+    match (file, is_over) {
+        (Some(file), false) => trees.writing(cwd, Path::new(file)),
+        (Some(file), true) => trees.touched(cwd, Path::new(file)),
+        (None, false) => {}
+        (None, true) if matches!(call.name.as_str(), "Bash" | "PowerShell") => trees.stirred(cwd),
+        (None, true) => trees.expected(cwd),
     }
 }

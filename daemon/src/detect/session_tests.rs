@@ -273,6 +273,9 @@ fn working_directories_are_told_what_happens_in_them_before_detectors_look() {
         fn expected(&self, _: &Path) {
             self.add("expected");
         }
+        fn writing(&self, _: &Path, path: &Path) {
+            self.add(&format!("writing {}", path.display()));
+        }
         fn touched(&self, cwd: &Path, path: &Path) {
             self.add(&format!("{} {}", cwd.display(), path.display()));
         }

@@ -120,6 +120,12 @@ impl Detecting {
             self.heal = heal;
             self.engines.set(detect);
         }
+        if let Some(said) = self.gauges.take_said() {
+            if said.anew {
+                self.policy.nothing_said();
+            }
+            said.judgements.iter().for_each(|judgement| self.policy.judged(judgement));
+        }
         for (session, upto) in self.gauges.take_missing() {
             self.engines.miss(&session, upto);
         }
@@ -146,7 +152,6 @@ impl Detecting {
                 }
             }
             Message::Undelivered(intervention) => self.policy.undelivered(&intervention),
-            Message::Judged(judgement) => self.policy.judged(&judgement),
             Message::Stop => {}
         }
     }

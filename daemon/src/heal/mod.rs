@@ -253,6 +253,11 @@ impl Policy {
         self.exceptions.apply(judgement);
     }
 
+    /// What the user said does not hold any more: another store tells what does.
+    pub fn nothing_said(&mut self) {
+        self.exceptions = Exceptions::default();
+    }
+
     /// Lets go of a session that is over. What was done in it still counts, should it be resumed.
     pub fn forget(&mut self, session_id: &str) {
         if let Some(session) = self.sessions.get(session_id) {

@@ -97,6 +97,8 @@ pub(super) struct Session {
     pub(super) let_run: bool,
     /// How often this turn was kept from ending.
     pub(super) blocks: u32,
+    /// How often any was.
+    pub(super) blocked: u32,
 }
 
 fn push<T>(list: &mut VecDeque<T>, most: usize, item: T) {

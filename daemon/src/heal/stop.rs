@@ -12,6 +12,8 @@ use super::{About, Action, Answer, Asked, Policy, words};
 const CONFIDENCE: u8 = 80;
 /// Likewise for what is less bad.
 const SEVERITY: u8 = 60;
+/// Turns that are kept from ending in one session, however many prompts it has: some are written by programs.
+const MAX_BLOCKS: u32 = 12;
 /// A detection came with this Stop if it tells the same moment; some tell it in whole milliseconds.
 const SAME_NS: u64 = 1_000_000;
 
@@ -21,7 +23,8 @@ impl Policy {
         let Policy { settings, sessions, exceptions } = self;
         let session = sessions.get(&asked.session_id)?;
         let foreign = asked.stop_hook_active && session.blocks == 0;
-        if foreign || asked.agent_id.is_some() || session.blocks >= settings.max_stop_blocks {
+        let is_enough = session.blocks >= settings.max_stop_blocks || session.blocked >= MAX_BLOCKS;
+        if foreign || asked.agent_id.is_some() || is_enough {
             return None;
         }
         let id = session
@@ -37,6 +40,7 @@ impl Policy {
             .id;
         let told = session.give(Action::Blocked, id)?;
         session.blocks += 1;
+        session.blocked += 1;
         let text = words::block(&told);
         let json = serde_json::json!({"decision": "block", "reason": text});
         let about = About { detection: Some(told.id), kind: &told.kind, rule: &told.rule };

@@ -354,6 +354,8 @@ pub struct DetectStatus {
     pub found: u64,
     /// What was found and could not be recorded, since start.
     pub dropped: u64,
+    /// Records of sessions that are not watched because as many as can be are at work, since start.
+    pub crowded: u64,
 }
 
 /// What is done about detections. Counts are since the daemon's start.

@@ -99,6 +99,14 @@ impl Workspaces {
         }
     }
 
+    /// A session in this working directory is about to write or make a file: it is not looked at before
+    /// [`Workspaces::touched`] says so.
+    pub fn writing(&self, cwd: &Path, path: &Path) {
+        if let Some(view) = self.view(cwd) {
+            view.writing(path);
+        }
+    }
+
     /// A session in this working directory has written, made, moved or deleted a file, or tried to. To be called once the
     /// detectors have seen the event: what it wrote was not there before.
     pub fn touched(&self, cwd: &Path, path: &Path) {

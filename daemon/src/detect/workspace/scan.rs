@@ -6,7 +6,8 @@
 //! and tells why.
 
 use std::path::Path;
-use std::sync::{Arc, PoisonError, RwLock};
+use std::sync::{Arc, Mutex, PoisonError, RwLock};
+use std::time::{Duration, Instant};
 
 use ccd_detect::Index;
 use ignore::WalkState;
@@ -18,10 +19,17 @@ use super::table::{Read, Table};
 use super::walk::{self, Entry};
 use crate::clock::{Clock, SystemClock};
 
+/// How long a file counts as being written where nobody says that it was.
+const WRITTEN: Duration = Duration::from_secs(120);
+/// Files that are being written at a time.
+const MAX_WRITING: usize = 64;
+
 /// A table that others ask while it is kept up.
 #[derive(Debug)]
 pub(super) struct Kept {
     state: RwLock<State>,
+    /// Files that somebody is writing, and since when: what they are about to say was not there before.
+    writing: Mutex<Vec<(String, Instant)>>,
 }
 
 #[derive(Debug)]
@@ -32,7 +40,8 @@ pub(super) struct State {
 
 impl Default for Kept {
     fn default() -> Self {
-        Self { state: RwLock::new(State { table: Table::default(), gap: Some(Gap::Unbuilt) }) }
+        let state = State { table: Table::default(), gap: Some(Gap::Unbuilt) };
+        Self { state: RwLock::new(state), writing: Mutex::default() }
     }
 }
 
@@ -55,6 +64,25 @@ impl Kept {
         drop(old);
     }
 
+    /// A file is about to be written: no look takes it in before [`Kept::touch`] does, but for one that comes much later.
+    pub(super) fn writing(&self, below: &str) {
+        let mut writing = self.writing.lock().unwrap_or_else(PoisonError::into_inner);
+        writing.retain(|(path, since)| path != below && since.elapsed() < WRITTEN);
+        if writing.len() < MAX_WRITING {
+            writing.push((below.to_owned(), Instant::now()));
+        }
+    }
+
+    fn is_being_written(&self, below: &str) -> bool {
+        let writing = self.writing.lock().unwrap_or_else(PoisonError::into_inner);
+        writing.iter().any(|(path, since)| path == below && since.elapsed() < WRITTEN)
+    }
+
+    fn written(&self, below: &str) {
+        let mut writing = self.writing.lock().unwrap_or_else(PoisonError::into_inner);
+        writing.retain(|(path, _)| path != below);
+    }
+
     /// Looks through the tree, reads what has changed since the last time, and forgets what is gone.
     pub(super) fn sweep(&self, root: &Path, limits: &Limits, stop: &dyn Fn() -> bool) {
         let mut seen: Vec<bool> = Vec::new();
@@ -69,7 +97,13 @@ impl Kept {
             } else if stop() {
                 gap = Some(Gap::Unbuilt);
             } else {
-                match self.take(&entry, &mut reader) {
+                let taken = if self.is_being_written(&entry.path) {
+                    let known = self.ask(|state| state.table.stamp(&entry.path));
+                    known.map(|(id, _)| id).ok_or(Missing::Gone)
+                } else {
+                    self.take(&entry, &mut reader)
+                };
+                match taken {
                     Ok(id) => {
                         let id = id as usize;
                         if seen.len() <= id {
@@ -100,6 +134,7 @@ impl Kept {
     /// Looks at one path again. Tells whether the whole has to be looked at for it.
     pub(super) fn touch(&self, root: &Path, on_disk: &Path, limits: &Limits) -> bool {
         let Ok(below) = on_disk.strip_prefix(root) else { return false };
+        below.to_str().into_iter().for_each(|below| self.written(below));
         let metadata = match on_disk.symlink_metadata() {
             Ok(metadata) if metadata.is_dir() => return true,
             Ok(metadata) => metadata,

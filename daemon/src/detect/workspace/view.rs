@@ -100,6 +100,13 @@ impl View {
         }
     }
 
+    pub(super) fn writing(&self, path: &Path) {
+        let Some((tree, place)) = self.tree() else { return };
+        if let Some(Within::Tree(below)) = path.to_str().map(|path| place.within(path)) {
+            tree.kept.writing(&below);
+        }
+    }
+
     pub(super) fn expected(&self) {
         if let Some((tree, _)) = self.tree() {
             tree.expected();

@@ -60,7 +60,7 @@ pub fn heal(ask: &Ask, settings: &config::Heal, wanted: &Wanted) -> Result<Heal,
 /// Pauses and allowances in force, newest first; those of one session, and those of all.
 fn exceptions(ask: &Ask, only: Option<&str>) -> Result<Vec<HealException>, QueryError> {
     let (from, to) = keys::exceptions();
-    let mut found = in_force(ask, &from, &to)?;
+    let mut found = in_force(ask, &from, &to, true)?;
     found.reverse();
     found.retain(|said| only.is_none() || said.session_id.is_none() || said.session_id.as_deref() == only);
     let exception = |said: JudgementV1| HealException {
@@ -76,10 +76,11 @@ fn exceptions(ask: &Ask, only: Option<&str>) -> Result<Vec<HealException>, Query
 /// What the user said that holds now: dismissals, pauses and allowances, oldest first.
 pub fn judgements(ask: &Ask) -> Result<Vec<JudgementV1>, QueryError> {
     let (from, to) = keys::judgements();
-    in_force(ask, &from, &to)
+    // A session whose end was seen may be resumed.
+    in_force(ask, &from, &to, false)
 }
 
-fn in_force(ask: &Ask, from: &[u8], to: &[u8]) -> Result<Vec<JudgementV1>, QueryError> {
+fn in_force(ask: &Ask, from: &[u8], to: &[u8], ends: bool) -> Result<Vec<JudgementV1>, QueryError> {
     let mut found = Vec::new();
     for row in ask.reader.scan(from, to) {
         let said = match record::judgement(&row?.1) {
@@ -92,7 +93,7 @@ fn in_force(ask: &Ask, from: &[u8], to: &[u8]) -> Result<Vec<JudgementV1>, Query
         let over = match &said.session_id {
             Some(id) => {
                 let session = sessions::row(ask, ids::session_key(id))?;
-                is_over(session.as_ref(), said.at_ns, ask.now_ns)
+                is_over(session.as_ref(), said.at_ns, ask.now_ns, ends)
             }
             None => false,
         };
@@ -106,9 +107,9 @@ fn in_force(ask: &Ask, from: &[u8], to: &[u8]) -> Result<Vec<JudgementV1>, Query
 
 /// Whether nothing more is to be expected of a session that something was said of then: its end was seen, or it is gone,
 /// or nothing was heard of it for a week.
-fn is_over(session: Option<&Session>, said_ns: u64, now_ns: u64) -> bool {
+fn is_over(session: Option<&Session>, said_ns: u64, now_ns: u64, ends: bool) -> bool {
     session.is_none_or(|session| {
         let last_ns = parse_rfc3339(&session.last_at).unwrap_or(0).max(said_ns);
-        session.ended || last_ns < now_ns.saturating_sub(OPEN_NS)
+        ends && session.ended || last_ns < now_ns.saturating_sub(OPEN_NS)
     })
 }
