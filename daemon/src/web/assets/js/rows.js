@@ -1,0 +1,290 @@
+// A session's spans as a list of rows: prompts, model calls, tool calls, subagents inside the call that started them,
+// compactions, detections, interventions, and the gaps in which nothing went on.
+//
+// Pure: no DOM, no clock. Spans may come in any order, any number of times, and change: the list depends on the last
+// state of each alone. Only the turns that something changed in are built again. Must be total: a span without its
+// parent, its turn, or a time still gets its row.
+// A row: { key, type, depth, span, agent, turn, t0, t1, kids, status, note }. `kids`: rows below it that belong to it.
+
+import { parseTime } from "./format.js";
+
+/** Nothing went on for so long, in ms: within a turn, and between two. */
+const GAP_WITHIN = 5_000;
+const GAP_BETWEEN = 60_000;
+
+/** What the page keeps of a span of the API: fields under short names, times as numbers, no text twice. */
+export function compact(s, words = new Map()) {
+  const one = (text) => {
+    if (text === null || text === undefined) return null;
+    const known = words.get(text);
+    if (known !== undefined) return known;
+    words.set(text, text);
+    return text;
+  };
+  const t0 = parseTime(s.started_at);
+  const open = s.status === "running" || s.duration_ms === null || s.duration_ms === undefined;
+  return {
+    id: s.span_id, parent: s.parent_id ?? null, turn: one(s.turn_id) ?? "", agentId: one(s.agent_id),
+    agentType: one(s.agent_type), kind: one(s.kind), status: one(s.status) ?? "ok", t0,
+    t1: open ? (s.status === "running" ? null : t0) : t0 + s.duration_ms, exec: s.execution_ms ?? null,
+    tool: one(s.tool_name), toolUse: s.tool_use_id ?? null, text: s.summary ?? "", error: s.error ?? null,
+    model: one(s.model), purpose: one(s.purpose), exchange: s.exchange_id ?? null, by: s.requested_by ?? null,
+    tokens: s.tokens ?? null, cost: s.cost_usd_micros ?? null, share: s.attributed_usd_micros ?? null,
+    thinking: s.reasoning && s.reasoning.blocks > 0 ? [s.reasoning.blocks, s.reasoning.omitted] : null,
+    sources: one((s.sources ?? []).join(" ")), ttfb: s.ttfb_ms ?? null,
+  };
+}
+
+export class Model {
+  constructor() {
+    this.words = new Map();
+    this.turns = new Map(); // turn id → block
+    this.spans = new Map(); // span id → span
+    this.order = [];
+    this.sorted = true;
+    this.detections = new Map(); // span id ("" where there is none) → detections
+    this.interventions = new Map();
+    this.version = 0;
+  }
+
+  block(id) {
+    let block = this.turns.get(id);
+    if (!block) {
+      block = { id, info: null, spans: new Map(), rows: [], t0: Infinity, t1: -Infinity, dirty: true };
+      this.turns.set(id, block);
+      this.order.push(block);
+      this.sorted = false;
+    }
+    return block;
+  }
+
+  /** What the API tells of turns: their number, prompt, result. */
+  setTurns(turns) {
+    for (const t of turns) {
+      const block = this.block(t.turn_id);
+      block.info = t;
+      block.dirty = true;
+      const t0 = parseTime(t.started_at);
+      if (t0 < block.t0) { block.t0 = t0; this.sorted = false; }
+    }
+    this.version += 1;
+  }
+
+  /** Takes in spans as the API tells them. */
+  upsert(spans) {
+    for (const raw of spans) {
+      const s = compact(raw, this.words), before = this.spans.get(s.id);
+      if (before) {
+        if (before.turn !== s.turn) { const b = this.block(before.turn); b.spans.delete(s.id); b.dirty = true; }
+        s.ttfb ??= before.ttfb;
+      }
+      this.spans.set(s.id, s);
+      const block = this.block(s.turn);
+      block.spans.set(s.id, s);
+      block.dirty = true;
+      if (s.t0 < block.t0) { block.t0 = s.t0; this.sorted = false; }
+    }
+    this.version += 1;
+  }
+
+  /** When the first byte of each model call came, from its exchange. */
+  setExchanges(exchanges) {
+    this.byExchange ??= new Map();
+    for (const e of exchanges) {
+      this.byExchange.set(e.exchange_id, { ttfb: e.ttfb_ms ?? null, attempt: e.attempt ?? 1, retried: e.retried_by ?? null, stop: e.stop_reason ?? null });
+    }
+    this.version += 1;
+  }
+
+  setDetections(detections, interventions = []) {
+    const by = (list) => {
+      const map = new Map();
+      for (const d of list) { const k = d.span_id ?? ""; if (!map.has(k)) map.set(k, []); map.get(k).push(d); }
+      return map;
+    };
+    this.detections = by(detections);
+    this.interventions = by(interventions);
+    for (const block of this.order) block.dirty = true;
+    this.version += 1;
+  }
+
+  /** Blocks in the order of their beginnings, each with its rows. */
+  blocks() {
+    if (!this.sorted) {
+      this.order.sort((a, b) => a.t0 - b.t0);
+      this.sorted = true;
+    }
+    for (const block of this.order) if (block.dirty) build(this, block);
+    return this.order;
+  }
+}
+
+const byStart = (a, b) => a.t0 - b.t0 || (a.kind < b.kind ? -1 : a.kind > b.kind ? 1 : a.id < b.id ? -1 : 1);
+
+function build(model, block) {
+  block.dirty = false;
+  const children = new Map(), top = [];
+  let root = null;
+  for (const s of block.spans.values()) {
+    if (s.kind === "agent" && s.parent === null && (!root || s.t0 < root.t0)) root = s;
+  }
+  let t1 = root?.t1 ?? -Infinity, open = root?.t1 === null, errors = 0, tools = 0;
+  for (const s of block.spans.values()) {
+    if (s === root) continue;
+    if (s.kind === "tool") { tools += 1; if (s.status === "error" || s.status === "denied") errors += 1; }
+    if (s.t1 === null) open = true; else if (s.t1 > t1) t1 = s.t1;
+    const parent = s.parent !== null && s.parent !== s.id && block.spans.get(s.parent);
+    if (!parent || parent === root) top.push(s);
+    else { const list = children.get(parent.id); if (list) list.push(s); else children.set(parent.id, [s]); }
+  }
+  block.t1 = open ? null : Math.max(t1, block.t0);
+  block.root = root;
+  block.errors = errors;
+  block.tools = tools;
+  block.findings = 0;
+  const info = block.info;
+  const rows = [{
+    key: `t:${block.id}`, type: "prompt", depth: 0, span: root, agent: null, turn: block, t0: block.t0, t1: block.t1,
+    kids: 0, status: root?.status ?? info?.status ?? "ok", note: info?.prompt ?? root?.text ?? "",
+  }];
+  const seen = new Set();
+  emit(model, block, rows, top.sort(byStart), children, 1, seen, true);
+  // Spans in a circle, or below one: shown all the same.
+  if (seen.size < block.spans.size - (root ? 1 : 0)) {
+    const lost = [...block.spans.values()].filter((s) => s !== root && !seen.has(s.id)).sort(byStart);
+    for (const s of lost) if (!seen.has(s.id)) emit(model, block, rows, [s], new Map(), 1, seen, false);
+  }
+  about(model, block, rows, root?.id, 1);
+  rows[0].kids = rows.length - 1;
+  block.rows = rows;
+}
+
+/** Depth is bounded: deeper ones stay at the last one. */
+const DEEPEST = 24;
+
+function emit(model, block, rows, list, children, depth, seen, gaps) {
+  let busyUntil = null;
+  const parallel = parallels(list);
+  for (const s of list) {
+    if (seen.has(s.id)) continue;
+    seen.add(s.id);
+    if (gaps && busyUntil !== null && s.t0 - busyUntil >= GAP_WITHIN) {
+      rows.push(gapRow(`g:${s.id}`, depth, block, busyUntil, s.t0));
+    }
+    busyUntil = busyUntil === null ? s.t1 ?? Infinity : Math.max(busyUntil, s.t1 ?? Infinity);
+    let below = children.get(s.id) ?? [], agent = null;
+    if (s.kind === "tool") {
+      const started = below.filter((c) => c.kind === "agent");
+      if (started.length > 0) {
+        agent = started[0];
+        seen.add(agent.id);
+        below = [...below.filter((c) => c !== agent), ...(children.get(agent.id) ?? [])];
+      }
+    }
+    const type = agent || s.kind === "agent" ? "agent" : s.purpose === "compaction" ? "compaction" : s.kind;
+    const row = {
+      key: `s:${s.id}`, type, depth: Math.min(depth, DEEPEST), span: s, agent: s.kind === "agent" ? s : agent, turn: block,
+      t0: s.t0, t1: later(s.t1, agent), kids: 0, status: worse(s, agent), note: s.text, par: parallel.get(s.id) ?? 0,
+    };
+    const at = rows.push(row);
+    about(model, block, rows, s.id, row.depth + 1);
+    if (agent) about(model, block, rows, agent.id, row.depth + 1);
+    if (below.length > 0) emit(model, block, rows, below.sort(byStart), children, depth + 1, seen, false);
+    row.kids = rows.length - at;
+  }
+}
+
+/** A background helper's call ends before the helper does. */
+function later(t1, agent) {
+  if (!agent) return t1;
+  return t1 === null || agent.t1 === null ? null : Math.max(t1, agent.t1);
+}
+
+function worse(s, agent) {
+  if (!agent || s.status === "error" || s.status === "denied") return s.status;
+  return agent.status === "ok" ? s.status : agent.status;
+}
+
+/** Calls of one model call that overlap: how many ran at once, by span. */
+function parallels(list) {
+  const found = new Map();
+  for (let i = 0; i < list.length;) {
+    let end = list[i].kind === "tool" ? list[i].t1 ?? Infinity : -Infinity, j = i + 1;
+    while (j < list.length && list[j].kind === "tool" && list[i].kind === "tool" && list[j].t0 < end) {
+      end = Math.max(end, list[j].t1 ?? Infinity);
+      j += 1;
+    }
+    if (j - i > 1) for (let k = i; k < j; k += 1) found.set(list[k].id, j - i);
+    i = j;
+  }
+  return found;
+}
+
+function about(model, block, rows, id, depth) {
+  if (id === undefined) return;
+  const d = Math.min(depth, DEEPEST);
+  for (const x of model.detections.get(id) ?? []) {
+    const t0 = parseTime(x.at);
+    block.findings += 1;
+    rows.push({ key: `d:${x.detection_id}`, type: "detection", depth: d, span: model.spans.get(id) ?? null, agent: null, turn: block, t0, t1: t0, kids: 0, status: x.state, note: x.title, detection: x });
+  }
+  for (const x of model.interventions.get(id) ?? []) {
+    const t0 = parseTime(x.at);
+    rows.push({ key: `i:${x.at}:${id}`, type: "intervention", depth: d, span: model.spans.get(id) ?? null, agent: null, turn: block, t0, t1: t0, kids: 0, status: x.delivered ? "delivered" : "unknown", note: x.text, intervention: x });
+  }
+}
+
+function gapRow(key, depth, turn, t0, t1) {
+  return { key, type: "gap", depth, span: null, agent: null, turn, t0, t1, kids: 0, status: "", note: "" };
+}
+
+/** Folded rows leave out what is below them; `keep` (a function or null) leaves out what does not match. Gives the rows
+    to be shown, how many matched, and how many rows there are in all. A row that something below it matched stays, as the
+    place that it belongs to (`context`). */
+export function flatten(model, { folded, keep = null }) {
+  const rows = [], context = new Set();
+  let matched = 0, all = 0, last = null;
+  for (const block of model.blocks()) {
+    if (last !== null && !keep && block.t0 - last >= GAP_BETWEEN) rows.push(gapRow(`g:t:${block.id}`, 0, block, last, block.t0));
+    last = block.t1 === null ? null : Math.max(last ?? -Infinity, block.t1);
+    const list = block.rows;
+    all += list.length;
+    if (keep) matched += sift(list, keep, rows, context);
+    else {
+      for (let i = 0; i < list.length; i += 1) {
+        rows.push(list[i]);
+        if (folded.has(list[i].key)) i += list[i].kids;
+      }
+    }
+  }
+  return { rows, matched: keep ? matched : all, all, context };
+}
+
+/** The rows that are kept, and the path to each. */
+function sift(list, keep, rows, context) {
+  const path = [];
+  let matched = 0;
+  for (let i = 0; i < list.length; i += 1) {
+    const row = list[i];
+    while (path.length > 0 && i > path[path.length - 1].end) path.pop();
+    const entry = { row, end: i + row.kids, out: false };
+    if (keep(row)) {
+      for (const above of path) if (!above.out) { above.out = true; rows.push(above.row); context.add(above.row.key); }
+      rows.push(row);
+      entry.out = true;
+      matched += 1;
+    }
+    if (row.kids > 0) path.push(entry);
+  }
+  return matched;
+}
+
+/** The next row from `from` on (exclusive) that `wanted`, in this direction, round the end; -1 where there is none. */
+export function nextRow(rows, from, step, wanted) {
+  const n = rows.length;
+  for (let i = 1; i <= n; i += 1) {
+    const at = (((from + step * i) % n) + n) % n;
+    if (wanted(rows[at])) return at;
+  }
+  return -1;
+}
