@@ -64,6 +64,7 @@ export function serve({ port = 0, socket = null, record = null, fixtures = null,
       const body = await upstream(`/v0/spans?session=${encodeURIComponent(q.get("session") ?? "")}&limit=0`).catch(() => null);
       return json(res, { detections: body && q.get("session") ? pretend(JSON.parse(body.body).spans ?? []) : [], more: 0 });
     }
+    if (path === "/v0/heal") return json(res, { mode: "advise", interventions: [], exceptions: [], projects: {}, more: 0 });
     const got = socket || fixtures ? await upstream(req.url, res) : { status: 404, body: "{}" };
     if (!got) return undefined;
     if (path === "/v0/sessions" && got.status < 500) {

@@ -1,0 +1,1 @@
+export class AllOverview { constructor(root){this.root=root;} show(){} }
