@@ -11,6 +11,7 @@ import { createServer, request } from "node:http";
 import { dirname, extname, join, normalize } from "node:path";
 import { fileURLToPath } from "node:url";
 import { generate, pretend, sessions } from "./generate.mjs";
+import { HOSTILE } from "./hostile.mjs";
 
 const HERE = dirname(fileURLToPath(import.meta.url));
 export const ASSETS = join(HERE, "../../daemon/src/web/assets");

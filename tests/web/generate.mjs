@@ -1,11 +1,8 @@
 // A made-up session of any size, as the daemon's API tells it: turns, spans, exchanges, detections, contents. For
 // development and for tests of size; the same seed gives the same session. Nothing in it was captured anywhere.
 
-const HOSTILE = [
-  "<script>alert(1)</script><img src=x onerror=alert(2)>", "\u202egnp.exe\u202c reversed", "zero\u200bwidth\u2060joined",
-  "\u001b]0;owned\u0007\u001b[2J\u001b[31mred\u001b[0m", "lone \ud800 half", `long ${"x".repeat(5000)}`, "javascript:alert(1)",
-  "\u0000nul\u0008back\rreturn", "'; DROP TABLE rows; --", "${7*7}{{7*7}}", "<style>*{display:none}</style>",
-];
+import { HOSTILE } from "./hostile.mjs";
+
 const FILES = ["src/cart.py", "src/api/server.ts", "test/test_cart.py", "README.md", "src/ui/list.tsx", "Cargo.toml", "docs/how.md"];
 const PROMPTS = [
   "Find out why totals are off by fractions of a cent, and make them exact", "Now the same for refunds", "Add a test for empty carts",

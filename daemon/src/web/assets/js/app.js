@@ -69,7 +69,7 @@ function show(before) {
   for (const v of views) if (v.id === state.view) v.el.setAttribute("aria-current", "page"); else v.el.removeAttribute("aria-current");
   if (state.session !== data?.id) openData();
   if (state.view === "timeline" && data && before && (before.view !== state.view || narrowing(before) !== narrowing(state))) timeline.refresh();
-  if (state.view === "timeline" && state.span !== timeline.list.selected && data) { if (state.span) timeline.showSelected(state.span); else timeline.list.selectKey(null); }
+  if (state.view === "timeline" && state.span !== timeline.told && data) { if (state.span) timeline.showSelected(state.span); else { timeline.told = null; timeline.list.selectKey(null); } }
   if (!state.span) row = null;
   if (state.view === "overview" && data) overview.show(data);
   if (state.view === "all") everything.show();
@@ -95,7 +95,7 @@ function openData() {
       if (event === "error") notice(mine.error.message, "error");
       timeline.soon();
       if (state.view === "overview") overview.soon(mine);
-      if (event === "loaded") drawTop();
+      if (event === "loaded") { drawTop(); if (state.view === "overview") overview.show(mine); }
       if (row && event === "rows") inspector.refresh(mine);
     },
   });
@@ -208,6 +208,6 @@ pane.find(state.find);
 if (state.view === "span") goToSpan(state.span); else show(null);
 pane.load().then(() => {
   if (!state.session && state.view !== "span" && state.view !== "all" && pane.sessions.length > 0) openSession(pane.sessions[0].session_id);
-  else if (data) { data.session = pane.get(data.id); pane.select(data.id); timeline.refresh(); drawTop(); }
+  else if (data) { data.session = pane.get(data.id); pane.select(data.id); timeline.refresh(); show(null); }
   setText($("notices"), "");
 });

@@ -118,7 +118,8 @@ export function diffWords(a, b) {
   let same = 0;
   const add = (side, length) => {
     const list = ranges[side], last = list[list.length - 1];
-    if (last && last[1] === at[side]) last[1] += length; else list.push([at[side], at[side] + length]);
+    // Words that changed on both sides of a space are one change.
+    if (last && /^\s*$/.test((side === "a" ? a : b).slice(last[1], at[side]))) last[1] = at[side] + length; else list.push([at[side], at[side] + length]);
   };
   for (const op of ops) {
     if (op.type === "same") { same += op.text.trim().length; at.a += op.text.length; at.b += op.text.length; }
@@ -126,7 +127,7 @@ export function diffWords(a, b) {
     else { add("b", op.text.length); at.b += op.text.length; }
   }
   const longer = Math.max(a.trim().length, b.trim().length);
-  return longer > 0 && same / longer < 0.3 ? null : ranges;
+  return longer > 0 && same / longer < 0.4 ? null : ranges;
 }
 
 /** Pairs each deleted line with the added one that took its place: a Map from operation to its word ranges. */

@@ -80,7 +80,7 @@ function marksOf(row, view) {
   if (row.type === "llm") {
     const x = view.exchange(s2.exchange);
     if (x?.attempt > 1) chip("denied", `attempt ${x.attempt}`);
-    if (s2.thinking?.[1]) chip("", "thinking omitted");
+    if (s2.thinking?.[1]) chip("", "∅ thinking");
     if (x?.stop && !["tool_use", "end_turn"].includes(x.stop)) chip("denied", oneLine(x.stop, 24));
   }
   return out;

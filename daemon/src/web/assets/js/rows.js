@@ -159,8 +159,10 @@ function build(model, block) {
   block.rows = rows;
 }
 
-/** Depth is bounded: deeper ones stay at the last one. */
+/** What is drawn deeper than this stays at this depth. */
 const DEEPEST = 24;
+/** What is nested deeper than this stands at its turn's first level. */
+const NESTED = 100;
 
 function emit(model, block, rows, list, children, depth, seen, gaps) {
   let busyUntil = null;
@@ -189,7 +191,7 @@ function emit(model, block, rows, list, children, depth, seen, gaps) {
     const at = rows.push(row);
     about(model, block, rows, s.id, row.depth + 1);
     if (agent) about(model, block, rows, agent.id, row.depth + 1);
-    if (below.length > 0) emit(model, block, rows, below.sort(byStart), children, depth + 1, seen, false);
+    if (below.length > 0 && depth < NESTED) emit(model, block, rows, below.sort(byStart), children, depth + 1, seen, false);
     row.kids = rows.length - at;
   }
 }

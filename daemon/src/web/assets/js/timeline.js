@@ -34,7 +34,7 @@ export class Timeline {
     this.head = h("div", { class: "head", "aria-hidden": "true" }, h("span", { class: "when", text: "Time" }), h("span", { text: "What" }), h("span", { class: "num tok", text: "Tokens" }), h("span", { class: "num cost", text: "Cost" }), h("span", { class: "num", text: "Took" }), this.ticks);
     this.list = new VirtualList({
       role: "treegrid", label: "Timeline", height: 24, key: (row) => row.key, create: createRow, update: (el, row) => updateRow(el, row, this.view),
-      onselect: (row) => onselect(row), onopen, ontop: (index, y, view) => this.top(index, y, view), selectable: (row) => row.type !== "gap",
+      onselect: (row) => { this.told = row.key; onselect(row); }, onopen, ontop: (index, y, view) => this.top(index, y, view), selectable: (row) => row.type !== "gap",
     });
     this.list.space.addEventListener("click", (e) => { if (e.target.closest(".tw")) { const row = this.list.items[this.list.at]; if (row) this.fold(row, !this.folded.has(row.key)); } });
     this.stickyRow = createRow();
@@ -47,9 +47,12 @@ export class Timeline {
     root.append(this.bar.el, this.map.el, this.grid, this.foot);
     new ResizeObserver(() => {
       const w = this.grid.clientWidth, el = this.list.el;
+      this.grid.classList.toggle("mid", w < 980 && w >= 720);
       this.grid.classList.toggle("slim", w < 720 && w >= 480);
+      this.bar.el.classList.toggle("tight", w < 1080);
       this.grid.classList.toggle("tiny", w < 480);
       this.grid.style.setProperty("--bar-width", `${el.offsetWidth - el.clientWidth}px`);
+      this.ticksWidth = this.ticks.clientWidth;
       this.drawTicks();
     }).observe(this.grid);
     setInterval(() => { if (!document.hidden && this.data?.live === "live" && this.data.isLive()) { this.view.now = this.now(); this.list.draw(true); } }, 1000);
@@ -61,10 +64,10 @@ export class Timeline {
     this.folded = new Set();
     this.found = null;
     this.searched = "";
-    this.first = true;
+    this.told = null;
     this.list.selected = null;
     this.list.at = -1;
-    this.list.el.scrollTop = 0;
+    this.list.scrollTo(0);
     this.refresh();
   }
 
@@ -99,7 +102,7 @@ export class Timeline {
     const before = this.list.items.length;
     this.list.setItems(this.flat.rows);
     if (follow && this.flat.rows.length > before) this.list.scrollToEnd();
-    if (state.span && this.list.selected !== state.span) this.showSelected(state.span);
+    if (state.span && this.told !== state.span) this.showSelected(state.span);
     const empty = this.flat.rows.length === 0;
     this.none.hidden = !empty;
     if (empty) fill(this.none, isEmpty(state) ? this.data.error ? [h("b", { text: "This session cannot be shown" }), this.data.error.message] : "Nothing yet" : [h("b", { text: "Nothing is like that" }), "Escape clears the filters"]);
@@ -168,7 +171,7 @@ export class Timeline {
   }
 
   drawTicks() {
-    const row = this.list.items[this.list.indexAt(this.list.el.scrollTop)], width = this.ticks.clientWidth;
+    const row = this.list.items[this.list.indexAt(this.list.y)], width = this.ticksWidth ?? 0;
     const axis = row ? this.axisOf(row) : null;
     if (!axis || width < 40) { fill(this.ticks); return; }
     const made = ticks(axis, this.view.zoom, Math.max(1, Math.floor(width / 84)));
@@ -200,14 +203,16 @@ export class Timeline {
 
   /** Shows the row of the address: unfolds what hides it. */
   showSelected(key) {
-    if (this.list.selectKey(key, "middle")) { this.onselect(this.list.items[this.list.at]); return; }
+    if (this.list.selectKey(key, "middle")) { this.told = key; this.onselect(this.list.items[this.list.at]); return; }
     for (const block of this.data.model.blocks()) {
       const i = block.rows.findIndex((r) => r.key === key);
       if (i < 0) continue;
       for (let j = i - 1; j >= 0; j -= 1) if (j + block.rows[j].kids >= i) this.folded.delete(block.rows[j].key);
       this.flat = flatten(this.data.model, { folded: this.folded, keep: compile(this.get(), this.found?.ids ?? null) });
       this.list.setItems(this.flat.rows);
-      if (this.list.selectKey(key, "middle")) this.onselect(block.rows[i]);
+      this.told = key;
+      this.list.selectKey(key, "middle");
+      this.onselect(block.rows[i]);
       return;
     }
   }
@@ -218,7 +223,7 @@ export class Timeline {
       prompt: (r) => r.type === "prompt", agent: (r) => r.type === "agent", detection: (r) => r.type === "detection" || r.type === "intervention",
       error: (r) => r.type !== "prompt" && (r.status === "error" || r.status === "denied"), match: (r) => !this.flat.context.has(r.key) && r.type !== "gap",
     }[what];
-    const from = this.list.at >= 0 ? this.list.at : this.list.indexAt(this.list.el.scrollTop) - (step > 0 ? 1 : 0);
+    const from = this.list.at >= 0 ? this.list.at : this.list.indexAt(this.list.y) - (step > 0 ? 1 : 0);
     if (this.folded.size > 0 && what !== "prompt" && isEmpty(this.get())) { const key = this.list.selected; this.folded.clear(); this.refresh(); if (key) this.list.selectKey(key); }
     const at = nextRow(this.list.items, this.list.at >= 0 ? this.list.at : from, step, wanted);
     if (at >= 0) this.list.select(at, true, "middle");

@@ -14,7 +14,7 @@ export class Toolbar {
   /** `get()`: the state; `set(change)`: changes it. */
   constructor({ get, set, onkey, facets, actions }) {
     Object.assign(this, { get, set, facets });
-    this.input = h("input", { type: "search", placeholder: "Search and filter:  words  tool:Bash  status:error", "aria-label": "Search this session", spellcheck: "false", autocomplete: "off" });
+    this.input = h("input", { type: "search", placeholder: "Search, or tool:Bash is:error", "aria-label": "Search this session", spellcheck: "false", autocomplete: "off" });
     this.result = h("output", { "aria-live": "polite" });
     let timer = null;
     this.input.addEventListener("input", () => { clearTimeout(timer); timer = setTimeout(() => set({ q: this.input.value }), 60); });
@@ -23,10 +23,10 @@ export class Toolbar {
     });
     const toggle = (list, value, label, drawing) => {
       const n = h("span", { class: "n" });
-      const b = button(label, () => {
+      const b = button(drawing ? h("span", { class: "label", text: label }) : label, () => {
         const now = get()[list];
         set({ [list]: now.includes(value) ? now.filter((v) => v !== value) : [...now, value] });
-      }, { "aria-pressed": "false" });
+      }, { "aria-pressed": "false", "aria-label": label, title: `Only ${label}` });
       if (drawing) b.prepend(icon(drawing));
       b.append(n);
       return { el: b, list, value, n };
@@ -62,7 +62,8 @@ export class Toolbar {
     this.agents.setAttribute("aria-pressed", String(state.agents.length > 0));
     this.agents.hidden = f.agents.length < 2 && state.agents.length === 0;
     this.clear.hidden = !narrowed;
-    fill(this.scale, icon("gap"), state.scale === "turn" ? "by prompt" : "session");
+    fill(this.scale, icon("gap"), h("span", { class: "label", text: state.scale === "turn" ? "by prompt" : "session" }));
+    this.scale.setAttribute("aria-label", `Waterfall ${state.scale === "turn" ? "by prompt" : "over the session"}`);
     this.live.hidden = live === "off";
     fill(this.live, live === "paused" ? [icon("play"), held > 0 ? `${whole(held)} new` : "paused"] : live === "waiting" ? "reconnecting…" : [h("span", { class: "dot pulse" }), "live"]);
     this.live.setAttribute("aria-pressed", String(live === "paused"));

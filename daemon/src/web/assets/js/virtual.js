@@ -24,10 +24,13 @@ export class VirtualList {
     this.rowRole = role === "listbox" ? "option" : "row";
     this.space = h("div", { class: "space", role: "presentation" });
     this.el = h("div", { class: "rows scroll", role, tabindex: "0", "aria-label": label }, this.space);
-    this.el.addEventListener("scroll", () => this.draw(), { passive: true });
+    this.y = 0;
+    this.view = 0;
+    // Places are read once per event, before anything is written: reading after writing would cost a layout each time.
+    this.el.addEventListener("scroll", () => { this.y = this.el.scrollTop; this.draw(); }, { passive: true });
     this.space.addEventListener("click", (e) => this.click(e));
     this.space.addEventListener("dblclick", () => this.onopen?.());
-    new ResizeObserver(() => this.draw(true)).observe(this.el);
+    new ResizeObserver((entries) => { this.view = entries[0].contentRect.height; this.y = this.el.scrollTop; this.draw(true); }).observe(this.el);
   }
 
   /** Shows these. What is looked at stays where it is, and so does the selection. */
@@ -45,7 +48,7 @@ export class VirtualList {
     if (this.selected !== null) this.at = this.find(this.selected);
     if (top && top.key !== undefined) {
       const i = this.find(top.key, top.index);
-      if (i >= 0 && i !== top.index) this.el.scrollTop = this.offset(i) + top.within;
+      if (i >= 0 && i !== top.index) this.scrollTo(this.offset(i) + top.within);
     }
     this.draw(true);
   }
@@ -62,9 +65,9 @@ export class VirtualList {
   }
 
   anchor() {
-    if (this.items.length === 0 || this.el.scrollTop < 1) return null;
-    const index = this.indexAt(this.el.scrollTop);
-    return { index, key: this.key(this.items[index]), within: this.el.scrollTop - this.offset(index) };
+    if (this.items.length === 0 || this.y < 1) return null;
+    const index = this.indexAt(this.y);
+    return { index, key: this.key(this.items[index]), within: this.y - this.offset(index) };
   }
 
   find(key, near = this.at) {
@@ -76,13 +79,18 @@ export class VirtualList {
   }
 
   /** Whether the end is in sight: then new rows are followed. */
-  atEnd() { return this.el.scrollTop + this.el.clientHeight >= this.total() - this.height * 1.5; }
+  atEnd() { return this.y + this.view >= this.total() - this.height * 1.5; }
 
-  scrollToEnd() { this.el.scrollTop = this.total(); }
+  scrollToEnd() { this.scrollTo(this.total()); }
+
+  scrollTo(y) {
+    this.y = Math.max(0, Math.min(y, this.total() - this.view));
+    this.el.scrollTop = this.y;
+  }
 
   /** Draws what is in sight. */
   draw(all = false) {
-    const view = this.el.clientHeight, y = this.el.scrollTop, n = this.items.length;
+    const { view, y } = this, n = this.items.length;
     const first = n === 0 ? 0 : Math.max(0, this.indexAt(y) - AROUND);
     const last = n === 0 ? -1 : Math.min(n - 1, this.indexAt(y + view) + AROUND);
     const need = last - first + 1;
@@ -141,22 +149,22 @@ export class VirtualList {
 
   /** Scrolls so that a row is in sight. */
   reveal(index, where = "nearest") {
-    const top = this.offset(index), bottom = this.offset(index + 1) || top + this.height, view = this.el.clientHeight;
-    const y = this.el.scrollTop, margin = this.ontop ? this.height * 1.2 : 4;
-    if (where === "middle" && (top < y + margin || bottom > y + view)) this.el.scrollTop = top - view / 2;
-    else if (top < y + margin) this.el.scrollTop = Math.max(0, top - margin);
-    else if (bottom > y + view) this.el.scrollTop = bottom - view + 4;
+    const top = this.offset(index), bottom = this.offsets ? this.offset(index + 1) : top + this.height, { y, view } = this;
+    const margin = this.ontop ? this.height * 1.2 : 4;
+    if (where === "middle" && (top < y + margin || bottom > y + view)) this.scrollTo(top - view / 2);
+    else if (top < y + margin) this.scrollTo(Math.max(0, top - margin));
+    else if (bottom > y + view) this.scrollTo(bottom - view + 4);
   }
 
   /** Moves the selection by so many rows that can be selected. */
   move(step) {
     const n = this.items.length, direction = Math.sign(step);
     let i = this.at, left = Math.abs(step);
-    if (i < 0) { i = direction > 0 ? this.indexAt(this.el.scrollTop) - 1 : this.indexAt(this.el.scrollTop + this.el.clientHeight); }
+    if (i < 0) { i = direction > 0 ? this.indexAt(this.y) - 1 : this.indexAt(this.y + this.view); }
     let to = -1;
     while (left > 0) { i += direction; if (i < 0 || i >= n) break; if (this.selectable(this.items[i])) { to = i; left -= 1; } }
     if (to >= 0) this.select(to, true);
   }
 
-  page() { return Math.max(1, Math.floor(this.el.clientHeight / this.height) - 1); }
+  page() { return Math.max(1, Math.floor(this.view / this.height) - 1); }
 }

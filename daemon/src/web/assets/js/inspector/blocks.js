@@ -4,7 +4,7 @@ import { fill, h } from "../dom.js";
 import { bytes, oneLine, plural, visible } from "../format.js";
 import { toolName } from "../row.js";
 import { code, prose, tree } from "./parts.js";
-import { picture } from "./terminal.js";
+import { picture, terminal } from "./terminal.js";
 
 /** Says that the API left thinking out. */
 export function omitted(block, tokens = null) {
@@ -25,7 +25,7 @@ export function part(b, options = {}) {
     case "tool_use": case "server_tool_use": case "mcp_tool_use": return box(cap(`→ ${toolName(String(b.name ?? "tool"))}`, h("span", { class: "muted mono", text: oneLine(b.id ?? "", 40) })), tree(b.input ?? null, 1));
     case "tool_result": {
       const content = b.content;
-      return box(cap(`← result${b.is_error ? ", an error" : ""}`, h("span", { class: "muted mono", text: oneLine(b.tool_use_id ?? "", 40) })), Array.isArray(content) ? content.map((c) => part(c, options)) : typeof content === "string" ? code(content, b.is_error ? "error" : "") : tree(content ?? null));
+      return box(cap(`← result${b.is_error ? ", an error" : ""}`, h("span", { class: "muted mono", text: oneLine(b.tool_use_id ?? "", 40) })), Array.isArray(content) ? content.map((c) => part(c, options)) : typeof content === "string" && content.includes("\u001b[") ? terminal(content) : typeof content === "string" ? code(content, b.is_error ? "error" : "") : tree(content ?? null));
     }
     case "image": return box(picture(b.source) ?? cap("a picture that is not shown"));
     case "document": return box(cap(`a document: ${oneLine(b.source?.media_type ?? b.title ?? "", 80)}`));
