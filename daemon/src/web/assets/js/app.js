@@ -34,14 +34,14 @@ const what = h("div", { class: "what grow" }), themeButton = button(icon("system
 const views = [["timeline", "Timeline"], ["overview", "Overview"], ["all", "Everything"]].map(([id, label]) => ({ id, el: button(label, () => act(`view.${id}`)) }));
 fill($("top"), button(icon("menu"), () => act("sessions.toggle"), { "aria-label": "Sessions", title: "Show or hide the sessions (b)" }), h("span", { class: "brand optional", text: "ccd" }),
   h("nav", { "aria-label": "Views" }, views.map((v) => v.el)), what,
-  button([icon("search"), h("span", { class: "optional", text: "Ctrl-K" })], () => act("palette"), { class: "line", "aria-label": "Command palette" }),
+  button([icon("search"), h("span", { class: "optional", text: "Ctrl-K" }), h("span", { class: "sr", text: "Command palette" })], () => act("palette"), { class: "line", title: "Command palette (Ctrl-K)" }),
   themeButton, button(icon("help"), () => act("help"), { "aria-label": "Keyboard help", title: "Keyboard (?)" }));
 
 const main = $("main"), timelineRoot = h("div", { class: "view" }), overviewRoot = h("div", { class: "sheet", tabindex: "0", hidden: true }), allRoot = h("div", { class: "sheet", tabindex: "0", hidden: true });
 timelineRoot.setAttribute("class", "timeline");
 main.append(timelineRoot, overviewRoot, allRoot);
 
-const pane = new SessionsPane($("sessions"), { api, now, onopen: (id) => { app.classList.remove("drawer"); openSession(id); }, onfind: (find) => set({ find }, true) });
+const pane = new SessionsPane($("sessions"), { api, now, onopen: (id) => { app.classList.remove("drawer"); openSession(id); }, onfind: (find) => set({ find }, true), onload: () => { const s = data && pane.get(data.id); if (s && s.last_at !== data.session?.last_at) { data.session = s; timeline.soon(); drawTop(); } } });
 const timeline = new Timeline(timelineRoot, { api, get: () => state, set, now, onselect: selected, onopen: () => act("inspector.focus"), actions: act });
 const inspector = new Inspector($("inspector"), { api, now, get: () => state, set, go: goToSpan, close: () => set({ span: null }, false) });
 const overview = new SessionOverview(overviewRoot, { api, go: goToSpan });
@@ -137,8 +137,8 @@ function rowKey(s) {
 
 function drawTop() {
   const s = data?.session;
-  if (state.view === "all") fill(what, h("b", { text: "Everything" }));
-  else if (s) fill(what, h("b", { text: oneLine(s.project ?? "session", 60) }), h("span", { class: "muted optional", text: `${model(s.model)} · ${date(parseTime(s.started_at))} ${clock(parseTime(s.started_at)).slice(0, 5)} · ${duration(parseTime(s.last_at) - parseTime(s.started_at))} · ${money(s.cost_usd_micros)}` }));
+  if (state.view === "all") fill(what, h("h1", { text: "Everything" }));
+  else if (s) fill(what, h("h1", { text: oneLine(s.project ?? "session", 60) }), h("span", { class: "muted optional", text: `${model(s.model)} · ${date(parseTime(s.started_at))} ${clock(parseTime(s.started_at)).slice(0, 5)} · ${duration(parseTime(s.last_at) - parseTime(s.started_at))} · ${money(s.cost_usd_micros)}` }));
   else fill(what);
   const name = theme();
   fill(themeButton, icon({ system: "system", light: "sun", dark: "moon" }[name]));

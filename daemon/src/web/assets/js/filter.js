@@ -91,10 +91,10 @@ export function ranges(text, words) {
 /** A text on one line, cut so that its first match is in sight. */
 export function around(text, words, limit = 300) {
   const line = oneLine(text, 4000);
-  if (words.length === 0 || line.length <= limit) return line;
+  if (words.length === 0) return line.slice(0, limit);
   const low = line.toLowerCase(), at = Math.min(...words.map((w) => { const i = low.indexOf(w); return i < 0 ? Infinity : i; }));
-  if (!(at > 80) || at === Infinity) return line.slice(0, limit);
-  return `…${line.slice(at - 40, at - 40 + limit)}`;
+  if (!(at > 48) || at === Infinity) return line.slice(0, limit);
+  return `…${line.slice(at - 24, at - 24 + limit)}`;
 }
 
 /** The values that a session's rows have, with how often: for menus. */

@@ -7,14 +7,15 @@ import { colour, h } from "./dom.js";
 import { makeAxis, ticks } from "./waterfall.js";
 import { duration } from "./format.js";
 
-const SQUEEZE = 60_000;
+/** Idle stretches of up to so many ms are drawn as long as they were. */
+const SQUEEZE = 300;
 
 /** The axis of a whole session. */
 export function sessionAxis(blocks, now) {
   const busy = [];
   for (const b of blocks) if (Number.isFinite(b.t0)) busy.push([b.t0, b.t1 === null ? Math.max(b.t0, now) : b.t1]);
   const total = busy.reduce((n, [a, b]) => n + b - a, 0);
-  return makeAxis(busy, { over: Math.max(SQUEEZE / 4, total / 60) });
+  return makeAxis(busy, { over: Math.max(SQUEEZE, total / 30) });
 }
 
 export class Minimap {

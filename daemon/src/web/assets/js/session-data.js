@@ -10,7 +10,7 @@ import { Follow, Gate } from "./stream.js";
 
 /** Spans per piece, about. */
 const PIECE = 2500;
-const LIVE_MS = 3 * 60_000;
+const LIVE_MS = 10 * 60_000;
 
 export class SessionData {
   /** `onchange(what)`: "rows", "session", "live", "loaded", "error". */
@@ -121,8 +121,8 @@ export class SessionData {
   get held() { return this.gate.held.size; }
 
   isLive() {
-    const last = parseTime(this.session?.last_at ?? "");
-    return !(this.session?.ended ?? true) || this.now() - Math.max(last || 0, this.lastAt ?? 0) < LIVE_MS;
+    const at = this.session?.ended === false ? parseTime(this.session.last_at) : NaN;
+    return this.now() - Math.max(Number.isFinite(at) ? at : 0, this.lastAt ?? 0) < LIVE_MS;
   }
 }
 

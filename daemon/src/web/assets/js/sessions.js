@@ -13,8 +13,8 @@ import { VirtualList } from "./virtual.js";
 const EVERY_MS = 5_000;
 
 export class SessionsPane {
-  constructor(root, { api, onopen, onfind, now }) {
-    Object.assign(this, { root, api, onopen, onfind, now });
+  constructor(root, { api, onopen, onfind, onload, now }) {
+    Object.assign(this, { root, api, onopen, onfind, onload, now });
     this.sessions = [];
     this.text = "";
     this.input = h("input", { type: "search", placeholder: "Find a session", "aria-label": "Find a session", spellcheck: "false", autocomplete: "off" });
@@ -51,6 +51,7 @@ export class SessionsPane {
       this.sessions = sessions;
     } catch (e) { this.failed = e; }
     this.show();
+    this.onload();
   }
 
   find(text) {

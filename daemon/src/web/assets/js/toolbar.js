@@ -26,7 +26,7 @@ export class Toolbar {
       const b = button(drawing ? h("span", { class: "label", text: label }) : label, () => {
         const now = get()[list];
         set({ [list]: now.includes(value) ? now.filter((v) => v !== value) : [...now, value] });
-      }, { "aria-pressed": "false", "aria-label": label, title: `Only ${label}` });
+      }, { "aria-pressed": "false", title: `Only ${label}` });
       if (drawing) b.prepend(icon(drawing));
       b.append(n);
       return { el: b, list, value, n };
@@ -63,7 +63,6 @@ export class Toolbar {
     this.agents.hidden = f.agents.length < 2 && state.agents.length === 0;
     this.clear.hidden = !narrowed;
     fill(this.scale, icon("gap"), h("span", { class: "label", text: state.scale === "turn" ? "by prompt" : "session" }));
-    this.scale.setAttribute("aria-label", `Waterfall ${state.scale === "turn" ? "by prompt" : "over the session"}`);
     this.live.hidden = live === "off";
     fill(this.live, live === "paused" ? [icon("play"), held > 0 ? `${whole(held)} new` : "paused"] : live === "waiting" ? "reconnecting…" : [h("span", { class: "dot pulse" }), "live"]);
     this.live.setAttribute("aria-pressed", String(live === "paused"));

@@ -30,7 +30,7 @@ export class VirtualList {
     this.el.addEventListener("scroll", () => { this.y = this.el.scrollTop; this.draw(); }, { passive: true });
     this.space.addEventListener("click", (e) => this.click(e));
     this.space.addEventListener("dblclick", () => this.onopen?.());
-    new ResizeObserver((entries) => { this.view = entries[0].contentRect.height; this.y = this.el.scrollTop; this.draw(true); }).observe(this.el);
+    new ResizeObserver((entries) => { const first = this.view === 0; this.view = entries[0].contentRect.height; this.y = this.el.scrollTop; if (first && this.at >= 0) this.reveal(this.at, "middle"); this.draw(true); }).observe(this.el);
   }
 
   /** Shows these. What is looked at stays where it is, and so does the selection. */
@@ -149,6 +149,8 @@ export class VirtualList {
 
   /** Scrolls so that a row is in sight. */
   reveal(index, where = "nearest") {
+    // Without a height yet, nothing is in sight: done once there is one.
+    if (this.view === 0) return;
     const top = this.offset(index), bottom = this.offsets ? this.offset(index + 1) : top + this.height, { y, view } = this;
     const margin = this.ontop ? this.height * 1.2 : 4;
     if (where === "middle" && (top < y + margin || bottom > y + view)) this.scrollTo(top - view / 2);

@@ -15,7 +15,8 @@ function run(r) {
   const el = h("span", { class: names || null, text: r.text });
   let { fg, bg } = r;
   if (r.inverse) [fg, bg] = [bg ?? "var(--sunken)", fg ?? "var(--text)"];
-  if (fg !== null) el.style.color = colour(fg);
+  // A programme chose its colours for another ground: mixed with ours, they can be read on either.
+  if (fg !== null) el.style.color = typeof fg === "string" && bg === null ? `color-mix(in oklab, ${fg} 55%, var(--text))` : colour(fg);
   if (bg !== null) el.style.backgroundColor = typeof bg === "number" && bg === 0 ? "var(--line)" : colour(bg);
   return el;
 }

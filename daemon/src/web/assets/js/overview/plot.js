@@ -15,7 +15,7 @@ export function card(title, note, draw, table, full = false) {
   const toggle = table ? button("as table", () => { asTable = !asTable; toggle.textContent = asTable ? "as plot" : "as table"; show(); }) : null;
   const show = () => fill(body, asTable ? table() : draw());
   show();
-  return h("section", { class: `card${full ? " full" : ""}` }, h("header", {}, h("h3", { text: title }), note ? h("span", { class: "muted", text: note }) : null, toggle), body);
+  return h("section", { class: `card${full ? " full" : ""}` }, h("header", {}, h("h2", { text: title }), note ? h("span", { class: "muted", text: note }) : null, toggle), body);
 }
 
 /** A table of heads and rows; numbers are told by their column. */

@@ -107,7 +107,7 @@ export class SessionOverview {
       }));
       if (files.length <= 3) for (const row of box.children) row.open = true;
     }, (e) => fill(box, h("p", { class: "muted", text: e.message })));
-    return h("section", { class: "card full" }, h("header", {}, h("h3", { text: "Files" }), h("span", { class: "muted", text: "from before the session to after it, as far as edits tell" })), box);
+    return h("section", { class: "card full" }, h("header", {}, h("h2", { text: "Files" }), h("span", { class: "muted", text: "from before the session to after it, as far as edits tell" })), box);
   }
 
   /** The contents of all edits, once per session and number of edits. */
