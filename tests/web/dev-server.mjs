@@ -49,8 +49,8 @@ export function serve({ port = 0, socket = null, record = null, fixtures = null,
     const g = made.get(q.get("session"));
     if (g && path === "/v0/spans/follow") { res.writeHead(200, { ...HEADERS, "content-type": "application/x-ndjson" }); res.flushHeaders(); return follow(g, q, req, res); }
     if (g && path === "/v0/spans") return json(res, window(g, q));
-    if (g && path === "/v0/turns") return json(res, { turns: [...g.turns].reverse() });
-    if (g && path === "/v0/exchanges") return json(res, { exchanges: [...g.exchanges].reverse() });
+    if (g && path === "/v0/turns") return json(res, { turns: [...g.turns].reverse().slice(0, Number(q.get("limit")) || undefined) });
+    if (g && path === "/v0/exchanges") return json(res, { exchanges: g.exchanges.filter((x) => x.started_at >= (q.get("since") ?? "") && x.started_at < (q.get("until") ?? "~")).reverse() });
     if (g && path === "/v0/detections") return json(res, { detections: g.detections, more: 0 });
     if (g && path === "/v0/heal") return json(res, { mode: "guard", interventions: g.interventions, exceptions: [], projects: {}, more: 0 });
     if (g && path === "/v0/search") return json(res, { query: [q.get("q")], hits: [], more: false, complete: true, scanned_sessions: 1, cursor: null });
@@ -70,7 +70,8 @@ export function serve({ port = 0, socket = null, record = null, fixtures = null,
     if (!got) return undefined;
     if (path === "/v0/sessions" && got.status < 500) {
       const body = JSON.parse(String(got.body));
-      return json(res, { sessions: [...[...made.values()].map((x) => x.session), ...(body.sessions ?? []), ...list] });
+      const since = q.get("since") ?? "";
+      return json(res, { sessions: [...[...made.values()].map((x) => x.session), ...(body.sessions ?? []), ...list].filter((x) => x.last_at >= since) });
     }
     if (got.status === 404) return missing(res);
     return send(res, got.status, got.type ?? "application/json", got.body);

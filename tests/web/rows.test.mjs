@@ -6,7 +6,7 @@ import { agentOf, compile, facets } from "../../daemon/src/web/assets/js/filter.
 import { Model, flatten, nextRow } from "../../daemon/src/web/assets/js/rows.js";
 import { byAgent, byTool, contextFill, costOverTime, tokensPerTurn } from "../../daemon/src/web/assets/js/series.js";
 import { split } from "../../daemon/src/web/assets/js/session-data.js";
-import { byDay, findSessions } from "../../daemon/src/web/assets/js/find-sessions.js";
+import { byDay, findSessions, merge } from "../../daemon/src/web/assets/js/find-sessions.js";
 import { initial } from "../../daemon/src/web/assets/js/state.js";
 import { segments } from "../../daemon/src/web/assets/js/waterfall.js";
 import { generate, random, sessions } from "./generate.mjs";
@@ -122,4 +122,10 @@ test("sessions are found by what is typed, and stand below their days", () => {
   const days = byDay(list, now);
   assert.equal(days.filter((d) => !d.day).length, 500);
   assert.equal(days.filter((d) => d.day).reduce((n, d) => n + d.n, 0), 500);
+});
+
+test("sessions that changed take their place, and none is there twice", () => {
+  const list = sessions(50, Date.UTC(2026, 10, 21)), changed = [{ ...list[30], last_at: "2027-01-01T00:00:00.000Z" }, { ...list[0], session_id: "new", last_at: "2020-01-01T00:00:00.000Z" }];
+  const merged = merge(list, changed);
+  assert.equal(merged.length, 51); assert.equal(merged[0].session_id, list[30].session_id); assert.equal(merged.at(-1).session_id, "new");
 });

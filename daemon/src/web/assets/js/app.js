@@ -92,6 +92,7 @@ function openData() {
     onchange: (event) => {
       if (data !== mine) return;
       if (event === "live") { timeline.drawBar(); return; }
+      if (event === "exchanges") { timeline.list.draw(true); return; }
       if (event === "error") notice(mine.error.message, "error");
       timeline.soon();
       if (state.view === "overview") overview.soon(mine);

@@ -38,3 +38,9 @@ export function byDay(sessions, now) {
   }
   return out;
 }
+
+/** Sessions with those put in that changed, the one that was used last first. */
+export function merge(sessions, changed) {
+  const ids = new Set(changed.map((s) => s.session_id));
+  return [...changed, ...sessions.filter((s) => !ids.has(s.session_id))].sort((a, b) => (a.last_at < b.last_at ? 1 : a.last_at > b.last_at ? -1 : 0));
+}

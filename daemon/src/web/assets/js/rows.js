@@ -87,13 +87,12 @@ export class Model {
     this.version += 1;
   }
 
-  /** When the first byte of each model call came, from its exchange. */
+  /** When the first byte of each model call came, from its exchange. No row comes or goes by it. */
   setExchanges(exchanges) {
     this.byExchange ??= new Map();
     for (const e of exchanges) {
       this.byExchange.set(e.exchange_id, { ttfb: e.ttfb_ms ?? null, attempt: e.attempt ?? 1, retried: e.retried_by ?? null, stop: e.stop_reason ?? null });
     }
-    this.version += 1;
   }
 
   setDetections(detections, interventions = []) {

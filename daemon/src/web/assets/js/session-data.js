@@ -13,7 +13,7 @@ const PIECE = 2500;
 const LIVE_MS = 10 * 60_000;
 
 export class SessionData {
-  /** `onchange(what)`: "rows", "session", "live", "loaded", "error". */
+  /** `onchange(what)`: "rows", "exchanges", "live", "loaded", "error". */
   constructor(api, id, { onchange, now }) {
     Object.assign(this, { api, id, onchange, now });
     this.model = new Model();
@@ -81,7 +81,7 @@ export class SessionData {
     for (const p of pieces) {
       const { exchanges } = await this.api.optional("exchanges", { session: this.id, limit: 0, since: p.since, until: p.until }, { exchanges: [] }, signal);
       this.model.setExchanges(exchanges);
-      this.tell("rows");
+      this.tell("exchanges");
       await new Promise((done) => { setTimeout(done, 0); });
     }
   }

@@ -5,12 +5,13 @@
 
 import { button, h, setAttr, setText } from "./dom.js";
 import { ranges } from "./filter.js";
-import { byDay, findSessions, isLive } from "./find-sessions.js";
+import { byDay, findSessions, isLive, merge } from "./find-sessions.js";
 import { ago, clock, duration, model, money, oneLine, parseTime } from "./format.js";
 import { icon } from "./icons.js";
 import { VirtualList } from "./virtual.js";
 
 const EVERY_MS = 5_000;
+const WHOLE_MS = 5 * 60_000;
 
 export class SessionsPane {
   constructor(root, { api, onopen, onfind, onload, now }) {
@@ -41,14 +42,19 @@ export class SessionsPane {
 
   get words() { return this.text.toLowerCase().split(/\s+/).filter((w) => w && !w.includes(":")); }
 
+  /** All sessions at first, then those that something happened in since, and all again now and then: some were deleted. */
   async load() {
+    const newest = this.sessions.reduce((t, s) => (s.last_at > t ? s.last_at : t), "");
+    const whole = newest === "" || this.failed || this.now() - (this.wholeAt ?? 0) > WHOLE_MS;
     try {
-      const { sessions } = await this.api.json("sessions", { limit: 0 });
-      const sign = `${sessions.length} ${sessions[0]?.last_at} ${sessions[0]?.cost_usd_micros} ${sessions.reduce((n, s) => n + s.detections, 0)}`;
+      const { sessions } = await this.api.json("sessions", whole ? { limit: 0 } : { limit: 0, since: newest });
+      const sign = JSON.stringify(sessions);
+      const changed = whole || this.failed || sign !== this.sign;
       this.failed = null;
-      this.changed = sign !== this.sign;
-      this.sign = sign;
-      this.sessions = sessions;
+      this.sign = whole ? "" : sign;
+      if (whole) { this.wholeAt = this.now(); this.sessions = sessions; }
+      else if (changed) this.sessions = merge(this.sessions, sessions);
+      if (!changed) return;
     } catch (e) { this.failed = e; }
     this.show();
     this.onload();

@@ -6,7 +6,7 @@
 
 import { h, setAttr } from "./dom.js";
 
-const AROUND = 10;
+const AROUND = 6;
 /** Browsers lose places beyond some tens of millions of pixels. */
 const TALLEST = 16_000_000;
 
