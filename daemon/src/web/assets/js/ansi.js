@@ -7,7 +7,14 @@
 import { visible } from "./format.js";
 
 const PLAIN = Object.freeze({
-  fg: null, bg: null, bold: false, dim: false, italic: false, underline: false, inverse: false, strike: false,
+  fg: null,
+  bg: null,
+  bold: false,
+  dim: false,
+  italic: false,
+  underline: false,
+  inverse: false,
+  strike: false,
 });
 const MOST_RUNS = 20_000;
 
@@ -15,7 +22,10 @@ const MOST_RUNS = 20_000;
 export function palette256(n) {
   if (n < 16) return n;
   const hex = (v) => v.toString(16).padStart(2, "0");
-  if (n >= 232) { const v = hex(8 + (n - 232) * 10); return `#${v}${v}${v}`; }
+  if (n >= 232) {
+    const v = hex(8 + (n - 232) * 10);
+    return `#${v}${v}${v}`;
+  }
   const level = (v) => hex(v === 0 ? 0 : 55 + v * 40);
   const c = n - 16;
   return `#${level(Math.floor(c / 36))}${level(Math.floor(c / 6) % 6)}${level(c % 6)}`;
@@ -32,7 +42,13 @@ function colour(codes, at) {
 
 /** The style after the codes of one SGR sequence. */
 export function applySgr(style, body) {
-  const codes = body === "" ? [0] : body.split(/[;:]/).slice(0, 64).map((c) => (c === "" ? 0 : Number(c)));
+  const codes =
+    body === ""
+      ? [0]
+      : body
+          .split(/[;:]/)
+          .slice(0, 64)
+          .map((c) => (c === "" ? 0 : Number(c)));
   let s = { ...style };
   for (let i = 0; i < codes.length; i += 1) {
     const c = codes[i];
@@ -43,8 +59,10 @@ export function applySgr(style, body) {
     else if (c === 4) s.underline = true;
     else if (c === 7) s.inverse = true;
     else if (c === 9) s.strike = true;
-    else if (c === 22) { s.bold = false; s.dim = false; }
-    else if (c === 23) s.italic = false;
+    else if (c === 22) {
+      s.bold = false;
+      s.dim = false;
+    } else if (c === 23) s.italic = false;
     else if (c === 24) s.underline = false;
     else if (c === 27) s.inverse = false;
     else if (c === 29) s.strike = false;
@@ -64,13 +82,14 @@ export function applySgr(style, body) {
 }
 
 // An SGR sequence; any other CSI, OSC or lone escape; a carriage return that does more than end a line.
-// eslint-disable-next-line no-control-regex
-const ESCAPES = /\x1b\[([0-9;:]*)m|\x1b(?:\[[0-?]*[ -/]*[@-~]?|\][^\x07\x1b]{0,400}(?:\x07|\x1b\\)?|[^[\]])?|\r(?!\n)|\r/g;
+const ESCAPES =
+  /\x1b\[([0-9;:]*)m|\x1b(?:\[[0-?]*[ -/]*[@-~]?|\][^\x07\x1b]{0,400}(?:\x07|\x1b\\)?|[^[\]])?|\r(?!\n)|\r/g;
 
 /** Text with escapes → runs. */
 export function parse(text) {
   const runs = [];
-  let style = PLAIN, last = 0;
+  let style = PLAIN,
+    last = 0;
   const plain = (to) => {
     if (to > last) runs.push({ text: visible(text.slice(last, to)), ...style, control: false });
   };
@@ -91,6 +110,15 @@ export function parse(text) {
 
 /** Whether two runs look the same. */
 export function isPlain(run) {
-  return run.fg === null && run.bg === null && !run.bold && !run.dim && !run.italic && !run.underline &&
-    !run.inverse && !run.strike && !run.control;
+  return (
+    run.fg === null &&
+    run.bg === null &&
+    !run.bold &&
+    !run.dim &&
+    !run.italic &&
+    !run.underline &&
+    !run.inverse &&
+    !run.strike &&
+    !run.control
+  );
 }

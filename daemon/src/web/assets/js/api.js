@@ -29,7 +29,11 @@ export class Api {
     const answer = await this.fetch(this.url(path, query), { signal });
     if (answer.ok) return answer;
     let error = {};
-    try { error = (await answer.json()).error ?? {}; } catch { /* no words of the daemon's */ }
+    try {
+      error = (await answer.json()).error ?? {};
+    } catch {
+      /* no words of the daemon's */
+    }
     throw new ApiError(answer.status, error.code ?? "http", error.message ?? `HTTP ${answer.status}`, error.hint);
   }
 
@@ -40,7 +44,9 @@ export class Api {
 
   /** A reply, or `otherwise` where the daemon has no such thing. */
   async optional(path, query, otherwise, signal = undefined) {
-    try { return await this.json(path, query, signal); } catch (e) {
+    try {
+      return await this.json(path, query, signal);
+    } catch (e) {
       if (e instanceof ApiError && (e.status === 404 || e.status === 400)) return otherwise;
       throw e;
     }
@@ -49,10 +55,20 @@ export class Api {
   /** What cannot change any more: asked for once. */
   once(key, ask) {
     const known = this.kept.get(key);
-    if (known) { this.kept.delete(key); this.kept.set(key, known); return known; }
+    if (known) {
+      this.kept.delete(key);
+      this.kept.set(key, known);
+      return known;
+    }
     const promise = ask();
     this.kept.set(key, promise);
-    promise.then((value) => { promise.size = value?.byteLength ?? 0; this.trim(); }, () => this.kept.delete(key));
+    promise.then(
+      (value) => {
+        promise.size = value?.byteLength ?? 0;
+        this.trim();
+      },
+      () => this.kept.delete(key),
+    );
     return promise;
   }
 
@@ -67,7 +83,9 @@ export class Api {
 
   /** The exact bytes of an exchange's body. `side`: "request" or "response". */
   body(id, side) {
-    return this.once(`${side} ${id}`, async () => (await this.answer(`exchanges/${encodeURIComponent(id)}/${side}`)).arrayBuffer());
+    return this.once(`${side} ${id}`, async () =>
+      (await this.answer(`exchanges/${encodeURIComponent(id)}/${side}`)).arrayBuffer(),
+    );
   }
 
   /** An exchange in full. */
@@ -77,7 +95,8 @@ export class Api {
 
   /** A span with its content. One that runs is asked for each time. */
   async span(id, final) {
-    const ask = async () => (await this.json(`show/${encodeURIComponent(id)}`, { content: 1, reasoning: 1 })).span ?? null;
+    const ask = async () =>
+      (await this.json(`show/${encodeURIComponent(id)}`, { content: 1, reasoning: 1 })).span ?? null;
     return final ? this.once(`span ${id}`, ask) : ask();
   }
 }

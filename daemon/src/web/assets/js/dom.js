@@ -15,9 +15,14 @@ function put(el, props) {
     else if (key === "text") el.textContent = value;
     else if (key === "vars") for (const [name, v] of Object.entries(value)) el.style.setProperty(name, v);
     else if (key.startsWith("on")) el.addEventListener(key.slice(2), value);
-    else if (key === "href") { if (!OURS.test(value)) throw new Error("no such link"); el.setAttribute(key, value); }
-    else if (key === "src") { if (!PICTURE.test(value)) throw new Error("no such picture"); el.setAttribute(key, value); }
-    else if (key === "value" || key === "checked" || key === "disabled" || key === "open" || key === "hidden") el[key] = value;
+    else if (key === "href") {
+      if (!OURS.test(value)) throw new Error("no such link");
+      el.setAttribute(key, value);
+    } else if (key === "src") {
+      if (!PICTURE.test(value)) throw new Error("no such picture");
+      el.setAttribute(key, value);
+    } else if (key === "value" || key === "checked" || key === "disabled" || key === "open" || key === "hidden")
+      el[key] = value;
     else el.setAttribute(key, value === true ? "" : value);
   }
 }
@@ -60,8 +65,9 @@ export function setText(el, text) {
 
 /** Sets an attribute only where it differs; null takes it away. */
 export function setAttr(el, name, value) {
-  if (value === null || value === undefined) { if (el.hasAttribute(name)) el.removeAttribute(name); }
-  else if (el.getAttribute(name) !== value) el.setAttribute(name, value);
+  if (value === null || value === undefined) {
+    if (el.hasAttribute(name)) el.removeAttribute(name);
+  } else if (el.getAttribute(name) !== value) el.setAttribute(name, value);
 }
 
 /** Text with some of it marked: ranges [from, to). */
@@ -84,7 +90,7 @@ export function button(label, onclick, props = {}) {
 
 /** A colour of the design, as the browser has it now: for canvases. */
 export function colour(name) {
-  const probe = colour.probe ??= document.body.appendChild(h("i", { hidden: true }));
+  const probe = (colour.probe ??= document.body.appendChild(h("i", { hidden: true })));
   probe.style.color = `var(${name})`;
   return getComputedStyle(probe).color;
 }

@@ -13,9 +13,13 @@ function after(input, output, before) {
   const edits = Array.isArray(input?.edits) ? input.edits : [input];
   let text = original;
   for (const e of edits) {
-    const from = str(e?.old_string), to = str(e?.new_string);
+    const from = str(e?.old_string),
+      to = str(e?.new_string);
     if (from === null || to === null) return null;
-    if (from === "" && text === "") { text = to; continue; }
+    if (from === "" && text === "") {
+      text = to;
+      continue;
+    }
     const at = text.indexOf(from);
     if (at < 0) return null;
     text = e.replace_all ? text.split(from).join(to) : text.slice(0, at) + to + text.slice(at + from.length);
@@ -33,7 +37,15 @@ export function filesTouched(spans) {
     let f = files.get(path);
     if (!f) {
       const original = str(s.output?.originalFile);
-      f = { path, spans: [], before: original ?? (s.output?.type === "create" ? "" : null), after: null, exact: true, created: s.output?.type === "create", parts: [] };
+      f = {
+        path,
+        spans: [],
+        before: original ?? (s.output?.type === "create" ? "" : null),
+        after: null,
+        exact: true,
+        created: s.output?.type === "create",
+        parts: [],
+      };
       files.set(path, f);
     }
     f.spans.push(s.span_id);

@@ -9,13 +9,17 @@ const FIELDS = { kind: "kinds", type: "kinds", tool: "tools", agent: "agents", s
 
 /** What was typed: words, "phrases", and `tool:Bash status:error`; those given go to `extra`. */
 export function parseQuery(text) {
-  const words = [], extra = { kinds: [], tools: [], agents: [], statuses: [], models: [] };
+  const words = [],
+    extra = { kinds: [], tools: [], agents: [], statuses: [], models: [] };
   for (const m of String(text).matchAll(/(?:(\w+):)?(?:"([^"]*)"?|(\S+))/g)) {
     const value = m[2] ?? m[3] ?? "";
     const field = m[1] && Object.hasOwn(FIELDS, m[1].toLowerCase()) ? FIELDS[m[1].toLowerCase()] : null;
     if (field && value) extra[field].push(value.toLowerCase());
     else if (m[1] === "model" && value) extra.models.push(value.toLowerCase());
-    else { const word = (m[1] ? `${m[1]}:` : "") + value; if (word) words.push(word.toLowerCase()); }
+    else {
+      const word = (m[1] ? `${m[1]}:` : "") + value;
+      if (word) words.push(word.toLowerCase());
+    }
   }
   return { words: words.slice(0, 16), extra };
 }
@@ -31,9 +35,23 @@ const haystacks = new WeakMap();
 function haystack(row) {
   let text = haystacks.get(row);
   if (text === undefined) {
-    const s = row.span, i = row.type === "prompt" ? row.turn.info : null;
-    text = [row.note, s?.tool, s?.model, s?.error, s?.agentType, i?.result, i?.error, row.detection?.kind, row.detection?.advice, row.intervention?.action]
-      .filter(Boolean).join("\n").toLowerCase();
+    const s = row.span,
+      i = row.type === "prompt" ? row.turn.info : null;
+    text = [
+      row.note,
+      s?.tool,
+      s?.model,
+      s?.error,
+      s?.agentType,
+      i?.result,
+      i?.error,
+      row.detection?.kind,
+      row.detection?.advice,
+      row.intervention?.action,
+    ]
+      .filter(Boolean)
+      .join("\n")
+      .toLowerCase();
     haystacks.set(row, text);
   }
   return text;
@@ -49,9 +67,14 @@ export function isEmpty(state) {
 export function compile(state, found = null) {
   if (isEmpty(state)) return null;
   const { words, extra } = parseQuery(state.q);
-  const set = (a, b) => { const s = new Set([...a.map((x) => x.toLowerCase()), ...b]); return s.size > 0 ? s : null; };
-  const kinds = set(state.kinds, extra.kinds), tools = set(state.tools, extra.tools);
-  const agents = set(state.agents, extra.agents), statuses = set(state.statuses, extra.statuses);
+  const set = (a, b) => {
+    const s = new Set([...a.map((x) => x.toLowerCase()), ...b]);
+    return s.size > 0 ? s : null;
+  };
+  const kinds = set(state.kinds, extra.kinds),
+    tools = set(state.tools, extra.tools);
+  const agents = set(state.agents, extra.agents),
+    statuses = set(state.statuses, extra.statuses);
   const models = extra.models;
   return (row) => {
     if (row.type === "gap" && !kinds?.has("gap")) return false;
@@ -77,13 +100,15 @@ export function ranges(text, words) {
   const found = [];
   for (const w of words) {
     if (!w) continue;
-    for (let at = low.indexOf(w); at >= 0 && found.length < 200; at = low.indexOf(w, at + w.length)) found.push([at, at + w.length]);
+    for (let at = low.indexOf(w); at >= 0 && found.length < 200; at = low.indexOf(w, at + w.length))
+      found.push([at, at + w.length]);
   }
   found.sort((a, b) => a[0] - b[0] || b[1] - a[1]);
   const out = [];
   for (const r of found) {
     const last = out[out.length - 1];
-    if (last && r[0] <= last[1]) last[1] = Math.max(last[1], r[1]); else out.push(r);
+    if (last && r[0] <= last[1]) last[1] = Math.max(last[1], r[1]);
+    else out.push(r);
   }
   return out;
 }
@@ -92,14 +117,23 @@ export function ranges(text, words) {
 export function around(text, words, limit = 300) {
   const line = oneLine(text, 4000);
   if (words.length === 0) return line.slice(0, limit);
-  const low = line.toLowerCase(), at = Math.min(...words.map((w) => { const i = low.indexOf(w); return i < 0 ? Infinity : i; }));
+  const low = line.toLowerCase(),
+    at = Math.min(
+      ...words.map((w) => {
+        const i = low.indexOf(w);
+        return i < 0 ? Infinity : i;
+      }),
+    );
   if (!(at > 48) || at === Infinity) return line.slice(0, limit);
   return `…${line.slice(at - 24, at - 24 + limit)}`;
 }
 
 /** The values that a session's rows have, with how often: for menus. */
 export function facets(blocks) {
-  const tools = new Map(), agents = new Map(), kinds = new Map(), statuses = new Map();
+  const tools = new Map(),
+    agents = new Map(),
+    kinds = new Map(),
+    statuses = new Map();
   const add = (map, key) => map.set(key, (map.get(key) ?? 0) + 1);
   for (const block of blocks) {
     for (const row of block.rows) {

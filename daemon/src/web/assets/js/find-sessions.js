@@ -31,7 +31,11 @@ export function byDay(sessions, now) {
   let day = null;
   for (const s of sessions) {
     const name = dayName(parseTime(s.last_at), now);
-    if (name !== day) { day = name; out.push({ day: name, key: `day ${name}`, n: 0, cost: 0 }); out.at = out.length - 1; }
+    if (name !== day) {
+      day = name;
+      out.push({ day: name, key: `day ${name}`, n: 0, cost: 0 });
+      out.at = out.length - 1;
+    }
     out[out.at].n += 1;
     out[out.at].cost += s.cost_usd_micros ?? 0;
     out.push(s);
@@ -42,5 +46,7 @@ export function byDay(sessions, now) {
 /** Sessions with those put in that changed, the one that was used last first. */
 export function merge(sessions, changed) {
   const ids = new Set(changed.map((s) => s.session_id));
-  return [...changed, ...sessions.filter((s) => !ids.has(s.session_id))].sort((a, b) => (a.last_at < b.last_at ? 1 : a.last_at > b.last_at ? -1 : 0));
+  return [...changed, ...sessions.filter((s) => !ids.has(s.session_id))].sort((a, b) =>
+    a.last_at < b.last_at ? 1 : a.last_at > b.last_at ? -1 : 0,
+  );
 }

@@ -41,7 +41,10 @@ const DAYS = ["Sunday", "Monday", "Tuesday", "Wednesday", "Thursday", "Friday", 
 
 /** A heading for a day, seen from `now`: Today, Yesterday, Friday, 2026-11-02. */
 export function dayName(ms, now) {
-  const midnight = (t) => { const d = new Date(t); return new Date(d.getFullYear(), d.getMonth(), d.getDate()).getTime(); };
+  const midnight = (t) => {
+    const d = new Date(t);
+    return new Date(d.getFullYear(), d.getMonth(), d.getDate()).getTime();
+  };
   const days = Math.round((midnight(now) - midnight(ms)) / 86_400_000);
   if (days === 0) return "Today";
   if (days === 1) return "Yesterday";
@@ -94,7 +97,11 @@ export function count(n) {
   if (n === null || n === undefined || !Number.isFinite(n)) return "–";
   if (n < 0) return `-${count(-n)}`;
   if (n < 1000) return String(Math.round(n));
-  for (const [unit, size] of [["k", 1e3], ["M", 1e6], ["G", 1e9]]) {
+  for (const [unit, size] of [
+    ["k", 1e3],
+    ["M", 1e6],
+    ["G", 1e9],
+  ]) {
     const x = n / size;
     if (x < 9.95) return `${x.toFixed(1).replace(/\.0$/, "")}${unit}`;
     if (x < 999.5) return `${Math.round(x)}${unit}`;

@@ -19,17 +19,38 @@ const PATHS = {
   gap: "M8 14A6 6 0 1 0 8 2a6 6 0 0 0 0 12zM8 5v3.2l2 1.3",
   detection: "M8 2.5L14.2 13H1.8zM8 6.5v3M8 11.3v.2",
   intervention: "M8 2l5 1.8v4.2c0 3-2 5-5 6-3-1-5-3-5-6V3.8zM5.8 8l1.6 1.6 3-3.2",
-  menu: "M2.5 4h11M2.5 8h11M2.5 12h11", close: "M4 4l8 8M12 4l-8 8",
+  menu: "M2.5 4h11M2.5 8h11M2.5 12h11",
+  close: "M4 4l8 8M12 4l-8 8",
   help: "M8 14A6 6 0 1 0 8 2a6 6 0 0 0 0 12zM6.3 6.3A1.8 1.8 0 1 1 8.6 8q-.6.3-.6 1.2M8 11.2v.2",
   sun: "M8 11a3 3 0 1 0 0-6 3 3 0 0 0 0 6zM8 1.5v1.5M8 13v1.5M1.5 8H3M13 8h1.5M3.4 3.4l1 1M11.6 11.6l1 1M3.4 12.6l1-1M11.6 4.4l1-1",
-  moon: "M13 9.6A5.6 5.6 0 0 1 6.4 3 5.6 5.6 0 1 0 13 9.6z", system: "M2.5 3h11v8h-11zM6 13.5h4",
-  pause: "M5.5 3.5v9M10.5 3.5v9", play: "M5 3.5l7 4.5-7 4.5z", down: "M8 3v9M4.5 8.8L8 12.3l3.5-3.5", copy: "M5.5 5.5h8v8h-8zM10.5 5.5v-3h-8v8h3",
+  moon: "M13 9.6A5.6 5.6 0 0 1 6.4 3 5.6 5.6 0 1 0 13 9.6z",
+  system: "M2.5 3h11v8h-11zM6 13.5h4",
+  pause: "M5.5 3.5v9M10.5 3.5v9",
+  play: "M5 3.5l7 4.5-7 4.5z",
+  down: "M8 3v9M4.5 8.8L8 12.3l3.5-3.5",
+  copy: "M5.5 5.5h8v8h-8zM10.5 5.5v-3h-8v8h3",
 };
 
 const TOOLS = {
-  Bash: "Bash", BashOutput: "Bash", KillShell: "Bash", Edit: "Edit", MultiEdit: "Edit", NotebookEdit: "Edit", Write: "Write",
-  Read: "Read", Grep: "search", Glob: "search", LS: "search", WebFetch: "web", WebSearch: "web", Agent: "agent", Task: "agent",
-  TodoWrite: "todo", TaskCreate: "todo", TaskUpdate: "todo", TaskList: "todo",
+  Bash: "Bash",
+  BashOutput: "Bash",
+  KillShell: "Bash",
+  Edit: "Edit",
+  MultiEdit: "Edit",
+  NotebookEdit: "Edit",
+  Write: "Write",
+  Read: "Read",
+  Grep: "search",
+  Glob: "search",
+  LS: "search",
+  WebFetch: "web",
+  WebSearch: "web",
+  Agent: "agent",
+  Task: "agent",
+  TodoWrite: "todo",
+  TaskCreate: "todo",
+  TaskUpdate: "todo",
+  TaskList: "todo",
 };
 
 /** The drawing of a row. */
@@ -42,5 +63,15 @@ export function pathOf(row) {
 
 /** An icon by name. */
 export function icon(name, title = null) {
-  return s("svg", { class: "icon", viewBox: "0 0 16 16", "aria-hidden": title ? null : "true", role: title ? "img" : null, "aria-label": title }, s("path", { d: PATHS[name] ?? PATHS.tool }));
+  return s(
+    "svg",
+    {
+      class: "icon",
+      viewBox: "0 0 16 16",
+      "aria-hidden": title ? null : "true",
+      role: title ? "img" : null,
+      "aria-label": title,
+    },
+    s("path", { d: PATHS[name] ?? PATHS.tool }),
+  );
 }

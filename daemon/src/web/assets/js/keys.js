@@ -45,7 +45,16 @@ export const BINDINGS = [
   ["Escape", "escape", "Close, clear, step back", "Other"],
 ];
 
-const ARROWS = { ArrowDown: "row.next", ArrowUp: "row.previous", ArrowLeft: "row.collapse", ArrowRight: "row.expand", PageDown: "page.next", PageUp: "page.previous", Home: "row.first", End: "row.last" };
+const ARROWS = {
+  ArrowDown: "row.next",
+  ArrowUp: "row.previous",
+  ArrowLeft: "row.collapse",
+  ArrowRight: "row.expand",
+  PageDown: "page.next",
+  PageUp: "page.previous",
+  Home: "row.first",
+  End: "row.last",
+};
 const PATIENCE_MS = 1200;
 
 /** Follows the keys. `press` answers an action's name, "" for the beginning of a sequence, or null. */

@@ -7,9 +7,9 @@
 // A row: { key, type, depth, span, agent, turn, t0, t1, kids, status, note }. `kids`: rows below it that belong to it.
 
 import { parseTime } from "./format.js";
+import { build, gapRow } from "./row-tree.js";
 
-/** Nothing went on for so long, in ms: within a turn, and between two. */
-const GAP_WITHIN = 5_000;
+/** Nothing went on for so long between two turns, in ms. */
 const GAP_BETWEEN = 60_000;
 
 /** What the page keeps of a span of the API: fields under short names, times as numbers, no text twice. */
@@ -24,14 +24,30 @@ export function compact(s, words = new Map()) {
   const t0 = parseTime(s.started_at);
   const open = s.status === "running" || s.duration_ms === null || s.duration_ms === undefined;
   return {
-    id: s.span_id, parent: s.parent_id ?? null, turn: one(s.turn_id) ?? "", agentId: one(s.agent_id),
-    agentType: one(s.agent_type), kind: one(s.kind), status: one(s.status) ?? "ok", t0,
-    t1: open ? (s.status === "running" ? null : t0) : t0 + s.duration_ms, exec: s.execution_ms ?? null,
-    tool: one(s.tool_name), toolUse: s.tool_use_id ?? null, text: s.summary ?? "", error: s.error ?? null,
-    model: one(s.model), purpose: one(s.purpose), exchange: s.exchange_id ?? null, by: s.requested_by ?? null,
-    tokens: s.tokens ?? null, cost: s.cost_usd_micros ?? null, share: s.attributed_usd_micros ?? null,
+    id: s.span_id,
+    parent: s.parent_id ?? null,
+    turn: one(s.turn_id) ?? "",
+    agentId: one(s.agent_id),
+    agentType: one(s.agent_type),
+    kind: one(s.kind),
+    status: one(s.status) ?? "ok",
+    t0,
+    t1: open ? (s.status === "running" ? null : t0) : t0 + s.duration_ms,
+    exec: s.execution_ms ?? null,
+    tool: one(s.tool_name),
+    toolUse: s.tool_use_id ?? null,
+    text: s.summary ?? "",
+    error: s.error ?? null,
+    model: one(s.model),
+    purpose: one(s.purpose),
+    exchange: s.exchange_id ?? null,
+    by: s.requested_by ?? null,
+    tokens: s.tokens ?? null,
+    cost: s.cost_usd_micros ?? null,
+    share: s.attributed_usd_micros ?? null,
     thinking: s.reasoning && s.reasoning.blocks > 0 ? [s.reasoning.blocks, s.reasoning.omitted] : null,
-    sources: one((s.sources ?? []).join(" ")), ttfb: s.ttfb_ms ?? null,
+    sources: one((s.sources ?? []).join(" ")),
+    ttfb: s.ttfb_ms ?? null,
   };
 }
 
@@ -65,7 +81,10 @@ export class Model {
       block.info = t;
       block.dirty = true;
       const t0 = parseTime(t.started_at);
-      if (t0 < block.t0) { block.t0 = t0; this.sorted = false; }
+      if (t0 < block.t0) {
+        block.t0 = t0;
+        this.sorted = false;
+      }
     }
     this.version += 1;
   }
@@ -73,16 +92,24 @@ export class Model {
   /** Takes in spans as the API tells them. */
   upsert(spans) {
     for (const raw of spans) {
-      const s = compact(raw, this.words), before = this.spans.get(s.id);
+      const s = compact(raw, this.words),
+        before = this.spans.get(s.id);
       if (before) {
-        if (before.turn !== s.turn) { const b = this.block(before.turn); b.spans.delete(s.id); b.dirty = true; }
+        if (before.turn !== s.turn) {
+          const b = this.block(before.turn);
+          b.spans.delete(s.id);
+          b.dirty = true;
+        }
         s.ttfb ??= before.ttfb;
       }
       this.spans.set(s.id, s);
       const block = this.block(s.turn);
       block.spans.set(s.id, s);
       block.dirty = true;
-      if (s.t0 < block.t0) { block.t0 = s.t0; this.sorted = false; }
+      if (s.t0 < block.t0) {
+        block.t0 = s.t0;
+        this.sorted = false;
+      }
     }
     this.version += 1;
   }
@@ -91,14 +118,23 @@ export class Model {
   setExchanges(exchanges) {
     this.byExchange ??= new Map();
     for (const e of exchanges) {
-      this.byExchange.set(e.exchange_id, { ttfb: e.ttfb_ms ?? null, attempt: e.attempt ?? 1, retried: e.retried_by ?? null, stop: e.stop_reason ?? null });
+      this.byExchange.set(e.exchange_id, {
+        ttfb: e.ttfb_ms ?? null,
+        attempt: e.attempt ?? 1,
+        retried: e.retried_by ?? null,
+        stop: e.stop_reason ?? null,
+      });
     }
   }
 
   setDetections(detections, interventions = []) {
     const by = (list) => {
       const map = new Map();
-      for (const d of list) { const k = d.span_id ?? ""; if (!map.has(k)) map.set(k, []); map.get(k).push(d); }
+      for (const d of list) {
+        const k = d.span_id ?? "";
+        if (!map.has(k)) map.set(k, []);
+        map.get(k).push(d);
+      }
       return map;
     };
     this.detections = by(detections);
@@ -118,135 +154,18 @@ export class Model {
   }
 }
 
-const byStart = (a, b) => a.t0 - b.t0 || (a.kind < b.kind ? -1 : a.kind > b.kind ? 1 : a.id < b.id ? -1 : 1);
-
-function build(model, block) {
-  block.dirty = false;
-  const children = new Map(), top = [];
-  let root = null;
-  for (const s of block.spans.values()) {
-    if (s.kind === "agent" && s.parent === null && (!root || s.t0 < root.t0)) root = s;
-  }
-  let t1 = root?.t1 ?? -Infinity, open = root?.t1 === null, errors = 0, tools = 0;
-  for (const s of block.spans.values()) {
-    if (s === root) continue;
-    if (s.kind === "tool") { tools += 1; if (s.status === "error" || s.status === "denied") errors += 1; }
-    if (s.t1 === null) open = true; else if (s.t1 > t1) t1 = s.t1;
-    const parent = s.parent !== null && s.parent !== s.id && block.spans.get(s.parent);
-    if (!parent || parent === root) top.push(s);
-    else { const list = children.get(parent.id); if (list) list.push(s); else children.set(parent.id, [s]); }
-  }
-  block.t1 = open ? null : Math.max(t1, block.t0);
-  block.root = root;
-  block.errors = errors;
-  block.tools = tools;
-  block.findings = 0;
-  const info = block.info;
-  const rows = [{
-    key: `t:${block.id}`, type: "prompt", depth: 0, span: root, agent: null, turn: block, t0: block.t0, t1: block.t1,
-    kids: 0, status: root?.status ?? info?.status ?? "ok", note: info?.prompt ?? root?.text ?? "",
-  }];
-  const seen = new Set();
-  emit(model, block, rows, top.sort(byStart), children, 1, seen, true);
-  // Spans in a circle, or below one: shown all the same.
-  if (seen.size < block.spans.size - (root ? 1 : 0)) {
-    const lost = [...block.spans.values()].filter((s) => s !== root && !seen.has(s.id)).sort(byStart);
-    for (const s of lost) if (!seen.has(s.id)) emit(model, block, rows, [s], new Map(), 1, seen, false);
-  }
-  about(model, block, rows, root?.id, 1);
-  rows[0].kids = rows.length - 1;
-  block.rows = rows;
-}
-
-/** What is drawn deeper than this stays at this depth. */
-const DEEPEST = 24;
-/** What is nested deeper than this stands at its turn's first level. */
-const NESTED = 100;
-
-function emit(model, block, rows, list, children, depth, seen, gaps) {
-  let busyUntil = null;
-  const parallel = parallels(list);
-  for (const s of list) {
-    if (seen.has(s.id)) continue;
-    seen.add(s.id);
-    if (gaps && busyUntil !== null && s.t0 - busyUntil >= GAP_WITHIN) {
-      rows.push(gapRow(`g:${s.id}`, depth, block, busyUntil, s.t0));
-    }
-    busyUntil = busyUntil === null ? s.t1 ?? Infinity : Math.max(busyUntil, s.t1 ?? Infinity);
-    let below = children.get(s.id) ?? [], agent = null;
-    if (s.kind === "tool") {
-      const started = below.filter((c) => c.kind === "agent");
-      if (started.length > 0) {
-        agent = started[0];
-        seen.add(agent.id);
-        below = [...below.filter((c) => c !== agent), ...(children.get(agent.id) ?? [])];
-      }
-    }
-    const type = agent || s.kind === "agent" ? "agent" : s.purpose === "compaction" ? "compaction" : s.kind;
-    const row = {
-      key: `s:${s.id}`, type, depth: Math.min(depth, DEEPEST), span: s, agent: s.kind === "agent" ? s : agent, turn: block,
-      t0: s.t0, t1: later(s.t1, agent), kids: 0, status: worse(s, agent), note: s.text, par: parallel.get(s.id) ?? 0,
-    };
-    const at = rows.push(row);
-    about(model, block, rows, s.id, row.depth + 1);
-    if (agent) about(model, block, rows, agent.id, row.depth + 1);
-    if (below.length > 0 && depth < NESTED) emit(model, block, rows, below.sort(byStart), children, depth + 1, seen, false);
-    row.kids = rows.length - at;
-  }
-}
-
-/** A background helper's call ends before the helper does. */
-function later(t1, agent) {
-  if (!agent) return t1;
-  return t1 === null || agent.t1 === null ? null : Math.max(t1, agent.t1);
-}
-
-function worse(s, agent) {
-  if (!agent || s.status === "error" || s.status === "denied") return s.status;
-  return agent.status === "ok" ? s.status : agent.status;
-}
-
-/** Calls of one model call that overlap: how many ran at once, by span. */
-function parallels(list) {
-  const found = new Map();
-  for (let i = 0; i < list.length;) {
-    let end = list[i].kind === "tool" ? list[i].t1 ?? Infinity : -Infinity, j = i + 1;
-    while (j < list.length && list[j].kind === "tool" && list[i].kind === "tool" && list[j].t0 < end) {
-      end = Math.max(end, list[j].t1 ?? Infinity);
-      j += 1;
-    }
-    if (j - i > 1) for (let k = i; k < j; k += 1) found.set(list[k].id, j - i);
-    i = j;
-  }
-  return found;
-}
-
-function about(model, block, rows, id, depth) {
-  if (id === undefined) return;
-  const d = Math.min(depth, DEEPEST);
-  for (const x of model.detections.get(id) ?? []) {
-    const t0 = parseTime(x.at);
-    block.findings += 1;
-    rows.push({ key: `d:${x.detection_id}`, type: "detection", depth: d, span: model.spans.get(id) ?? null, agent: null, turn: block, t0, t1: t0, kids: 0, status: x.state, note: x.title, detection: x });
-  }
-  for (const x of model.interventions.get(id) ?? []) {
-    const t0 = parseTime(x.at);
-    rows.push({ key: `i:${x.at}:${id}`, type: "intervention", depth: d, span: model.spans.get(id) ?? null, agent: null, turn: block, t0, t1: t0, kids: 0, status: x.delivered ? "delivered" : "unknown", note: x.text, intervention: x });
-  }
-}
-
-function gapRow(key, depth, turn, t0, t1) {
-  return { key, type: "gap", depth, span: null, agent: null, turn, t0, t1, kids: 0, status: "", note: "" };
-}
-
 /** Folded rows leave out what is below them; `keep` (a function or null) leaves out what does not match. Gives the rows
     to be shown, how many matched, and how many rows there are in all. A row that something below it matched stays, as the
     place that it belongs to (`context`). */
 export function flatten(model, { folded, keep = null }) {
-  const rows = [], context = new Set();
-  let matched = 0, all = 0, last = null;
+  const rows = [],
+    context = new Set();
+  let matched = 0,
+    all = 0,
+    last = null;
   for (const block of model.blocks()) {
-    if (last !== null && !keep && block.t0 - last >= GAP_BETWEEN) rows.push(gapRow(`g:t:${block.id}`, 0, block, last, block.t0));
+    if (last !== null && !keep && block.t0 - last >= GAP_BETWEEN)
+      rows.push(gapRow(`g:t:${block.id}`, 0, block, last, block.t0));
     last = block.t1 === null ? null : Math.max(last ?? -Infinity, block.t1);
     const list = block.rows;
     all += list.length;
@@ -270,7 +189,12 @@ function sift(list, keep, rows, context) {
     while (path.length > 0 && i > path[path.length - 1].end) path.pop();
     const entry = { row, end: i + row.kids, out: false };
     if (keep(row)) {
-      for (const above of path) if (!above.out) { above.out = true; rows.push(above.row); context.add(above.row.key); }
+      for (const above of path)
+        if (!above.out) {
+          above.out = true;
+          rows.push(above.row);
+          context.add(above.row.key);
+        }
       rows.push(row);
       entry.out = true;
       matched += 1;
@@ -278,14 +202,4 @@ function sift(list, keep, rows, context) {
     if (row.kids > 0) path.push(entry);
   }
   return matched;
-}
-
-/** The next row from `from` on (exclusive) that `wanted`, in this direction, round the end; -1 where there is none. */
-export function nextRow(rows, from, step, wanted) {
-  const n = rows.length;
-  for (let i = 1; i <= n; i += 1) {
-    const at = (((from + step * i) % n) + n) % n;
-    if (wanted(rows[at])) return at;
-  }
-  return -1;
 }

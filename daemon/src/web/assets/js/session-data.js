@@ -24,7 +24,10 @@ export class SessionData {
     this.live = "off";
     this.waiting = 0;
     this.abort = new AbortController();
-    this.gate = new Gate((s) => s.span_id, (spans) => this.take(spans));
+    this.gate = new Gate(
+      (s) => s.span_id,
+      (spans) => this.take(spans),
+    );
   }
 
   stop() {
@@ -33,11 +36,14 @@ export class SessionData {
     clearTimeout(this.later);
   }
 
-  tell(what) { if (!this.abort.signal.aborted) this.onchange(what); }
+  tell(what) {
+    if (!this.abort.signal.aborted) this.onchange(what);
+  }
 
   /** Loads everything; `around`: the turn to begin with, `null` for the first. */
   async load(around = null) {
-    const { signal } = this.abort, session = this.id;
+    const { signal } = this.abort,
+      session = this.id;
     const began = this.now();
     try {
       const turns = (await this.api.json("turns", { session, limit: 0 }, signal)).turns.reverse();
@@ -46,14 +52,22 @@ export class SessionData {
       this.begin(began);
       const pieces = split(turns);
       this.pieces = pieces.length;
-      const at = around === null ? 0 : Math.max(0, pieces.findIndex((p) => p.turns.includes(around)));
+      const at =
+        around === null
+          ? 0
+          : Math.max(
+              0,
+              pieces.findIndex((p) => p.turns.includes(around)),
+            );
       for (const p of [...pieces.slice(at), ...pieces.slice(0, at).reverse()]) {
         const { spans } = await this.api.json("spans", { session, limit: 0, since: p.since, until: p.until }, signal);
         this.model.upsert(spans);
         this.loaded += 1;
         this.tell("rows");
         // Input and drawing come between two pieces.
-        await new Promise((done) => { setTimeout(done, 0); });
+        await new Promise((done) => {
+          setTimeout(done, 0);
+        });
       }
       this.tell("loaded");
       await Promise.all([this.detections(), this.exchanges(pieces)]);
@@ -65,13 +79,17 @@ export class SessionData {
   }
 
   async detections() {
-    const { signal } = this.abort, session = this.id;
+    const { signal } = this.abort,
+      session = this.id;
     const [found, healed] = await Promise.all([
       this.api.optional("detections", { session, limit: 0 }, { detections: [] }, signal),
       this.api.optional("heal", { session, limit: 0 }, { interventions: [] }, signal),
     ]);
     this.all = found.detections ?? [];
-    this.model.setDetections(this.all, (healed.interventions ?? []).filter((i) => i.session_id === session));
+    this.model.setDetections(
+      this.all,
+      (healed.interventions ?? []).filter((i) => i.session_id === session),
+    );
     this.tell("rows");
   }
 
@@ -79,10 +97,17 @@ export class SessionData {
   async exchanges(pieces) {
     const { signal } = this.abort;
     for (const p of pieces) {
-      const { exchanges } = await this.api.optional("exchanges", { session: this.id, limit: 0, since: p.since, until: p.until }, { exchanges: [] }, signal);
+      const { exchanges } = await this.api.optional(
+        "exchanges",
+        { session: this.id, limit: 0, since: p.since, until: p.until },
+        { exchanges: [] },
+        signal,
+      );
       this.model.setExchanges(exchanges);
       this.tell("exchanges");
-      await new Promise((done) => { setTimeout(done, 0); });
+      await new Promise((done) => {
+        setTimeout(done, 0);
+      });
     }
   }
 
@@ -91,9 +116,15 @@ export class SessionData {
     this.follow = new Follow({
       url: (since) => this.api.url("spans/follow", { session: this.id, from: since }),
       onValues: (spans) => this.gate.take(spans),
-      onState: (state) => { this.live = state; this.tell("live"); },
+      onState: (state) => {
+        this.live = state;
+        this.tell("live");
+      },
       // What is seen is as new as it is when it comes: a span may have begun long ago.
-      stamp: () => this.now(), from, fetch: this.api.fetch, setTimeout: globalThis.setTimeout.bind(globalThis),
+      stamp: () => this.now(),
+      from,
+      fetch: this.api.fetch,
+      setTimeout: globalThis.setTimeout.bind(globalThis),
     }).start();
   }
 
@@ -112,13 +143,21 @@ export class SessionData {
       const { turns } = await this.api.json("turns", { session: this.id, limit: 5 }, this.abort.signal);
       this.model.setTurns(turns);
       await this.detections();
-    } catch { /* the next change asks again */ }
+    } catch {
+      /* the next change asks again */
+    }
   }
 
   /** Pauses what is live: what comes meanwhile is kept. */
-  pause(on) { if (on) this.gate.pause(); else this.gate.resume(); this.tell("live"); }
+  pause(on) {
+    if (on) this.gate.pause();
+    else this.gate.resume();
+    this.tell("live");
+  }
 
-  get held() { return this.gate.held.size; }
+  get held() {
+    return this.gate.held.size;
+  }
 
   isLive() {
     const at = this.session?.ended === false ? parseTime(this.session.last_at) : NaN;
@@ -129,7 +168,8 @@ export class SessionData {
 /** Turns in the order of their beginnings → pieces of about `PIECE` spans, each from a turn's beginning to the next piece's. */
 export function split(turns, piece = PIECE) {
   const pieces = [];
-  let spans = 0, current = null;
+  let spans = 0,
+    current = null;
   for (const t of turns) {
     if (current === null || spans >= piece) {
       if (current) current.until = t.started_at;

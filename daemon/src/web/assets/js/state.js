@@ -18,24 +18,49 @@ const VIEWS = { s: "timeline", o: "overview", all: "all", x: "span" };
 /** The state of an empty address. */
 export function initial() {
   return {
-    view: "timeline", session: null, span: null, tab: null, q: "", project: "", find: "",
-    kinds: [], tools: [], agents: [], statuses: [], scale: "turn", zoom: null, live: true,
+    view: "timeline",
+    session: null,
+    span: null,
+    tab: null,
+    q: "",
+    project: "",
+    find: "",
+    kinds: [],
+    tools: [],
+    agents: [],
+    statuses: [],
+    scale: "turn",
+    zoom: null,
   };
 }
 
 const ID = /^[A-Za-z0-9._:-]{1,128}$/;
-const list = (text) => text.split(",").map(decode).filter((t) => t !== "").slice(0, 64);
+const list = (text) =>
+  text
+    .split(",")
+    .map(decode)
+    .filter((t) => t !== "")
+    .slice(0, 64);
 
 function decode(text) {
-  try { return decodeURIComponent(text); } catch { return ""; }
+  try {
+    return decodeURIComponent(text);
+  } catch {
+    return "";
+  }
 }
 
 /** An address's fragment → state. */
 export function parse(hash) {
   const s = initial();
-  const text = String(hash ?? "").replace(/^#/, "").slice(0, 8192);
+  const text = String(hash ?? "")
+    .replace(/^#/, "")
+    .slice(0, 8192);
   const [path, query = ""] = [text.split("?", 1)[0], text.includes("?") ? text.slice(text.indexOf("?") + 1) : ""];
-  const parts = path.split("/").filter((p) => p !== "").map(decode);
+  const parts = path
+    .split("/")
+    .filter((p) => p !== "")
+    .map(decode);
   if (parts.length > 0) {
     if (!Object.hasOwn(VIEWS, parts[0])) return s;
     s.view = VIEWS[parts[0]];
@@ -51,7 +76,8 @@ export function parse(hash) {
   for (const pair of query.split("&")) {
     const at = pair.indexOf("=");
     if (at < 0) continue;
-    const key = pair.slice(0, at), value = pair.slice(at + 1);
+    const key = pair.slice(0, at),
+      value = pair.slice(at + 1);
     if (key === "tab" && TABS.includes(value)) s.tab = value;
     else if (key === "q") s.q = decode(value).slice(0, 500);
     else if (key === "find") s.find = decode(value).slice(0, 200);
@@ -61,7 +87,6 @@ export function parse(hash) {
     else if (key === "tool") s.tools = list(value);
     else if (key === "agent") s.agents = list(value);
     else if (key === "scale" && value === "session") s.scale = "session";
-    else if (key === "live" && value === "0") s.live = false;
     else if (key === "zoom") {
       const [a, b] = value.split("-").map(Number);
       if (a >= 0 && b <= 1 && b - a > 1e-7) s.zoom = [a, b];
@@ -88,11 +113,15 @@ export function format(s) {
   if (s.q) add("q", encodeURIComponent(s.q));
   if (s.find) add("find", encodeURIComponent(s.find));
   if (s.project) add("project", encodeURIComponent(s.project));
-  for (const [key, values] of [["kind", s.kinds], ["status", s.statuses], ["tool", s.tools], ["agent", s.agents]]) {
+  for (const [key, values] of [
+    ["kind", s.kinds],
+    ["status", s.statuses],
+    ["tool", s.tools],
+    ["agent", s.agents],
+  ]) {
     if (values.length > 0) add(key, values.map((v) => encodeURIComponent(v)).join(","));
   }
   if (s.scale !== d.scale) add("scale", s.scale);
   if (s.zoom) add("zoom", s.zoom.map((z) => String(Number(z.toFixed(7)))).join("-"));
-  if (!s.live) add("live", "0");
   return query.length > 0 ? `${path}?${query.join("&")}` : path;
 }

@@ -22,7 +22,10 @@ export class Lines {
     const text = this.rest + this.decoder.decode(chunk, { stream: true });
     const lines = text.split("\n");
     this.rest = lines.pop();
-    if (this.skipping && lines.length > 0) { lines.shift(); this.skipping = false; }
+    if (this.skipping && lines.length > 0) {
+      lines.shift();
+      this.skipping = false;
+    }
     if (this.rest.length > LONGEST) {
       if (!this.skipping) this.skipped += 1;
       this.rest = "";
@@ -31,7 +34,11 @@ export class Lines {
     const values = [];
     for (const line of lines) {
       if (line.trim() === "") continue;
-      try { values.push(JSON.parse(line)); } catch { this.skipped += 1; }
+      try {
+        values.push(JSON.parse(line));
+      } catch {
+        this.skipped += 1;
+      }
     }
     return values;
   }
@@ -64,11 +71,15 @@ export class Follow {
         this.abort = new AbortController();
         const since = this.from === null ? null : new Date(this.from - OVERLAP).toISOString();
         const answer = await this.fetch(this.url(since), { signal: this.abort.signal });
-        if (answer.status === 404 || answer.status === 400) { this.onState("ended", answer.status); return; }
+        if (answer.status === 404 || answer.status === 400) {
+          this.onState("ended", answer.status);
+          return;
+        }
         if (!answer.ok) throw new Error(`HTTP ${answer.status}`);
         this.onState("live");
         this.wait = 500;
-        const reader = answer.body.getReader(), lines = new Lines();
+        const reader = answer.body.getReader(),
+          lines = new Lines();
         for (let got = await reader.read(); !got.done; got = await reader.read()) {
           const values = lines.push(got.value);
           for (const v of values) {
@@ -98,14 +109,27 @@ export class Gate {
   }
 
   take(values) {
-    if (!this.paused) { this.out(values); return; }
-    for (const v of values) { const id = this.id(v); this.held.delete(id); this.held.set(id, v); }
+    if (!this.paused) {
+      this.out(values);
+      return;
+    }
+    for (const v of values) {
+      const id = this.id(v);
+      this.held.delete(id);
+      this.held.set(id, v);
+    }
   }
 
-  pause() { this.paused = true; }
+  pause() {
+    this.paused = true;
+  }
 
   resume() {
     this.paused = false;
-    if (this.held.size > 0) { const values = [...this.held.values()]; this.held.clear(); this.out(values); }
+    if (this.held.size > 0) {
+      const values = [...this.held.values()];
+      this.held.clear();
+      this.out(values);
+    }
   }
 }

@@ -1,11 +1,24 @@
 // Light, dark, or as the system says. What was chosen is kept by the browser, for this origin.
 
-const KEY = "ccd.theme", ORDER = ["system", "light", "dark"];
+const KEY = "ccd.theme",
+  ORDER = ["system", "light", "dark"];
 
 /** What a browser keeps for us; where it keeps nothing, nothing is kept. */
 export const kept = {
-  get(key) { try { return localStorage.getItem(key); } catch { return null; } },
-  set(key, value) { try { localStorage.setItem(key, value); } catch { /* then it is asked for again */ } },
+  get(key) {
+    try {
+      return localStorage.getItem(key);
+    } catch {
+      return null;
+    }
+  },
+  set(key, value) {
+    try {
+      localStorage.setItem(key, value);
+    } catch {
+      /* then it is asked for again */
+    }
+  },
 };
 
 export function theme() {

@@ -41,12 +41,23 @@ export class Inspector {
 
   /** What the tabs are given. */
   context(row, data) {
-    const span = row.span, model = row.agent && row.type === "agent" ? row.agent : null;
+    const span = row.span,
+      model = row.agent && row.type === "agent" ? row.agent : null;
     const final = span ? span.status !== "running" : true;
     return {
-      row, data, api: this.api, go: this.go, now: this.now(), span, agent: model, exchange: span?.exchange ?? null, cwd: data.session?.cwd ?? null,
-      again: () => this.show(row, data), chose: this.memory ??= {},
-      full: () => (span ? this.api.span(span.id, final) : Promise.resolve(null)), detail: () => this.api.exchange(span.exchange),
+      row,
+      data,
+      api: this.api,
+      go: this.go,
+      now: this.now(),
+      span,
+      agent: model,
+      exchange: span?.exchange ?? null,
+      cwd: data.session?.cwd ?? null,
+      again: () => this.show(row, data),
+      chose: (this.memory ??= {}),
+      full: () => (span ? this.api.span(span.id, final) : Promise.resolve(null)),
+      detail: () => this.api.exchange(span.exchange),
     };
   }
 
@@ -58,20 +69,51 @@ export class Inspector {
     this.tabs = TABS.filter((t) => t.applies(ctx));
     const wanted = this.get().tab ?? kept.get("ccd.tab");
     this.current = this.tabs.find((t) => t.id === wanted) ?? this.tabs[0];
-    fill(this.head, s("svg", { class: "icon", viewBox: "0 0 16 16", "aria-hidden": "true" }, s("path", { d: pathOf(row) })),
-      h("h2", { class: "cut", text: nameOf(row) }), row.status && row.status !== "ok" ? h("span", { class: `chip ${row.status}`, text: row.status }) : null,
-      h("span", { class: "muted cut grow", text: `${clockMs(row.t0)}${row.t1 !== null && row.t1 > row.t0 ? ` · ${duration(row.t1 - row.t0)}` : ""}` }), this.shut);
-    fill(this.bar, this.tabs.map((t, i) => button(t.label, () => this.tab(i), { role: "tab", id: `tab-${t.id}`, "aria-selected": String(t === this.current), "aria-controls": "tabpanel", tabindex: t === this.current ? "0" : "-1" })));
+    fill(
+      this.head,
+      s("svg", { class: "icon", viewBox: "0 0 16 16", "aria-hidden": "true" }, s("path", { d: pathOf(row) })),
+      h("h2", { class: "cut", text: nameOf(row) }),
+      row.status && row.status !== "ok" ? h("span", { class: `chip ${row.status}`, text: row.status }) : null,
+      h("span", {
+        class: "muted cut grow",
+        text: `${clockMs(row.t0)}${row.t1 !== null && row.t1 > row.t0 ? ` · ${duration(row.t1 - row.t0)}` : ""}`,
+      }),
+      this.shut,
+    );
+    fill(
+      this.bar,
+      this.tabs.map((t, i) =>
+        button(t.label, () => this.tab(i), {
+          role: "tab",
+          id: `tab-${t.id}`,
+          "aria-selected": String(t === this.current),
+          "aria-controls": "tabpanel",
+          tabindex: t === this.current ? "0" : "-1",
+        }),
+      ),
+    );
     this.panel.id = "tabpanel";
     this.panel.setAttribute("aria-labelledby", `tab-${this.current.id}`);
     this.draw(ctx);
   }
 
   async draw(ctx) {
-    const turn = this.turn += 1, tab = this.current, slow = setTimeout(() => { if (turn === this.turn) fill(this.panel, h("p", { class: "muted", text: "Loading…" })); }, 120);
+    const turn = (this.turn += 1),
+      tab = this.current,
+      slow = setTimeout(() => {
+        if (turn === this.turn) fill(this.panel, h("p", { class: "muted", text: "Loading…" }));
+      }, 120);
     let content;
-    try { content = await tab.render(ctx); } catch (e) {
-      content = h("div", { class: "empty" }, h("b", { text: "This cannot be shown" }), oneLine(e.message, 300), e.hint ? h("p", { text: oneLine(e.hint, 300) }) : null);
+    try {
+      content = await tab.render(ctx);
+    } catch (e) {
+      content = h(
+        "div",
+        { class: "empty" },
+        h("b", { text: "This cannot be shown" }),
+        oneLine(e.message, 300),
+        e.hint ? h("p", { text: oneLine(e.hint, 300) }) : null,
+      );
     }
     clearTimeout(slow);
     if (turn !== this.turn) return;
