@@ -25,7 +25,7 @@ async function step(name, { hash, theme = "light", width = 1600, height = 950, s
   const wrong = watch(page, origin);
   try {
     await page.goto(`${origin}/${hash}`);
-    await page.waitForSelector(hash.includes("#/s/") ? ".row[data-type=llm]:not([hidden])" : ".card");
+    await page.waitForSelector(hash.includes("#/s/") ? ".rows .row:not([hidden])" : ".card");
     await page.waitForFunction(() => !document.querySelector(".foot")?.textContent.includes("loading"));
     await act(page);
     await page.screenshot({ path: `${out}/${name}.png` });

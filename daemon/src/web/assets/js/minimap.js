@@ -128,7 +128,7 @@ export class Minimap {
     lane(columns.llm, 14, 12, colours.llm);
     lane(columns.tool, 28, 12, colours.tool);
     g.fillStyle = colours.bad;
-    for (const x of columns.bad) g.fillRect(x - 0.5, 28, 2, 12);
+    for (const x of columns.bad) g.fillRect(x, 36, 1.5, 5);
     g.fillStyle = colours.compaction;
     for (const x of columns.compaction) g.fillRect(x, 12, 2, 30);
     g.fillStyle = colours.found;

@@ -50,7 +50,13 @@ export class Timeline {
         }
       },
     });
-    this.map = new Minimap({ onzoom: (zoom) => set({ zoom, scale: "session" }), ongo: (t) => this.goTo(t) });
+    this.map = new Minimap({
+      onzoom: (zoom) => {
+        set({ zoom, scale: "session" });
+        if (zoom && this.axis) this.scrollToTime(this.axis.t(zoom[0]));
+      },
+      ongo: (t) => this.goTo(t),
+    });
     this.ticks = h("span", { class: "ticks" });
     this.head = h(
       "div",
@@ -298,6 +304,12 @@ export class Timeline {
       (r) => isKind(what, r) && !(what === "match" && this.flat.context.has(r.key)),
     );
     if (at >= 0) this.list.select(at, true, "middle");
+  }
+
+  /** Scrolls to what went on at a time. */
+  scrollToTime(t) {
+    const at = rowAt(this.list.items, t);
+    if (at >= 0) this.list.scrollTo(this.list.offset(at) - this.list.height);
   }
 
   /** To what went on at a time. */

@@ -86,10 +86,14 @@ export const summary = {
     if (row.type === "prompt") {
       const t = row.turn.info,
         r = row.turn.root;
-      const prompt = t?.prompt ?? r?.text ?? "";
+      // Lists have the first words; the span of the turn's root has all of them.
+      const whole = span ? await full().catch(() => null) : null,
+        all = (text, short) => (typeof text === "string" ? text : (short ?? ""));
+      const prompt = all(whole?.input, t?.prompt ?? r?.text),
+        result = all(whole?.output, t?.result);
       return [
         block("Prompt", [copyButton(prompt)], prose(prompt)),
-        t?.result ? block("Last words", [copyButton(t.result)], prose(t.result)) : null,
+        result ? block("Last words", [copyButton(result)], prose(result)) : null,
         t?.error ? code(t.error, "error") : null,
         t?.tokens ? block("Tokens", null, tokens(t.tokens, t.cost_usd_micros)) : null,
         facts([
