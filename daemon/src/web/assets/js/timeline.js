@@ -140,7 +140,7 @@ export class Timeline {
   /** Draws again, soon: at once where nothing was drawn lately. */
   soon() {
     if (this.planned) return;
-    const wait = Math.max(0, (this.drawn ?? 0) + (this.cost ?? 0) * 4 - performance.now());
+    const wait = Math.max(0, (this.drawn ?? 0) + Math.max(60, (this.cost ?? 0) * 8) - performance.now());
     this.planned = setTimeout(
       () =>
         requestAnimationFrame(() => {
@@ -166,17 +166,25 @@ export class Timeline {
     this.flat = flatten(model, { folded: this.folded, keep: compile(state, this.content.found?.ids ?? null) });
     this.view.context = this.flat.context;
     this.view.snippets = this.content.found?.snippets ?? null;
-    // The strip and the menus cost more than the rows: not more often than once in a while.
-    if (
-      model.version !== this.seen &&
-      (began - (this.mapped ?? -1e9) > 400 || (!this.data.isLive() && this.data.loaded === this.data.pieces))
-    ) {
-      this.seen = model.version;
-      this.mapped = began;
-      this.axis = sessionAxis(blocks, this.view.now);
-      this.facets = facets(blocks);
-      this.map.set(blocks, this.axis, this.view.now);
-    } else if (model.version !== this.seen) setTimeout(() => this.soon(), 450);
+    // The strip and the menus cost more than the rows: a twentieth of the time at most, while more is coming.
+    if (model.version !== this.seen) {
+      const due = (this.mapped ?? -Infinity) + Math.max(400, (this.mapCost ?? 0) * 20);
+      if (began >= due || (!this.data.isLive() && this.data.loaded === this.data.pieces)) {
+        this.seen = model.version;
+        this.axis = sessionAxis(blocks, this.view.now);
+        this.facets = facets(blocks);
+        this.map.set(blocks, this.axis, this.view.now);
+        this.mapped = performance.now();
+        this.mapCost = this.mapped - began;
+      } else
+        this.mapLater ??= setTimeout(
+          () => {
+            this.mapLater = null;
+            this.soon();
+          },
+          due - began + 20,
+        );
+    }
     this.map.showZoom(state.scale === "session" ? state.zoom : null);
     const before = this.list.items.length;
     this.list.setItems(this.flat.rows);
