@@ -1,0 +1,187 @@
+// Tab "Summary": what a row is, in a few facts; what was found about it; its words.
+
+import { h } from "../dom.js";
+import { clockMs, duration, money, oneLine, parseTime, plural, visible } from "../format.js";
+import { block, code, copyButton, facts, link, prose, tokens } from "./parts.js";
+import { part } from "./blocks.js";
+
+/** A detection as a card. `go(span id)`. */
+export function finding(d, go) {
+  return h(
+    "div",
+    { class: "finding" },
+    h(
+      "div",
+      { class: "legend" },
+      h("span", { class: "chip detect", text: visible(d.kind) }),
+      h("span", { text: `severity ${d.severity}` }),
+      h("span", { text: `${d.confidence} % sure` }),
+      d.mast ? h("span", { text: visible(d.mast) }) : null,
+      d.state !== "open" ? h("span", { class: "chip", text: visible(d.state) }) : null,
+    ),
+    h("p", {}, h("b", { text: oneLine(d.title, 300) })),
+    d.advice ? h("p", { text: visible(d.advice) }) : null,
+    d.intervention
+      ? h(
+          "p",
+          {},
+          h("span", { class: "chip denied", text: visible(d.intervention.action) }),
+          ` ${oneLine(d.intervention.text, 300)}`,
+        )
+      : null,
+    d.evidence?.length
+      ? h(
+          "ul",
+          {},
+          d.evidence
+            .slice(0, 20)
+            .map((e) =>
+              h(
+                "li",
+                {},
+                e.span_id ? link(oneLine(e.text, 160), "", () => go(e.span_id), "detection") : oneLine(e.text, 160),
+              ),
+            ),
+        )
+      : null,
+    d.reason ? h("p", { class: "muted", text: visible(d.reason) }) : null,
+  );
+}
+
+export const summary = {
+  id: "summary",
+  label: "Summary",
+  applies: () => true,
+  async render({ row, data, span, go, full }) {
+    const m = data.model,
+      found = [
+        ...(span ? (m.detections.get(span.id) ?? []) : []),
+        ...(row.agent && row.agent !== span ? (m.detections.get(row.agent.id) ?? []) : []),
+      ];
+    if (row.type === "detection")
+      return [
+        finding(row.detection, go),
+        row.span
+          ? link(
+              `${row.span.tool ?? row.span.kind}: ${oneLine(row.span.text, 100)}`,
+              "the row",
+              () => go(row.span.id),
+              "tool",
+            )
+          : null,
+      ];
+    if (row.type === "intervention") {
+      const x = row.intervention;
+      return [
+        facts([
+          ["Done", x.action],
+          ["Because of", `${x.kind} · ${x.rule}`],
+          ["At", clockMs(parseTime(x.at))],
+          ["In answer to", x.event],
+          ["Delivered", x.delivered ? "yes" : "not known"],
+        ]),
+        block("What the model was told", [copyButton(x.text)], prose(x.text)),
+      ];
+    }
+    if (row.type === "prompt") {
+      const t = row.turn.info,
+        r = row.turn.root;
+      // Lists have the first words; the span of the turn's root has all of them.
+      const whole = span ? await full().catch(() => null) : null,
+        all = (text, short) => (typeof text === "string" ? text : (short ?? ""));
+      const prompt = all(whole?.input, t?.prompt ?? r?.text),
+        result = all(whole?.output, t?.result);
+      return [
+        block("Prompt", [copyButton(prompt)], prose(prompt)),
+        result ? block("Last words", [copyButton(result)], prose(result)) : null,
+        t?.error ? code(t.error, "error") : null,
+        t?.tokens ? block("Tokens", null, tokens(t.tokens, t.cost_usd_micros)) : null,
+        facts([
+          ["Prompt", t ? `#${t.number}` : null],
+          ["Status", row.status],
+          ["Began", clockMs(row.t0)],
+          ["Took", row.t1 === null ? "still running" : duration(row.t1 - row.t0)],
+          ["Came from", t?.source === "machine" ? "a background task" : null],
+          ["Model calls", t ? String(t.exchanges) : null],
+          ["Tool calls", t ? `${t.tool_calls}${t.tool_errors ? `, ${t.tool_errors} failed` : ""}` : null],
+          ["Subagents", t?.agents ? String(t.agents) : null],
+          ["Turn", row.turn.id],
+          ["Trace", t?.trace_id],
+        ]),
+      ];
+    }
+    const whole = await full().catch(() => null),
+      error = whole?.error ?? span.error,
+      about = row.agent?.tokens ?? span.tokens;
+    const output = span.kind === "llm" && Array.isArray(whole?.output) ? whole.output : null;
+    return [
+      error
+        ? block(
+            row.status === "denied" ? "Denied" : "Error",
+            [copyButton(error)],
+            code(error, row.status === "denied" ? "denied" : "error"),
+          )
+        : null,
+      found.map((d) => finding(d, go)),
+      output
+        ? block(
+            "Answer",
+            null,
+            output.map((b) => part(b)),
+          )
+        : null,
+      span.kind !== "llm" && (whole?.summary ?? span.text)
+        ? block(row.type === "agent" ? "Task" : "Call", [copyButton(span.text)], prose(span.text))
+        : null,
+      row.type === "agent" && row.agent && row.agent !== span ? await answer(row, data) : null,
+      about
+        ? block(
+            row.type === "agent" ? "Tokens, its own and below" : "Tokens",
+            null,
+            tokens(about, row.agent?.cost ?? span.cost),
+          )
+        : null,
+      facts([
+        ["Status", row.status],
+        ["Began", clockMs(row.t0)],
+        ["Took", row.t1 === null ? "still running" : duration(row.t1 - row.t0)],
+        [
+          "Itself",
+          span.exec !== null
+            ? `${duration(span.exec)}${row.t1 !== null && row.t1 - row.t0 - span.exec > 3 ? `, after ${duration(row.t1 - row.t0 - span.exec)} of waiting` : ""}`
+            : null,
+        ],
+        ["Model", span.model],
+        ["For", span.purpose],
+        ["Agent", span.agentType ?? row.agent?.agentType ?? "main"],
+        ["At once", row.par > 1 ? plural(row.par, "call") : null],
+        ["Share of cost", span.share !== null ? money(span.share) : null],
+        [
+          "Thinking",
+          span.thinking
+            ? `${plural(span.thinking[0], "block")}${span.thinking[1] ? `, ${span.thinking[1]} omitted by the API` : ""}`
+            : null,
+        ],
+        ["Told by", span.sources?.split(" ").join(", ")],
+        ["Tool use", span.toolUse],
+        ["Span", span.id],
+        ["Exchange", span.exchange],
+      ]),
+    ];
+  },
+};
+
+async function answer(row, data) {
+  try {
+    const a = await data.api.span(row.agent.id, row.agent.status !== "running");
+    return a?.output
+      ? block(
+          "Last words",
+          [copyButton(String(a.output))],
+          prose(typeof a.output === "string" ? a.output : JSON.stringify(a.output)),
+        )
+      : null;
+  } catch {
+    return null;
+  }
+}

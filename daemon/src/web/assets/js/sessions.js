@@ -1,0 +1,218 @@
+// The list of sessions: live ones, by day, searched and filtered.
+//
+// Asks for the list again only while the page is looked at. Search is over what the list shows, in the browser: thousands
+// of sessions take a millisecond.
+
+import { button, h, setAttr, setText } from "./dom.js";
+import { ranges } from "./filter.js";
+import { byDay, findSessions, isLive, merge } from "./find-sessions.js";
+import { ago, clock, duration, model, money, oneLine, parseTime } from "./format.js";
+import { icon } from "./icons.js";
+import { VirtualList } from "./virtual.js";
+
+const EVERY_MS = 5_000;
+const WHOLE_MS = 5 * 60_000;
+
+export class SessionsPane {
+  constructor(root, { api, onopen, onfind, onload, now }) {
+    Object.assign(this, { root, api, onopen, onfind, onload, now });
+    this.sessions = [];
+    this.text = "";
+    this.input = h("input", {
+      type: "search",
+      placeholder: "Find a session",
+      "aria-label": "Find a session",
+      spellcheck: "false",
+      autocomplete: "off",
+    });
+    this.input.addEventListener("input", () => {
+      this.text = this.input.value;
+      this.show();
+      this.onfind(this.text);
+    });
+    this.input.addEventListener("keydown", (e) => {
+      if (e.key === "ArrowDown" || e.key === "Enter") {
+        this.list.el.focus();
+        if (this.list.at < 0) this.list.move(1);
+        e.preventDefault();
+      }
+    });
+    const only = (word, label, title) => {
+      const b = button(
+        label,
+        () => {
+          const words = this.text.split(/\s+/).filter(Boolean),
+            on = !words.includes(word);
+          this.find((on ? [...words, word] : words.filter((w) => w !== word)).join(" "));
+        },
+        { "aria-pressed": "false", title, "data-word": word },
+      );
+      return b;
+    };
+    this.only = [
+      only("is:live", "live", "Sessions that run"),
+      only("has:errors", icon("close", "with errors"), "With failed tools"),
+      only("has:detections", icon("detection", "with detections"), "With detections"),
+    ];
+    this.list = new VirtualList({
+      role: "listbox",
+      label: "Sessions",
+      height: 50,
+      heightOf: (s) => (s.day ? 28 : 52),
+      key: (s) => s.key ?? s.session_id,
+      selectable: (s) => !s.day,
+      create: createItem,
+      update: (el, s) => updateItem(el, s, this.words, this.now()),
+      onselect: (s) => this.onopen(s.session_id),
+    });
+    root.append(h("div", { class: "s-head" }, this.input, ...this.only), this.list.el);
+    const again = async () => {
+      if (!document.hidden) await this.load();
+      setTimeout(again, EVERY_MS);
+    };
+    setTimeout(again, EVERY_MS);
+  }
+
+  get words() {
+    return this.text
+      .toLowerCase()
+      .split(/\s+/)
+      .filter((w) => w && !w.includes(":"));
+  }
+
+  /** All sessions at first, then those that something happened in since, and all again now and then: some were deleted. */
+  async load() {
+    const newest = this.sessions.reduce((t, s) => (s.last_at > t ? s.last_at : t), "");
+    const whole = newest === "" || this.failed || this.now() - (this.wholeAt ?? 0) > WHOLE_MS;
+    try {
+      const { sessions } = await this.api.json("sessions", whole ? { limit: 0 } : { limit: 0, since: newest });
+      const sign = JSON.stringify(sessions);
+      const changed = whole || this.failed || sign !== this.sign;
+      this.failed = null;
+      this.sign = whole ? "" : sign;
+      if (whole) {
+        this.wholeAt = this.now();
+        this.sessions = sessions;
+      } else if (changed) this.sessions = merge(this.sessions, sessions);
+      if (!changed) return;
+    } catch (e) {
+      this.failed = e;
+    }
+    this.show();
+    this.onload();
+  }
+
+  find(text) {
+    this.text = text;
+    this.input.value = text;
+    this.show();
+    this.onfind(text);
+  }
+
+  show() {
+    const now = this.now(),
+      found = findSessions(this.sessions, this.text, now);
+    this.shown = found;
+    for (const b of this.only) b.setAttribute("aria-pressed", String(this.text.split(/\s+/).includes(b.dataset.word)));
+    this.list.setItems(byDay(found, now));
+    this.none ??= this.root.appendChild(h("div", { class: "empty" }));
+    this.none.hidden = found.length > 0;
+    if (found.length === 0)
+      setText(
+        this.none,
+        this.failed
+          ? `The daemon does not answer: ${this.failed.message}`
+          : this.sessions.length === 0
+            ? "No session was recorded yet. Run `claude`, and it is here."
+            : "No session is like that.",
+      );
+    this.list.el.hidden = found.length === 0;
+  }
+
+  select(id) {
+    this.list.selectKey(id, "nearest");
+  }
+
+  get(id) {
+    return this.sessions.find((s) => s.session_id === id) ?? null;
+  }
+
+  /** The session `step` further in the list. */
+  next(id, step) {
+    const i = (this.shown ?? []).findIndex((s) => s.session_id === id);
+    return this.shown?.[i + step]?.session_id ?? null;
+  }
+}
+
+function createItem() {
+  const p = {
+    dot: h("span", { class: "dot pulse", title: "live" }),
+    name: h("span", { class: "cut" }),
+    cost: h("span", { class: "cost" }),
+    sub: h("span", { class: "sub cut" }),
+    errors: h("span", { class: "e" }),
+    found: h("span", { class: "d" }),
+    took: h("span"),
+    bar: h("i"),
+    day: h("span"),
+    total: h("span"),
+  };
+  p.ctx = h("span", { class: "ctx" }, p.bar);
+  const inner = [
+    h("span", { class: "name" }, p.dot, p.name),
+    p.cost,
+    p.sub,
+    h("span", { class: "marks" }, p.errors, p.found, p.took),
+    p.ctx,
+  ];
+  const el = h("div", {});
+  el.parts = p;
+  el.inner = inner;
+  return el;
+}
+
+function updateItem(el, s, words, now) {
+  const p = el.parts;
+  if (s.day) {
+    if (el.what !== "day") {
+      el.what = "day";
+      el.className = "s-day";
+      el.replaceChildren(p.day, p.total);
+    }
+    setText(p.day, s.day);
+    setText(p.total, money(s.cost));
+    setAttr(el, "aria-label", null);
+    return;
+  }
+  if (el.what !== "item") {
+    el.what = "item";
+    el.className = "s-item";
+    el.replaceChildren(...el.inner);
+  }
+  const live = isLive(s, now),
+    project = oneLine(s.project ?? "(no project)", 60),
+    start = parseTime(s.started_at),
+    last = parseTime(s.last_at);
+  p.dot.hidden = !live;
+  const at = ranges(project, words);
+  if (at.length > 0)
+    p.name.replaceChildren(
+      ...at.flatMap(([a, b], i) => [project.slice(i ? at[i - 1][1] : 0, a), h("mark", { text: project.slice(a, b) })]),
+      project.slice(at[at.length - 1][1]),
+    );
+  else setText(p.name, project);
+  setText(p.cost, money(s.cost_usd_micros));
+  setText(
+    p.sub,
+    `${live ? ago(start, now) : clock(start).slice(0, 5)} · ${model(s.model)} · ${s.turns} ${s.turns === 1 ? "prompt" : "prompts"}`,
+  );
+  setText(p.errors, s.tool_errors > 0 ? `${s.tool_errors}×` : "");
+  setAttr(p.errors, "title", s.tool_errors > 0 ? `${s.tool_errors} tool calls failed` : null);
+  setText(p.found, s.detections > 0 ? `▲${s.detections}` : "");
+  setAttr(p.found, "title", s.detections > 0 ? `${s.detections} detections` : null);
+  setText(p.took, duration(last - start));
+  const percent = s.context?.percent ?? 0;
+  p.bar.style.setProperty("--p", String(Math.min(100, percent)));
+  p.ctx.className = `ctx${percent >= 85 ? " full" : percent >= 70 ? " high" : ""}`;
+  setAttr(p.ctx, "title", `context ${percent} % full`);
+}

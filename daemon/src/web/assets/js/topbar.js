@@ -1,0 +1,68 @@
+// The bar at the top: views, what is looked at, palette, colours, help.
+
+import { button, fill, h } from "./dom.js";
+import { clock, date, duration, model, money, oneLine, parseTime } from "./format.js";
+import { icon } from "./icons.js";
+import { theme } from "./theme.js";
+
+const VIEWS = [
+  ["timeline", "Timeline"],
+  ["overview", "Overview"],
+  ["all", "Everything"],
+];
+const THEMES = { system: "system", light: "sun", dark: "moon" };
+
+export class TopBar {
+  constructor(root, { act }) {
+    this.views = VIEWS.map(([id, label]) => ({ id, el: button(label, () => act(`view.${id}`)) }));
+    this.what = h("div", { class: "what grow" });
+    this.theme = button(icon("system"), () => act("theme.toggle"));
+    const menu = { "aria-label": "Sessions", title: "Show or hide the sessions (b)" };
+    const search = [
+      icon("search"),
+      h("span", { class: "optional", text: "Ctrl-K" }),
+      h("span", { class: "sr", text: "Command palette" }),
+    ];
+    fill(
+      root,
+      button(icon("menu"), () => act("sessions.toggle"), menu),
+      h("span", { class: "brand optional", text: "ccd" }),
+      h(
+        "nav",
+        { "aria-label": "Views" },
+        this.views.map((v) => v.el),
+      ),
+      this.what,
+      button(search, () => act("palette"), { class: "line", title: "Command palette (Ctrl-K)" }),
+      this.theme,
+      button(icon("help"), () => act("help"), { "aria-label": "Keyboard help", title: "Keyboard (?)" }),
+    );
+  }
+
+  /** Shows which view it is, and of which session. */
+  draw(view, session) {
+    for (const v of this.views) {
+      if (v.id === view) v.el.setAttribute("aria-current", "page");
+      else v.el.removeAttribute("aria-current");
+    }
+    if (view === "all") fill(this.what, h("h1", { text: "Everything" }));
+    else if (session)
+      fill(
+        this.what,
+        h("h1", { text: oneLine(session.project ?? "session", 60) }),
+        h("span", { class: "muted optional", text: about(session) }),
+      );
+    else fill(this.what);
+    const name = theme();
+    fill(this.theme, icon(THEMES[name]));
+    this.theme.setAttribute("aria-label", `Colours: ${name}`);
+    this.theme.title = `Colours: ${name} (t)`;
+    document.title = session && view !== "all" ? `${oneLine(session.project ?? "session", 40)} – ccd` : "ccd";
+  }
+}
+
+function about(s) {
+  const start = parseTime(s.started_at),
+    last = parseTime(s.last_at);
+  return `${model(s.model)} · ${date(start)} ${clock(start).slice(0, 5)} · ${duration(last - start)} · ${money(s.cost_usd_micros)}`;
+}

@@ -1,0 +1,247 @@
+// Rows of a session: every span has exactly one, whatever order and however often spans come; folding and filters.
+
+import assert from "node:assert/strict";
+import test from "node:test";
+import { agentOf, compile, facets } from "../../daemon/src/web/assets/js/filter.js";
+import { isKind, nextRow, rowAt } from "../../daemon/src/web/assets/js/navigate.js";
+import { Model, flatten } from "../../daemon/src/web/assets/js/rows.js";
+import { byAgent, byTool, contextFill, costOverTime, tokensPerTurn } from "../../daemon/src/web/assets/js/series.js";
+import { split } from "../../daemon/src/web/assets/js/session-data.js";
+import { byDay, findSessions, merge } from "../../daemon/src/web/assets/js/find-sessions.js";
+import { initial } from "../../daemon/src/web/assets/js/state.js";
+import { segments } from "../../daemon/src/web/assets/js/waterfall.js";
+import { generate, random, sessions } from "./generate.mjs";
+
+const g = generate({ spans: 3000, seed: 5 });
+const build = (spans, turns = g.turns) => {
+  const m = new Model();
+  m.setTurns(turns);
+  m.upsert(spans);
+  m.setDetections(g.detections, g.interventions);
+  return m;
+};
+const shuffled = (list, seed) => {
+  const rnd = random(seed),
+    out = [...list];
+  for (let i = out.length - 1; i > 0; i -= 1) {
+    const j = Math.floor(rnd() * (i + 1));
+    [out[i], out[j]] = [out[j], out[i]];
+  }
+  return out;
+};
+const all = (m) => flatten(m, { folded: new Set() }).rows;
+
+test("every span has one row; a subagent's is that of the call that started it", () => {
+  const m = build(g.spans),
+    seen = new Set();
+  for (const row of all(m)) {
+    if (row.type === "detection" || row.type === "intervention" || row.type === "gap") continue;
+    for (const s of new Set([row.span, row.agent].filter(Boolean))) {
+      assert.ok(!seen.has(s.id), s.id);
+      seen.add(s.id);
+    }
+  }
+  assert.equal(seen.size, g.spans.length);
+});
+
+test("the order and the number of times in which spans come make no difference", () => {
+  const want = all(build(g.spans)).map((r) => [r.key, r.depth, r.kids, r.status]);
+  for (const seed of [1, 2, 3]) {
+    const m = new Model(),
+      list = shuffled([...g.spans, ...g.spans.slice(0, 500)], seed);
+    for (let i = 0; i < list.length; i += 97) {
+      m.upsert(list.slice(i, i + 97));
+      if (i % 3 === 0) m.blocks();
+    }
+    m.setTurns(shuffled(g.turns, seed));
+    m.setDetections(g.detections, g.interventions);
+    assert.deepEqual(
+      all(m).map((r) => [r.key, r.depth, r.kids, r.status]),
+      want,
+    );
+  }
+});
+
+test("a span that changed shows its last state, and only its turn is built again", () => {
+  const m = build(g.spans.map((s) => (s.kind === "tool" ? { ...s, status: "running", duration_ms: null } : s)));
+  const before = new Map(m.blocks().map((b) => [b.id, b.rows])),
+    one = g.spans.find((s) => s.kind === "tool");
+  m.upsert([one]);
+  const changed = m
+    .blocks()
+    .filter((b) => before.get(b.id) !== b.rows)
+    .map((b) => b.id);
+  assert.deepEqual(changed, [one.turn_id]);
+  assert.equal(all(m).find((r) => r.key === `s:${one.span_id}`).status, one.status);
+});
+
+test("rows below a row are those that `kids` counts, and each is deeper", () => {
+  for (const block of build(g.spans).blocks())
+    block.rows.forEach((row, i) => {
+      for (let k = 1; k <= row.kids; k += 1) assert.ok(block.rows[i + k].depth > row.depth, row.key);
+      if (block.rows[i + row.kids + 1]) assert.ok(block.rows[i + row.kids + 1].depth <= row.depth, row.key);
+    });
+});
+
+test("folding leaves out what is below, and nothing else", () => {
+  const m = build(g.spans),
+    folded = new Set(m.blocks().map((b) => b.rows[0].key));
+  const { rows } = flatten(m, { folded });
+  assert.ok(rows.every((r) => r.type === "prompt" || r.type === "gap"));
+  assert.equal(rows.filter((r) => r.type === "prompt").length, g.turns.length);
+});
+
+test("filters keep what matches, and the way to it", () => {
+  const m = build(g.spans),
+    keep = compile({ ...initial(), statuses: ["error"], kinds: ["tool"] });
+  const { rows, matched, context } = flatten(m, { folded: new Set(), keep });
+  assert.equal(
+    matched,
+    g.spans.filter(
+      (s) =>
+        s.kind === "tool" &&
+        s.status === "error" &&
+        !g.spans.some((a) => a.kind === "agent" && a.parent_id === s.span_id),
+    ).length,
+  );
+  for (const r of rows) assert.ok(context.has(r.key) !== (r.type === "tool" && r.status === "error"), r.key);
+  for (let i = 0; i < rows.length; i += 1)
+    if (rows[i].depth > 0) assert.ok(rows.slice(0, i).some((r) => r.turn === rows[i].turn && r.depth < rows[i].depth));
+  const words = compile({ ...initial(), q: "CARGO test" });
+  assert.ok(
+    all(m)
+      .filter(words)
+      .every((r) => /cargo test/i.test([r.note, r.span?.error].join(" "))),
+  );
+  const found = compile({ ...initial(), q: "nowhere" }, new Set([g.spans[5].span_id]));
+  assert.equal(all(m).filter(found).length, 1);
+});
+
+test("strange spans get their rows: no parent, in a circle, no time, an unknown turn", () => {
+  const base = { ...g.spans.find((s) => s.kind === "tool"), turn_id: "t" };
+  const m = new Model();
+  m.upsert([
+    { ...base, span_id: "a", parent_id: "b" },
+    { ...base, span_id: "b", parent_id: "a" },
+    { ...base, span_id: "c", parent_id: "c" },
+    { ...base, span_id: "d", parent_id: "gone" },
+    { ...base, span_id: "e", parent_id: null, started_at: "soon", duration_ms: -5 },
+    { span_id: "f", kind: "agent" },
+    { span_id: "g" },
+  ]);
+  const keys = new Set(all(m).flatMap((r) => [r.span?.id, r.agent?.id]));
+  for (const id of "abcdefg") assert.ok(keys.has(id), id);
+  for (const row of all(m)) assert.doesNotThrow(() => segments(row, 0));
+  let parent = null;
+  const deep = Array.from({ length: 30_000 }, (_, i) => {
+    const s = { ...base, span_id: `n${i}`, parent_id: parent, kind: i % 2 ? "agent" : "tool" };
+    parent = s.span_id;
+    return s;
+  });
+  const x = new Model();
+  x.upsert(deep);
+  assert.equal(
+    new Set(
+      all(x)
+        .flatMap((r) => [r.span?.id, r.agent?.id])
+        .filter(Boolean),
+    ).size,
+    deep.length,
+  );
+});
+
+test("jumping goes round and finds nothing where there is nothing", () => {
+  const rows = [1, 2, 3, 2];
+  assert.equal(
+    nextRow(rows, 1, 1, (r) => r === 2),
+    3,
+  );
+  assert.equal(
+    nextRow(rows, 3, 1, (r) => r === 2),
+    1,
+  );
+  assert.equal(
+    nextRow(rows, 0, -1, (r) => r === 2),
+    3,
+  );
+  assert.equal(
+    nextRow(rows, 0, 1, (r) => r === 9),
+    -1,
+  );
+  assert.equal(
+    nextRow([], -1, 1, () => true),
+    -1,
+  );
+});
+
+test("sums agree with the spans that they are made of", () => {
+  const m = build(g.spans),
+    llm = g.spans.filter((s) => s.kind === "llm"),
+    cost = llm.reduce((n, s) => n + (s.cost_usd_micros ?? 0), 0);
+  assert.equal(costOverTime(m).at(-1).sum, cost);
+  assert.equal(
+    byAgent(m).reduce((n, a) => n + a.cost, 0),
+    cost,
+  );
+  assert.equal(
+    byTool(m).reduce((n, t) => n + t.calls, 0),
+    g.spans.filter((s) => s.kind === "tool").length,
+  );
+  assert.equal(tokensPerTurn(m.blocks()).length, g.turns.length);
+  assert.ok(contextFill(m).points.length > 0);
+  const f = facets(m.blocks());
+  assert.equal(
+    f.tools.reduce((n, [, k]) => n + k, 0),
+    g.spans.filter((s) => s.kind === "tool").length,
+  );
+  assert.ok(all(m).every((r) => typeof agentOf(r) === "string"));
+});
+
+test("pieces of a session leave no gap and do not overlap", () => {
+  const pieces = split(g.turns, 400);
+  assert.ok(pieces.length > 3);
+  assert.equal(pieces[0].since, null);
+  assert.equal(pieces.at(-1).until, null);
+  for (let i = 1; i < pieces.length; i += 1) assert.equal(pieces[i].since, pieces[i - 1].until);
+  assert.deepEqual(
+    pieces.flatMap((p) => p.turns),
+    g.turns.map((t) => t.turn_id),
+  );
+  assert.deepEqual(split([]), []);
+});
+
+test("sessions are found by what is typed, and stand below their days", () => {
+  const now = Date.UTC(2026, 10, 21),
+    list = sessions(500, now);
+  assert.ok(findSessions(list, "SHOP opus", now).every((s) => s.cwd.includes("shop") && s.model.includes("opus")));
+  assert.ok(findSessions(list, "has:errors", now).every((s) => s.tool_errors > 0));
+  const days = byDay(list, now);
+  assert.equal(days.filter((d) => !d.day).length, 500);
+  assert.equal(
+    days.filter((d) => d.day).reduce((n, d) => n + d.n, 0),
+    500,
+  );
+});
+
+test("sessions that changed take their place, and none is there twice", () => {
+  const list = sessions(50, Date.UTC(2026, 10, 21)),
+    changed = [
+      { ...list[30], last_at: "2027-01-01T00:00:00.000Z" },
+      { ...list[0], session_id: "new", last_at: "2020-01-01T00:00:00.000Z" },
+    ];
+  const merged = merge(list, changed);
+  assert.equal(merged.length, 51);
+  assert.equal(merged[0].session_id, list[30].session_id);
+  assert.equal(merged.at(-1).session_id, "new");
+});
+
+test("a time leads to what went on then", () => {
+  const rows = all(build(g.spans));
+  for (const i of [0, 5, 300, rows.length - 1]) {
+    if (rows[i].type === "gap") continue;
+    const at = rowAt(rows, rows[i].t0);
+    assert.ok(rows[at].t0 <= rows[i].t0 && rows[at].turn === rows[i].turn);
+  }
+  assert.equal(rowAt([], 5), -1);
+  assert.ok(rows.some((r) => isKind("error", r)) && !rows.some((r) => isKind("constructor", r)));
+});
