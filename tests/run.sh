@@ -15,7 +15,7 @@
 # A step that cannot run fails the run and says so. The one exception is the advisory database: where it cannot
 # be reached, that is said plainly and the run goes on.
 #
-# Needs: the Rust toolchain, python3, strace, systemd and util-linux on Linux (installed here where apt-get and root are), and unless --fast npm,
+# Needs: the Rust toolchain, python3, strace, systemd and util-linux on Linux (installed here where apt-get and root are), and unless --fast node, npm,
 # openssl, tar, git, pip, and on Linux dpkg and rpm (installed here as strace is). Nothing here writes outside the work tree but what
 # those tools keep in their own caches.
 set -euo pipefail
@@ -204,6 +204,13 @@ if $bench; then
   step "benches"
   cargo build --locked --release --workspace --bins
   "$target/release/ccd-bench"
+fi
+
+if ! $fast; then
+  # Pages that are not served yet; they need no daemon and no browser.
+  step "the pages' modules"
+  need node "the modules of the web pages are tested by its test runner (--fast goes without it)"
+  node --test --test-reporter=dot tests/web/*.test.mjs
 fi
 
 step "documentation examples"
