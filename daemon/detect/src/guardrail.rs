@@ -98,6 +98,10 @@ fn looping(detection: &Detection) -> Lines {
                 .to_owned()
         }
         ("chant", _) => "an answer begins to say the same again, end it there and say what is missing.".to_owned(),
+        ("agent", _) => {
+            "a subagent has reported twice on the same prompt, work with what it said, or ask it for something else."
+                .to_owned()
+        }
         ("waiting", _) => format!(
             "{} has given the same answer ten times, look at why it does not change, wait in the background, or tell the \
              user.",
@@ -139,6 +143,9 @@ fn looping(detection: &Detection) -> Lines {
             "answer a Stop hook twice without having done anything in between, because it will ask again."
         }
         "chant" => "fill an answer with what it has said already, because it costs and tells nothing.",
+        "agent" => {
+            "start the same subagent with the same prompt a third time, because it will report the same."
+        }
         "waiting" => "ask again without a pause, because what is waited for does not come any sooner.",
         _ => "make the same call a third time with nothing changed in between, because it cannot tell more.",
     };
@@ -167,7 +174,7 @@ fn overflow(detection: &Detection) -> Lines {
              contents.",
             "give one subagent a whole directory to read, because it fills up and forgets the question.",
         ),
-        "compacted" => (
+        "compacted" | "forgotten" => (
             "the conversation was compacted, read the plan and the open points again and check them against the task \
              before going on.",
             "keep a plan in the conversation only, because a compaction keeps no more than a summary: write it to a file.",
