@@ -78,9 +78,8 @@ impl Told {
         let bytes = match self {
             Told::Hook(body, _) => body.len(),
             Told::Answer(answer) => answer.size(),
-            // All of them are kept for one.
-            Told::Lines(records, _) => records.iter().map(|record| record.body.len()).sum(),
-            Told::Past => 0,
+            // Counted once for its batch.
+            Told::Lines(..) | Told::Past => 0,
         };
         bytes as u64
     }
@@ -110,6 +109,19 @@ pub struct Batch {
     pub store: u64,
     /// Those that tell the detectors something, in their order.
     pub seen: Vec<Seen>,
+}
+
+impl Batch {
+    /// Bytes of memory that it keeps: for one of its lines of a transcript, all of its records.
+    fn bytes(&self) -> u64 {
+        let lines = self.seen.iter().find_map(|seen| match &seen.told {
+            Told::Lines(records, _) => {
+                Some(records.iter().map(|record| record.body.len() as u64).sum::<u64>())
+            }
+            _ => None,
+        });
+        lines.unwrap_or(0) + self.seen.iter().map(|seen| seen.told.bytes()).sum::<u64>()
+    }
 }
 
 /// What the thread is told.
@@ -255,7 +267,7 @@ impl Feed {
             return;
         }
         batch.store = self.gauges.store.load(Ordering::Acquire);
-        let bytes = batch.seen.iter().map(|seen| seen.told.bytes()).sum();
+        let bytes = batch.bytes();
         let waiting = self.gauges.waiting.fetch_add(bytes, Ordering::Relaxed) + bytes;
         self.gauges.behind.fetch_add(1, Ordering::Relaxed);
         let refused = if waiting > MAX_WAITING && bytes < waiting {

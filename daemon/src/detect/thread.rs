@@ -134,7 +134,7 @@ impl Detecting {
     fn handle(&mut self, message: Message) {
         match message {
             Message::Seen(batch) => {
-                let bytes = batch.seen.iter().map(|seen| seen.told.bytes()).sum::<u64>();
+                let bytes = batch.bytes();
                 if batch.store == self.store {
                     self.seen(&batch);
                 }
