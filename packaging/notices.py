@@ -46,6 +46,14 @@ def texts(package):
             yield file.read_text("utf-8", "replace").strip()
 
 
+def ours(metadata):
+    """The notices of our own packages: what they were made after."""
+    for package in sorted((p for p in metadata["packages"] if p["source"] is None), key=lambda p: p["name"]):
+        notice = pathlib.Path(package["manifest_path"]).parent / "NOTICE"
+        if notice.is_file():
+            yield package["name"], notice.read_text("utf-8").strip()
+
+
 def main():
     host = re.search(r"^host: (.*)$", said("rustc", "-vV"), re.MULTILINE).group(1)
     metadata = json.loads(said("cargo", "metadata", "--locked", "--format-version", "1", "--filter-platform", host))
@@ -60,6 +68,8 @@ def main():
                 users[text].append(label)
     for text, labels in sorted(users.items(), key=lambda item: item[1]):
         print(f"\n{'=' * 100}\n{', '.join(labels)}\n{'=' * 100}\n\n{text}")
+    for name, text in ours(metadata):
+        print(f"\n{'=' * 100}\n{name}\n{'=' * 100}\n\n{text}")
 
 
 sys.stdout.reconfigure(encoding="utf-8")

@@ -3,8 +3,8 @@
 # those with the real Claude Code client included. Installs what it needs under the target directory.
 #
 #   tests/run.sh            everything
-#   tests/run.sh --fast     without the real client, without ccusage, and without the release build that the installer's
-#                           test and those of the packages need
+#   tests/run.sh --fast     without the real client, without ccusage, without rotel, without a browser, and without the release build that
+#                           the installer's test and those of the packages need
 #   tests/run.sh --bench    the benches as well, before the tests
 #   CCD_EVAL=DIR tests/run.sh   the detectors' scores on labelled sessions as well: DIR has dev.jsonl and
 #                           dev-workspaces.jsonl.gz, one session or index of a working directory per line
@@ -16,7 +16,7 @@
 # be reached, that is said plainly and the run goes on.
 #
 # Needs: the Rust toolchain, python3, strace, systemd and util-linux on Linux (installed here where apt-get and root are), and unless --fast node, npm,
-# openssl, tar, git, pip, and on Linux dpkg and rpm (installed here as strace is). Nothing here writes outside the work tree but what
+# openssl, tar, git, pip, Chromium (another than the system's is named by CCD_TEST_CHROMIUM), and on Linux dpkg and rpm (installed here as strace is). Nothing here writes outside the work tree but what
 # those tools keep in their own caches.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
@@ -41,8 +41,8 @@ fail() { printf '\nFAILED: %s\n' "$*" >&2; exit 1; }
 need() { command -v "$1" >/dev/null || fail "$1 is not installed: $2"; }
 
 # Whatever way this ends, nothing is left running.
-client_pid='' ccusage_pid='' deny_pid=''
-trap 'for pid in $client_pid $ccusage_pid $deny_pid; do kill "$pid" 2>/dev/null || true; done' EXIT
+client_pid='' ccusage_pid='' rotel_pid='' pisama_pid='' deny_pid='' web_pid='' chromium_pid=''
+trap 'for pid in $client_pid $ccusage_pid $rotel_pid $pisama_pid $deny_pid $web_pid $chromium_pid; do kill "$pid" 2>/dev/null || true; done' EXIT
 
 # --- what the tests need, fetched while the first checks run -------------------------------------------------
 
@@ -103,6 +103,46 @@ fetch_ccusage() {
   tar -xzf "$scratch"/*.tgz -C "$scratch"
 }
 
+rotel_version=$(sed -n 's/^pub const ROTEL_VERSION: &str = "\(.*\)";$/\1/p' tests/src/harness/rotel.rs)
+rotel_sha256=$(sed -n 's/^pub const ROTEL_SHA256: &str = "\(.*\)";$/\1/p' tests/src/harness/rotel.rs)
+[ -n "$rotel_version" ] && [ -n "$rotel_sha256" ] || fail "tests/src/harness/rotel.rs names no version of rotel, or no hash"
+rotel_dir=$target/rotel/$rotel_version
+
+# A collector of OpenTelemetry's that is not ours: its program comes in a Python wheel, which is unpacked and not installed.
+# The hash is that of Linux on x86-64; of other platforms pip's own check against the registry is all there is.
+install_rotel() {
+  local scratch got
+  mkdir -p "$target/rotel"
+  scratch=$(mktemp -d "$target/rotel/fetch.XXXXXX") || return 1
+  fetch_rotel && mkdir -p "$rotel_dir" && mv "$scratch/rotel/rotel-agent" "$rotel_dir/rotel-agent" &&
+    chmod +x "$rotel_dir/rotel-agent"
+  local result=$?
+  rm -rf "$scratch"
+  return $result
+}
+
+fetch_rotel() {
+  local platform=()
+  # The program is the same for every Python; of all wheels, the one whose hash is known.
+  if [ "$(uname -s)-$(uname -m)" = Linux-x86_64 ]; then
+    platform=(--platform manylinux_2_34_x86_64 --python-version 3.11 --implementation cp --abi cp311)
+  fi
+  python3 -m pip download --quiet --disable-pip-version-check --pre --no-deps --only-binary=:all: "${platform[@]}" \
+    --dest "$scratch" "rotel==$rotel_version" || return 1
+  if [ ${#platform[@]} != 0 ]; then
+    got=$(sha256sum "$scratch"/*.whl | cut -d' ' -f1)
+    [ "$got" = "$rotel_sha256" ] || { echo "rotel $rotel_version is not what it was: $got"; return 1; }
+  fi
+  python3 -m zipfile -e "$scratch"/*.whl "$scratch"
+}
+
+if ! $fast && [ -z "${CCD_TEST_ROTEL:-}" ] && [ ! -x "$rotel_dir/rotel-agent" ]; then
+  need python3 "rotel, which takes what we send, comes in a Python wheel (--fast goes without it)"
+  python3 -m pip --version >/dev/null 2>&1 || fail "pip is not installed: it fetches rotel (--fast goes without it)"
+  install_rotel >"$target/rotel.log" 2>&1 &
+  rotel_pid=$!
+fi
+
 if ! $fast && [ -z "${CCD_TEST_CCUSAGE:-}" ] && [ ! -x "$ccusage_dir/ccusage" ]; then
   need npm "ccusage, which ours is compared with, comes from the npm registry (--fast goes without it)"
   need openssl "it checks what the registry sent"
@@ -110,12 +150,48 @@ if ! $fast && [ -z "${CCD_TEST_CCUSAGE:-}" ] && [ ! -x "$ccusage_dir/ccusage" ];
   ccusage_pid=$!
 fi
 
+# Another recorder's client, which our ingestion is tried with: everything by version, and by hash but for the one package
+# that has a wheel for each platform.
+pisama_version=$(sed -n 's/^pub const PISAMA_VERSION: &str = "\(.*\)";$/\1/p' tests/src/harness/pisama.rs)
+[ -n "$pisama_version" ] || fail "tests/src/harness/pisama.rs names no version of pisama-cc"
+pisama_dir=$target/pisama/$pisama_version
+pydantic_core_version=2.50.4
+install_pisama() {
+  rm -rf "$pisama_dir" && python3 -m venv "$pisama_dir" &&
+    "$pisama_dir/bin/pip" install -q --no-deps --only-binary :all: "pydantic-core==$pydantic_core_version" &&
+    "$pisama_dir/bin/pip" install -q --no-deps --require-hashes --only-binary :all: -r tests/pisama.txt &&
+    cp tests/pisama.txt "$pisama_dir/complete"
+}
+
+if ! $fast && [ -z "${CCD_TEST_PISAMA:-}" ] && ! cmp -s tests/pisama.txt "$pisama_dir/complete"; then
+  need python3 "pisama-cc, which our ingestion is tried with, comes from PyPI (--fast goes without it)"
+  mkdir -p "$target/pisama"
+  install_pisama >"$target/pisama.log" 2>&1 &
+  pisama_pid=$!
+fi
+
+# What drives the browser, looks at what it shows and at exported files: by the lock file's integrity hashes, and running nothing of theirs.
+web_tools=$target/web-tools
+install_web_tools() {
+  mkdir -p "$web_tools" && cp tests/web/package.json tests/web/package-lock.json "$web_tools" &&
+    (cd "$web_tools" && npm ci --ignore-scripts --no-audit --no-fund) && touch "$web_tools/complete"
+}
+
+if ! $fast && { [ ! -e "$web_tools/complete" ] || ! cmp -s tests/web/package-lock.json "$web_tools/package-lock.json"; }; then
+  need npm "what drives the browser comes from the npm registry (--fast goes without it)"
+  rm -f "$web_tools/complete"
+  install_web_tools >"$target/web-tools.log" 2>&1 &
+  web_pid=$!
+fi
+
 # The oracle is a script.
 need python3 "the oracle that numbers are compared with is a script"
 
 if ! command -v cargo-deny >/dev/null; then
-  # A build directory of its own: it runs beside our own builds and must not wait for their lock.
-  CARGO_TARGET_DIR=$target/tools/build nice cargo install --locked --root "$target/tools" cargo-deny \
+  # A build directory of its own: it runs beside our own builds and must not wait for their lock. Unoptimised: it runs for
+  # seconds, and would be optimised for minutes.
+  CARGO_PROFILE_DEV_DEBUG=0 CARGO_TARGET_DIR=$target/tools/build nice cargo install --locked --debug --root "$target/tools" \
+    cargo-deny \
     >"$target/tools/cargo-deny.log" 2>&1 &
   deny_pid=$!
 fi
@@ -145,6 +221,17 @@ if ! $fast; then
   if [ "$(uname -s)" = Linux ]; then
     system_tool dpkg-deb dpkg
     system_tool rpmbuild rpm
+  fi
+fi
+# The pages are looked at in a real browser, which is large: it comes while we build, and after the packages above, because
+# the system installs one thing at a time.
+if ! $fast; then
+  need node "the browser's tests are scripts of its own (--fast goes without them)"
+  if [ -n "${CCD_TEST_CHROMIUM:-}" ]; then
+    [ -x "$CCD_TEST_CHROMIUM" ] || fail "CCD_TEST_CHROMIUM names no program: $CCD_TEST_CHROMIUM"
+  else
+    (system_tool chromium chromium) &
+    chromium_pid=$!
   fi
 fi
 
@@ -194,20 +281,46 @@ if [ -n "$client_pid" ]; then
   client_pid=
 fi
 
+if [ -n "$pisama_pid" ]; then
+  step "pisama-cc, $pisama_version"
+  wait "$pisama_pid" || { tail -20 "$target/pisama.log" >&2; fail "pisama-cc could not be installed"; }
+  pisama_pid=
+fi
 if [ -n "$ccusage_pid" ]; then
   step "ccusage, $ccusage_version"
   wait "$ccusage_pid" || { tail -20 "$target/ccusage.log" >&2; fail "ccusage could not be installed"; }
   ccusage_pid=
 fi
 
+if [ -n "$rotel_pid" ]; then
+  step "rotel, $rotel_version"
+  wait "$rotel_pid" || { tail -20 "$target/rotel.log" >&2; fail "rotel could not be installed"; }
+  rotel_pid=
+fi
+
+if ! $fast; then
+  step "the browser"
+  if [ -n "$chromium_pid" ]; then
+    wait "$chromium_pid" || fail "the pages cannot be tested without Chromium (--fast goes without it)"
+    chromium_pid=
+  fi
+  if [ -n "$web_pid" ]; then
+    wait "$web_pid" || { tail -20 "$target/web-tools.log" >&2; fail "what drives the browser could not be installed"; }
+    web_pid=
+  fi
+  "${CCD_TEST_CHROMIUM:-chromium}" --version 2>/dev/null || fail "the browser does not start"
+fi
+
 if $bench; then
   step "benches"
   cargo build --locked --release --workspace --bins
   "$target/release/ccd-bench"
+  # Redaction alone: no daemon in it.
+  cargo bench --locked -p ccd-redact --bench speed
 fi
 
 if ! $fast; then
-  # Pages that are not served yet; they need no daemon and no browser.
+  # They need no daemon and no browser.
   step "the pages' modules"
   need node "the modules of the web pages are tested by its test runner (--fast goes without it)"
   node --test --test-reporter=dot tests/web/*.test.mjs
@@ -219,13 +332,13 @@ cargo test --locked --workspace --doc --quiet
 run_tests() {
   if cargo nextest --version >/dev/null 2>&1; then
     local arguments=(-E 'all()')
-    $fast && arguments=(-E 'not test(/^real_client::/) and not test(/^healing::/) and not test(/^numbers::(real|ccusage)::/) and not test(/^mcp::the_real_client/) and not test(/^readme::the_installer/) and not test(/^packages::/)')
+    $fast && arguments=(-E 'not test(/^real_client::/) and not (package(ccd-tests) and test(/^healing::/)) and not test(/^numbers::(real|ccusage)::/) and not test(/^mcp::the_real_client/) and not test(/^readme::the_installer/) and not test(/^packages::/) and not test(/^otlp::collector/) and not test(/^pisama::/) and not test(/^export::a_real_client/) and not test(/^telemetry::/) and not test(/^browser::/)')
     $soak && arguments+=(--profile soak --success-output final)
     cargo nextest run --locked --workspace --config-file tests/nextest.toml "${arguments[@]}"
   else
     local arguments=(--)
     $soak && arguments+=(--show-output)
-    $fast && arguments+=(--skip real_client:: --skip healing:: --skip numbers::real:: --skip numbers::ccusage:: --skip mcp::the_real_client --skip readme::the_installer --skip packages::)
+    $fast && arguments+=(--skip real_client:: --skip healing:: --skip numbers::real:: --skip numbers::ccusage:: --skip mcp::the_real_client --skip readme::the_installer --skip packages:: --skip otlp::collector --skip pisama:: --skip export::a_real_client --skip telemetry:: --skip browser::)
     cargo test --locked --workspace --no-fail-fast "${arguments[@]}"
   fi
 }
@@ -245,4 +358,7 @@ if $soak; then
   exit "$result"
 fi
 step "tests"
+# What the installer and the packages are tried with is built as they say, but for its optimisation, which takes most of
+# the time: whoever builds it afterwards gets the real thing, for cargo tells the two apart.
+export CARGO_PROFILE_RELEASE_OPT_LEVEL=0 CARGO_PROFILE_RELEASE_LTO=off CARGO_PROFILE_RELEASE_CODEGEN_UNITS=16
 run_tests

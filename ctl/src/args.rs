@@ -3,11 +3,20 @@
 //! Only shapes: what an argument means is decided by the file of its command.
 
 mod budget;
+mod config;
 mod detect;
+mod export;
+mod forward;
+mod otel;
 mod pages;
 mod proxy;
+mod questions;
+mod redact;
 mod search;
 mod store;
+mod telemetry;
+mod token;
+mod vault;
 
 use std::ffi::OsString;
 use std::path::PathBuf;
@@ -16,14 +25,30 @@ use clap::builder::styling::{AnsiColor, Styles};
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
 pub use self::budget::{BudgetArgs, BudgetCommand, BudgetName, BudgetSetArgs, StatusLineArgs, Switch};
+pub use self::config::{ConfigArgs, ConfigCommand, ConfigGetArgs, ConfigSetArgs, ConfigUnsetArgs};
 pub use self::detect::{
     AnalyzeArgs, DetectionState, DetectionsArgs, HealAllowArgs, HealArgs, HealCommand, HealListArgs,
     HealMode, HealModeArgs, HealPauseArgs, HealResumeArgs, TrendKey,
 };
-pub use self::pages::{CompletionsArgs, ManArgs, PackageFilesArgs, UpgradeArgs};
+pub use self::export::{Compression, ExportArgs, ExportContent, ExportFormat, ExportKind, ExportTable};
+pub use self::forward::{
+    ConnectArgs, ForwardAddArgs, ForwardArgs, ForwardCommand, ForwardContent, ForwardExcludeArgs,
+    ForwardKind, ForwardNameArgs, SyncArgs,
+};
+pub use self::otel::{ExportOtelArgs, OtelCompression, OtelContent, OtelProtocol};
+pub use self::pages::{CompletionsArgs, ManArgs, OpenArgs, PackageFilesArgs, UpgradeArgs};
 pub use self::proxy::{ProxyArgs, ProxyCommand, ProxyInstallArgs, ProxyUninstallArgs, ServeArgs, ShellName};
+pub use self::questions::{FilesArgs, ToolsArgs};
+pub use self::redact::{RedactArgs, SecretsArgs, SecretsCommand, SecretsScanArgs};
 pub use self::search::SearchArgs;
 pub use self::store::{BackupArgs, PruneArgs, RestoreArgs, StoreArgs, StoreCommand};
+pub use self::telemetry::{
+    TelemetryArgs, TelemetryCommand, TelemetryEncoding, TelemetryOffArgs, TelemetryOnArgs, TelemetryWhat,
+};
+pub use self::token::{TokenArgs, TokenCommand, TokenCreateArgs, TokenRevokeArgs, TokenScope};
+pub use self::vault::{
+    RevealArgs, VaultArgs, VaultBackupArgs, VaultCommand, VaultDeleteArgs, VaultLookUpArgs, VaultRestoreArgs,
+};
 
 const STYLES: Styles =
     Styles::styled().header(AnsiColor::Green.on_default().bold()).usage(AnsiColor::Green.on_default().bold());
@@ -76,8 +101,18 @@ pub enum Command {
     Exchange(ExchangeArgs),
     /// One session, turn, span, exchange or detection in full
     Show(ShowArgs),
+    /// The pages, in your browser: sessions, timelines, exact requests and answers
+    Open(OpenArgs),
+    /// What a session did to files: lines added and taken away, or the difference itself
+    Files(FilesArgs),
+    /// How long each tool takes, how often it fails, and the call that took longest
+    Tools(ToolsArgs),
     /// Find words in what was captured: prompts, answers, thinking, tools' inputs and outputs, errors
     Search(SearchArgs),
+    /// Take what was recorded elsewhere, with credentials taken out: a page, JSON lines, CSV, HAR, OTLP
+    Export(ExportArgs),
+    /// Send turns to an OpenTelemetry endpoint (OTLP over HTTP): one trace per turn
+    ExportOtel(ExportOtelArgs),
     /// What went wrong in a session: the detectors run over it again, and a report of what they find
     Analyze(AnalyzeArgs),
     /// What the detectors found, newest first; what they look for; which of it was a false alarm
@@ -91,14 +126,32 @@ pub enum Command {
     StatusLine(StatusLineArgs),
     /// What was spent beside what may be
     Budget(BudgetArgs),
+    /// Connect to the Pisama platform; nothing is sent until you say so
+    Connect(ConnectArgs),
+    /// Send what is recorded elsewhere: to whom, what, and whether at all; off until you switch it on
+    Forward(ForwardArgs),
+    /// Send sessions of the past, now
+    Sync(SyncArgs),
+    /// Single keys of the configuration file
+    Config(ConfigArgs),
     /// The way to the API: for one shell, for all sessions, or how it is
     Proxy(ProxyArgs),
+    /// Who may hand something in over the network: tokens for other programs
+    Token(TokenArgs),
+    /// Claude Code's own telemetry, sent to the daemon: what no hook, no request and no transcript tells
+    Telemetry(TelemetryArgs),
     /// What is recorded on disk: its size and health, backups, clearing up
     Store(StoreArgs),
+    /// What was taken out of records as a credential: sealed, shown to you alone, deleted when you say so
+    Vault(VaultArgs),
     /// Answer Claude's questions about its own history: an MCP server on stdin and stdout, started by its client
     Mcp,
     /// Take in transcripts from elsewhere, and what pisama or cc-tracer recorded
     Import(ImportArgs),
+    /// Print a text with the credentials in it replaced by marks; needs no daemon, and sends nothing anywhere
+    Redact(RedactArgs),
+    /// Credentials that are lying about already, in Claude Code's own files or in others
+    Secrets(SecretsArgs),
     /// A completion script for your shell
     Completions(CompletionsArgs),
     /// A manual page, as roff: `ccctl man usage | man -l -`
@@ -215,6 +268,8 @@ pub enum SpanKind {
     Llm,
     /// A tool call
     Tool,
+    /// A compaction that only hooks or transcripts tell of
+    Compaction,
 }
 
 /// A span's status
@@ -245,6 +300,12 @@ pub struct ExchangeArgs {
     /// The headers of both, credentials left out
     #[arg(long, group = "part")]
     pub headers: bool,
+    /// What the request has that the one before of the same conversation had not
+    #[arg(long, group = "part")]
+    pub changes: bool,
+    /// Of a body: with the credentials that were taken out
+    #[command(flatten)]
+    pub reveal: RevealArgs,
     /// Print one JSON object
     #[arg(long, conflicts_with_all = ["request", "response"])]
     pub json: bool,
@@ -261,6 +322,12 @@ pub struct ShowArgs {
     /// Show the model's thinking
     #[arg(long)]
     pub reasoning: bool,
+    /// Of a span: the hook events, the exchange and the transcript's lines that told of it
+    #[arg(long, conflicts_with = "reasoning")]
+    pub records: bool,
+    /// With the credentials that were taken out
+    #[command(flatten)]
+    pub reveal: RevealArgs,
 }
 
 /// `usage`
@@ -366,6 +433,9 @@ pub struct RunArgs {
     /// Ask the API for the text of Claude's thinking, which it leaves out otherwise
     #[arg(long)]
     pub thinking: bool,
+    /// Take Claude Code's own telemetry of this session, too
+    #[arg(long)]
+    pub telemetry: bool,
     /// Arguments for Claude Code
     #[arg(trailing_var_arg = true, allow_hyphen_values = true, value_name = "ARGS")]
     pub args: Vec<OsString>,

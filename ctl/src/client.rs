@@ -16,7 +16,7 @@ use ccd_proto::api::{ApiError, ErrorReply};
 use ccd_proto::paths::Layout;
 use ccd_proto::{API_VERSION, VERSION};
 use http::{HeaderMap, Method, Request, StatusCode};
-use http_body_util::{BodyExt, Empty};
+use http_body_util::{BodyExt, Full};
 use hyper::body::Incoming;
 use hyper_util::rt::TokioIo;
 use serde::de::DeserializeOwned;
@@ -132,7 +132,7 @@ impl<'a> Client<'a> {
         };
         self.runtime.block_on(async {
             tokio::select! {
-                done = self.pieces(out, Method::GET, target, &mut take) => done.map(|()| false),
+                done = self.pieces(out, Method::GET, target, Bytes::new(), &mut take) => done.map(|()| false),
                 () = signal => Ok(true),
             }
         })
@@ -172,6 +172,15 @@ impl<'a> Client<'a> {
         Ok(body)
     }
 
+    /// Gives a command with POST, and a body; returns the reply's exact bytes.
+    pub fn send(&self, out: &mut Printer, target: &str, body: Bytes) -> Result<Bytes> {
+        self.runtime.block_on(async {
+            let (head, answer) = self.ask_with(Method::POST, target, body).await?;
+            warn_of_other_version(out, &head);
+            Ok(answer.collect().await.map_err(|e| broken(&e))?.to_bytes())
+        })
+    }
+
     /// Asks with GET and hands the reply over piece by piece, as it arrives, until it ends or `take` fails.
     pub fn stream(
         &self,
@@ -179,7 +188,7 @@ impl<'a> Client<'a> {
         target: &str,
         mut take: impl FnMut(&mut Printer, &[u8]) -> Result<()>,
     ) -> Result<()> {
-        self.runtime.block_on(self.pieces(out, Method::GET, target, &mut take))
+        self.runtime.block_on(self.pieces(out, Method::GET, target, Bytes::new(), &mut take))
     }
 
     /// Gives a command with POST and hands what the daemon tells of it over piece by piece. Ctrl-C ends the waiting,
@@ -188,11 +197,22 @@ impl<'a> Client<'a> {
         &self,
         out: &mut Printer,
         target: &str,
+        take: impl FnMut(&mut Printer, &[u8]) -> Result<()>,
+    ) -> Result<()> {
+        self.watch_with(out, target, Bytes::new(), take)
+    }
+
+    /// As [`Client::watch`], with a body.
+    pub fn watch_with(
+        &self,
+        out: &mut Printer,
+        target: &str,
+        body: Bytes,
         mut take: impl FnMut(&mut Printer, &[u8]) -> Result<()>,
     ) -> Result<()> {
         self.runtime.block_on(async {
             tokio::select! {
-                done = self.pieces(out, Method::POST, target, &mut take) => done,
+                done = self.pieces(out, Method::POST, target, body, &mut take) => done,
                 Ok(()) = tokio::signal::ctrl_c() => Err(CommandError::new(Kind::Interrupted, "interrupted")),
             }
         })
@@ -203,9 +223,10 @@ impl<'a> Client<'a> {
         out: &mut Printer,
         method: Method,
         target: &str,
+        told: Bytes,
         take: &mut impl FnMut(&mut Printer, &[u8]) -> Result<()>,
     ) -> Result<()> {
-        let (head, mut body) = self.ask(method, target).await?;
+        let (head, mut body) = self.ask_with(method, target, told).await?;
         warn_of_other_version(out, &head);
         take(out, &[])?;
         while let Some(frame) = body.frame().await {
@@ -251,9 +272,14 @@ impl<'a> Client<'a> {
 
     /// Sends a request; an error reply becomes an error.
     async fn ask(&self, method: Method, target: &str) -> Result<(Head, Incoming)> {
+        self.ask_with(method, target, Bytes::new()).await
+    }
+
+    /// The same, with a body.
+    async fn ask_with(&self, method: Method, target: &str, body: Bytes) -> Result<(Head, Incoming)> {
         let socket = self.env.layout.control_socket();
         let deadline = Instant::now() + CHANGING_HANDS;
-        let (head, body) = loop {
+        let (head, answer) = loop {
             let stream = match self.connect(&socket).await {
                 Ok(stream) => stream,
                 Err(e) if is_absence(&e) => return Err(supervisor::absence(&self.env.layout)),
@@ -264,7 +290,7 @@ impl<'a> Client<'a> {
                     )));
                 }
             };
-            let request = request(&method, target)?;
+            let request = request(&method, target, body.clone())?;
             match limited(self.patience, exchange(stream, request)).await {
                 // Asked of a daemon on its way out: its successor answers.
                 Err(e)
@@ -286,9 +312,9 @@ impl<'a> Client<'a> {
             same_language(&head)?;
         }
         if head.status.is_success() {
-            return Ok((head, body));
+            return Ok((head, answer));
         }
-        let body = body.collect().await.map_err(|e| broken(&e))?.to_bytes();
+        let body = answer.collect().await.map_err(|e| broken(&e))?.to_bytes();
         Err(refused(&head, &body))
     }
 
@@ -301,7 +327,7 @@ impl<'a> Client<'a> {
         let request = Request::builder()
             .uri(format!("{}/.ccd/ping", path.trim_end_matches('/')))
             .header(http::header::HOST, authority)
-            .body(Empty::new())
+            .body(Full::new(Bytes::new()))
             .map_err(|e| failed(e.to_string()))?;
         let head = self.runtime.block_on(async {
             let asked =
@@ -325,7 +351,7 @@ pub fn aside(layout: &Layout, target: &'static str, limit: Duration) -> JoinHand
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
         runtime.block_on(limited(limit, async {
             let stream = UnixStream::connect(&socket).await?;
-            let (head, body) = exchange(stream, request(&Method::POST, target)?).await?;
+            let (head, body) = exchange(stream, request(&Method::POST, target, Bytes::new())?).await?;
             let body = body.collect().await.map_err(|e| broken(&e))?.to_bytes();
             if head.status.is_success() { Ok(body) } else { Err(refused(&head, &body)) }
         }))
@@ -333,19 +359,19 @@ pub fn aside(layout: &Layout, target: &'static str, limit: Duration) -> JoinHand
 }
 
 /// A question or a command for the daemon.
-fn request(method: &Method, target: &str) -> Result<Request<Empty<Bytes>>> {
+fn request(method: &Method, target: &str, body: Bytes) -> Result<Request<Full<Bytes>>> {
     Request::builder()
         .method(method)
         .uri(target)
         .header(http::header::HOST, "ccd")
         .header("Ccd-Version", VERSION)
         .header("Ccd-Api", API_VERSION)
-        .body(Empty::new())
+        .body(Full::new(body))
         .map_err(|e| CommandError::usage(format!("cannot ask for `{target}`: {e}")))
 }
 
 /// One request on a connection of its own.
-async fn exchange<S>(stream: S, request: Request<Empty<Bytes>>) -> Result<(Head, Incoming)>
+async fn exchange<S>(stream: S, request: Request<Full<Bytes>>) -> Result<(Head, Incoming)>
 where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
@@ -390,6 +416,7 @@ fn refused(head: &Head, body: &[u8]) -> CommandError {
 pub fn told(error: ApiError) -> CommandError {
     let failure = match error.code.as_str() {
         "bad_request" => CommandError::usage(error.message),
+        "changed" => CommandError::new(Kind::Changed, error.message),
         _ => CommandError::failed(error.message),
     };
     error.hint.into_iter().fold(failure, CommandError::hint)

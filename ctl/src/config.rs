@@ -3,7 +3,10 @@
 //!
 //! Changes are text in, text out; the user's own configuration and comments stay. Credentials in a URL are never shown.
 
+pub mod command;
+pub mod forward;
 pub mod heal;
+pub mod redact;
 
 use ccd_proto::api::{Budget, display_usd};
 use toml_edit::{DocumentMut, InlineTable, Item, Table, TableLike, Value, value};
@@ -171,13 +174,16 @@ fn micros(item: &Item) -> Option<i64> {
 
 fn put(table: &mut dyn TableLike, key: &str, item: Option<Item>) {
     match item {
-        Some(mut item) => {
-            // What stands around the old value stays.
-            if let (Some(old), Item::Value(new)) = (table.get(key).and_then(Item::as_value), &mut item) {
-                *new.decor_mut() = old.decor().clone();
+        Some(mut item) => match table.get_mut(key) {
+            // What stands around the old value stays, and so does the comment above its key.
+            Some(old) => {
+                if let (Some(old), Item::Value(new)) = (old.as_value(), &mut item) {
+                    *new.decor_mut() = old.decor().clone();
+                }
+                *old = item;
             }
-            table.insert(key, item);
-        }
+            None => _ = table.insert(key, item),
+        },
         None => _ = table.remove(key),
     }
 }

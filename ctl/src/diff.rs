@@ -1,11 +1,20 @@
-//! What would change in a file, line by line: `--dry-run`. Pure.
+//! What changed in a file, line by line: what `--dry-run` would do, what a session did, what a request has that the one
+//! before had not.
+//!
+//! Bounded in time: of texts that differ too much to be compared, what was not reached counts as replaced.
+
+use std::time::{Duration, Instant};
+
+use similar::{Algorithm, ChangeTag, DiffTag, TextDiff};
 
 use crate::printer::{Printer, Tone, visible};
 
 /// Unchanged lines shown around a change.
 const CONTEXT: usize = 2;
-/// Beyond this many line pairs, a region is shown as replaced as a whole.
-const MAX_PAIRS: usize = 4_000_000;
+/// Unchanged lines around a change that stands between others far away.
+const RADIUS: usize = 3;
+/// How long two texts are compared.
+const PATIENCE: Duration = Duration::from_millis(500);
 
 /// One line of a diff.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -49,6 +58,28 @@ pub fn render(out: &Printer, path: &str, old: Option<&[u8]>, new: Option<&[u8]>)
     lines
 }
 
+/// The change as hunks with their line numbers, without the files' names.
+#[must_use]
+pub fn hunks(out: &Printer, before: &str, after: &str) -> Vec<String> {
+    let diff = TextDiff::configure().timeout(PATIENCE).diff_lines(before, after);
+    let mut lines = Vec::new();
+    for hunk in diff.unified_diff().context_radius(RADIUS).iter_hunks() {
+        lines.push(out.paint(Tone::Faint, &hunk.header().to_string()));
+        for change in hunk.iter_changes() {
+            let text = visible(change.value().trim_end_matches(['\r', '\n']));
+            lines.push(match change.tag() {
+                ChangeTag::Equal => format!(" {text}"),
+                ChangeTag::Delete => out.paint(Tone::Bad, &format!("-{text}")),
+                ChangeTag::Insert => out.paint(Tone::Good, &format!("+{text}")),
+            });
+            if change.missing_newline() {
+                lines.push(out.paint(Tone::Faint, "\\ no newline at end of file"));
+            }
+        }
+    }
+    lines
+}
+
 /// How many lines come and go.
 #[must_use]
 pub fn counts(old: Option<&[u8]>, new: Option<&[u8]>) -> (usize, usize) {
@@ -70,46 +101,15 @@ fn split(text: &str) -> Vec<&str> {
 }
 
 fn compare<'a>(old: &[&'a str], new: &[&'a str]) -> Vec<Line<'a>> {
-    let head = old.iter().zip(new).take_while(|(a, b)| a == b).count();
-    let tail = old[head..].iter().rev().zip(new[head..].iter().rev()).take_while(|(a, b)| a == b).count();
-    let (old_mid, new_mid) = (&old[head..old.len() - tail], &new[head..new.len() - tail]);
-    let mut diff: Vec<_> = old[..head].iter().map(|l| Line::Same(l)).collect();
-    if old_mid.len().saturating_mul(new_mid.len()) > MAX_PAIRS {
-        diff.extend(old_mid.iter().map(|l| Line::Old(l)));
-        diff.extend(new_mid.iter().map(|l| Line::New(l)));
-    } else {
-        diff.extend(longest_common(old_mid, new_mid));
-    }
-    diff.extend(old[old.len() - tail..].iter().map(|l| Line::Same(l)));
-    diff
-}
-
-/// The shortest edit, by the table of longest common subsequences.
-fn longest_common<'a>(old: &[&'a str], new: &[&'a str]) -> Vec<Line<'a>> {
-    let width = new.len() + 1;
-    let mut common = vec![0_u32; (old.len() + 1) * width];
-    for i in (0..old.len()).rev() {
-        for j in (0..new.len()).rev() {
-            common[i * width + j] = if old[i] == new[j] {
-                common[(i + 1) * width + j + 1] + 1
-            } else {
-                common[(i + 1) * width + j].max(common[i * width + j + 1])
-            };
-        }
-    }
-    let (mut i, mut j, mut diff) = (0, 0, Vec::new());
-    while i < old.len() || j < new.len() {
-        if i < old.len() && j < new.len() && old[i] == new[j] {
-            diff.push(Line::Same(old[i]));
-            (i, j) = (i + 1, j + 1);
-        } else if j == new.len()
-            || (i < old.len() && common[(i + 1) * width + j] >= common[i * width + j + 1])
-        {
-            diff.push(Line::Old(old[i]));
-            i += 1;
+    let mut diff = Vec::with_capacity(old.len().max(new.len()));
+    let deadline = Instant::now().checked_add(PATIENCE);
+    for op in similar::capture_diff_slices_deadline(Algorithm::Myers, old, new, deadline) {
+        let (tag, old_range, new_range) = op.as_tag_tuple();
+        if tag == DiffTag::Equal {
+            diff.extend(old[old_range].iter().map(|line| Line::Same(line)));
         } else {
-            diff.push(Line::New(new[j]));
-            j += 1;
+            diff.extend(old[old_range].iter().map(|line| Line::Old(line)));
+            diff.extend(new[new_range].iter().map(|line| Line::New(line)));
         }
     }
     diff
@@ -139,6 +139,31 @@ mod tests {
         +\ no newline at end of file
         "#);
         assert_eq!(render(&out, "/x", None, Some(b"a\n")), ["--- /dev/null", "+++ /x", "+a"]);
+    }
+
+    #[test]
+    fn hunks_name_their_lines_and_nothing_in_them_acts() {
+        let (out, _, _) = Printer::captured(80);
+        let before = (1..=20).map(|n| format!("line {n}")).collect::<Vec<_>>().join("\n") + "\n";
+        let after = before.replace("line 2\n", "line \u{1b}[31m2\n").replace("line 19\nline 20\n", "line 19");
+        insta::assert_snapshot!(hunks(&out, &before, &after).join("\n"), @r"
+        @@ -1,5 +1,5 @@
+         line 1
+        -line 2
+        +line \u{1b}[31m2
+         line 3
+         line 4
+         line 5
+        @@ -16,5 +16,4 @@
+         line 16
+         line 17
+         line 18
+        -line 19
+        -line 20
+        +line 19
+        \ no newline at end of file
+        ");
+        assert!(hunks(&out, "same\n", "same\n").is_empty());
     }
 
     proptest! {

@@ -26,7 +26,7 @@ pub enum Kind {
     Interrupted,
     /// The command was carried out, and its answer is this exit code.
     Verdict(u8),
-    /// A file changed while we were about to replace it; the caller looks again.
+    /// What was read changed while something was made of it, a file or what is on record; the caller looks again.
     Changed,
 }
 

@@ -9,20 +9,31 @@ use ccd_proto::api::{Exchange, ExchangeDetail, StreamEvent};
 use crate::args::ExchangeArgs;
 use crate::client::{Client, decode};
 use crate::env::Env;
-use crate::error::Result;
+use crate::error::{CommandError, Result};
 use crate::exchanges::outcome;
 use crate::human::{bytes, count, duration_ms, plural};
 use crate::printer::{Printer, Tone, visible, visible_block};
 use crate::query::Target;
-use crate::{limits, time, tree, waterfall};
+use crate::{limits, request_changes, time, tree, waterfall};
 
 /// Runs the command.
 pub fn run(env: &Env, out: &mut Printer, args: &ExchangeArgs) -> Result<()> {
     let client = Client::new(env)?;
     let target = Target::about("/v0/exchanges", &args.id);
+    if args.reveal.reveal && !(args.request || args.response) {
+        return Err(CommandError::usage("--reveal goes with --request or --response")
+            .hint("`ccctl show ID --reveal` shows the exchange's content with what was taken out"));
+    }
     if args.request || args.response {
         let part = target.part(if args.request { "request" } else { "response" });
+        if args.reveal.reveal {
+            let part = part.with("reason", args.reveal.reason.as_deref());
+            return client.watch(out, part.as_ref(), Printer::bytes);
+        }
         return client.stream(out, part.as_ref(), Printer::bytes);
+    }
+    if args.changes {
+        return request_changes::run(env, out, &client, target, args.json);
     }
     let body = client.get(out, target.as_ref())?;
     if args.json {

@@ -5,6 +5,7 @@
 
 use std::ffi::{OsStr, OsString};
 use std::io::{self, Read, Write};
+use std::os::unix::process::CommandExt;
 use std::process::{Command, Stdio};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::{self, JoinHandle};
@@ -101,6 +102,12 @@ pub trait Runner {
     /// Runs one to its end.
     fn run(&self, invocation: &Invocation) -> io::Result<Outcome>;
 
+    /// Starts one that goes on by itself, away from our terminal, and waits no longer than its limit for it to fail. Its
+    /// exit code (negative after a signal); none where it is still there.
+    fn launch(&self, invocation: &Invocation) -> io::Result<Option<i32>> {
+        self.run(invocation).map(|outcome| outcome.code)
+    }
+
     /// Runs several, at the same time where it can; what came of each stands in its place.
     fn run_all(&self, invocations: &[Invocation]) -> Vec<io::Result<Outcome>> {
         invocations.iter().map(|invocation| self.run(invocation)).collect()
@@ -146,6 +153,26 @@ impl Runner for System {
         };
         let text = |c: Option<Collected>| c.map(Collected::finish).unwrap_or_default();
         Ok(Outcome { code: status.code(), stdout: text(out), stderr: text(err) })
+    }
+
+    fn launch(&self, invocation: &Invocation) -> io::Result<Option<i32>> {
+        let mut child = Command::new(&invocation.program)
+            .args(&invocation.args)
+            .envs(invocation.envs.iter().map(|(k, v)| (k, v)))
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            // What is typed in our terminal is not meant for it.
+            .process_group(0)
+            .spawn()?;
+        let deadline = Instant::now() + invocation.limit;
+        while Instant::now() < deadline {
+            if let Some(status) = child.try_wait()? {
+                return Ok(Some(status.code().unwrap_or(-1)));
+            }
+            thread::sleep(Duration::from_millis(5));
+        }
+        Ok(None)
     }
 
     fn run_all(&self, invocations: &[Invocation]) -> Vec<io::Result<Outcome>> {
@@ -207,6 +234,17 @@ mod tests {
         let got = System.run(&sh("sleep 5 & echo ready")).unwrap();
         assert_eq!(got.stdout, "ready\n");
         assert!(started.elapsed() < Duration::from_secs(4));
+    }
+
+    #[test]
+    fn what_goes_on_by_itself_is_waited_for_only_until_it_fails() {
+        let launched = |script: &str| System.launch(&sh(script)).unwrap();
+        assert_eq!(
+            (launched("exit 3"), launched("exit 0"), launched("kill -9 $$")),
+            (Some(3), Some(0), Some(-1))
+        );
+        assert_eq!(System.launch(&sh("sleep 1").limit(Duration::ZERO)).unwrap(), None);
+        assert!(System.launch(&Invocation::new("/no/such", [""; 0])).is_err());
     }
 
     #[test]

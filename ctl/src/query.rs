@@ -78,7 +78,7 @@ impl AsRef<str> for Target {
 }
 
 /// Percent-encodes all but the unreserved characters.
-fn encode(text: &str) -> String {
+pub(crate) fn encode(text: &str) -> String {
     let mut out = String::with_capacity(text.len());
     for byte in text.bytes() {
         match byte {

@@ -4,6 +4,7 @@
 //! that the user gives on the command line are merged into it. The client then takes this process's place, so
 //! that signals, the terminal and the exit code are its own.
 
+use std::collections::BTreeMap;
 use std::ffi::{OsStr, OsString};
 use std::fs::OpenOptions;
 use std::io::Write;
@@ -17,7 +18,7 @@ use ccd_proto::api::Status;
 use ccd_proto::paths::base_url;
 use serde_json::{Map, Value};
 
-use crate::args::RunArgs;
+use crate::args::{RunArgs, TelemetryWhat};
 use crate::claude;
 use crate::config::{self, same_upstream};
 use crate::daemon;
@@ -26,6 +27,7 @@ use crate::error::{CommandError, Result};
 use crate::plugin::{self, Hooks};
 use crate::printer::Printer;
 use crate::settings::{self, BASE_URL, Document, THINKING, Wanted};
+use crate::telemetry;
 
 /// Runs the command; returns only if it fails.
 pub fn run(env: &Env, out: &mut Printer, args: &RunArgs) -> Result<()> {
@@ -35,7 +37,12 @@ pub fn run(env: &Env, out: &mut Printer, args: &RunArgs) -> Result<()> {
     let status = upstream_checked(env, out, foreign.as_deref())?;
     let hooks =
         if has_hooks(env, &given) { None } else { Some(Hooks::new(env, claude::version(env, &client))?) };
-    let arguments = arguments(env, args.thinking, given, &status, hooks)?;
+    let more = if args.telemetry {
+        telemetry::wanted(env, out, &status, &TelemetryWhat::default())?
+    } else {
+        BTreeMap::new()
+    };
+    let arguments = arguments(env, args.thinking, given, &status, hooks, more)?;
     out.flush()?;
     let error = Command::new(&client).args(arguments).exec();
     Err(CommandError::failed(format!("cannot run {}: {error}", client.display())))
@@ -198,6 +205,7 @@ fn arguments(
     given: Given,
     status: &Status,
     hooks: Option<Hooks>,
+    more: BTreeMap<String, String>,
 ) -> Result<Vec<OsString>> {
     let token = env.token().ok_or_else(|| {
         CommandError::failed(format!("the daemon has made no token in {}", env.layout.token_file().display()))
@@ -213,6 +221,7 @@ fn arguments(
         ..Wanted::default()
     };
     wanted.env.insert(BASE_URL.to_owned(), base_url(&status.proxy.listen, &token));
+    wanted.env.extend(more);
     if thinking {
         wanted.top.insert(THINKING.to_owned(), Value::Bool(true));
     }
@@ -274,7 +283,7 @@ mod tests {
         let given = Given::take(env, &args).unwrap();
         let hooks = (!has_hooks(env, &given)).then(|| Hooks::new(env, None).unwrap());
         std::fs::create_dir_all(&env.layout.run_dir).unwrap();
-        let built = arguments(env, thinking, given, &status(), hooks).unwrap();
+        let built = arguments(env, thinking, given, &status(), hooks, BTreeMap::new()).unwrap();
         let mut text: Vec<_> = built.into_iter().map(|a| a.into_string().unwrap()).collect();
         let end = text.iter().position(|a| a == "--").unwrap_or(text.len());
         let at = text[..end].iter().position(|a| a == "--settings").unwrap();
@@ -315,7 +324,7 @@ mod tests {
         let env = home.env();
         std::fs::create_dir_all(&env.layout.run_dir).unwrap();
         let given = Given::take(&env, &args.map(OsString::from)).unwrap();
-        let whole = arguments(&env, false, given, &status(), None).unwrap();
+        let whole = arguments(&env, false, given, &status(), None, BTreeMap::new()).unwrap();
         assert_eq!(
             whole[3], "--settings",
             "an option with any number of values ends where the user ended it"

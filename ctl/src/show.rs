@@ -10,17 +10,30 @@ use crate::human::{count, duration_ms, plural, short_id};
 use crate::printer::{Printer, Tone, visible, visible_block};
 use crate::query::Target;
 use crate::tree::{self, Detail};
-use crate::{detections, exchange, sessions, time, turns};
+use crate::{detections, exchange, records, sessions, time, turns};
 
 /// Detections that are named with what they are about.
 const MOST_FOUND: usize = 8;
 
 /// Runs the command.
 pub fn run(env: &Env, out: &mut Printer, args: &ShowArgs) -> Result<()> {
+    if args.records {
+        if args.reveal.reveal {
+            return Err(CommandError::usage(
+                "records are shown as they are on disk: without what was taken out",
+            ));
+        }
+        return records::run(env, out, args);
+    }
     let target = Target::about("/v0/show", &args.id)
         .flag("content", true)
         .flag("reasoning", args.reasoning || args.json);
-    let body = Client::new(env)?.get(out, target.as_ref())?;
+    let client = Client::new(env)?;
+    let body = if args.reveal.reveal {
+        client.command(out, target.with("reason", args.reveal.reason.as_deref()).as_ref())?
+    } else {
+        client.get(out, target.as_ref())?
+    };
     if args.json {
         return out.object(&body);
     }

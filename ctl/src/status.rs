@@ -1,7 +1,10 @@
 //! `ccctl status`: what the daemon is doing. Whether the hooks are installed is answered here, because the
 //! daemon does not read Claude Code's files.
 
-use ccd_proto::api::{DaemonStatus, DetectionStatus, HookStatus, Reply, RetiringStatus, Status, StoreStatus};
+use ccd_proto::api::{
+    DaemonStatus, DetectionStatus, HookStatus, ReceiveStatus, Reply, RetiringStatus, Status, StoreStatus,
+    TelemetryStatus,
+};
 use jsonc_parser::ParseOptions;
 use jsonc_parser::cst::{CstInputValue, CstRootNode};
 
@@ -17,6 +20,7 @@ use crate::printer::{Printer, Tone, visible, visible_block};
 use crate::supervisor;
 use crate::time;
 use crate::uninstall::session_named;
+use crate::vault;
 
 /// Runs the command.
 pub fn run(env: &Env, out: &mut Printer, args: &JsonArgs) -> Result<()> {
@@ -90,6 +94,53 @@ fn retiring_facts(retiring: &RetiringStatus) -> Vec<String> {
     facts
 }
 
+/// Where the pages are, and in how many browsers they can be looked at.
+fn web_fact(listen: &str, logins: u64) -> String {
+    let logins = match logins {
+        0 => String::new(),
+        1 => ", 1 browser is logged in".to_owned(),
+        n => format!(", {n} browsers are logged in"),
+    };
+    format!("http://{listen}{logins} → `ccctl open`")
+}
+
+/// What other programs hand in, where any may.
+fn receive_facts(receive: &ReceiveStatus) -> Vec<(Tone, String)> {
+    let mut facts = Vec::new();
+    let where_to = match &receive.listen {
+        Some(listen) if receive.remote => format!(", at {listen}, open to other machines and not encrypted"),
+        Some(listen) => format!(", at {listen} too"),
+        None => String::new(),
+    };
+    if receive.tokens > 0 || receive.listen.is_some() {
+        let text = format!(
+            "{} may hand something in{where_to}; {} let in, {} refused",
+            plural(receive.tokens, "token"),
+            plural(receive.requests, "request"),
+            receive.refused
+        );
+        facts.push((if receive.remote { Tone::Warn } else { Tone::Plain }, text));
+    }
+    facts.extend(receive.error.clone().map(|error| (Tone::Warn, error)));
+    facts
+}
+
+/// What hooks brought.
+fn hook_fact(hooks: &HookStatus) -> (Tone, String) {
+    let (tone, installed) =
+        if hooks.installed { (Tone::Plain, "installed") } else { (Tone::Warn, "not installed") };
+    let events = plural(hooks.events, "event");
+    let rejected = some(hooks.rejected, "set aside as damaged");
+    let later = some(hooks.later, "of a later version waiting for it");
+    (tone, format!("{installed}, {events}, {} in the spool{rejected}{later}", count(hooks.spooled)))
+}
+
+/// What the client tells of itself.
+fn telemetry_fact(telemetry: &TelemetryStatus) -> Option<String> {
+    let last = telemetry.last_at.as_deref()?;
+    Some(format!("{} of its own telemetry, the last at {last}", plural(telemetry.events, "event")))
+}
+
 /// The status for people.
 #[must_use]
 pub fn lines(env: &Env, out: &Printer, status: &Status) -> Vec<String> {
@@ -134,23 +185,21 @@ pub fn lines(env: &Env, out: &Printer, status: &Status) -> Vec<String> {
         fact(if at == 0 { "proxy" } else { "" }, tone, text);
     }
     if let Some(listen) = &web.listen {
-        fact("web", Tone::Plain, listen.clone());
+        fact("web", Tone::Plain, web_fact(listen, web.logins));
     }
     if let Some(error) = &web.error {
         fact("web", Tone::Warn, error.clone());
     }
+    for (tone, text) in receive_facts(&status.receive) {
+        fact("receive", tone, text);
+    }
 
-    let (tone, installed) =
-        if hooks.installed { (Tone::Plain, "installed") } else { (Tone::Warn, "not installed") };
-    let events = plural(hooks.events, "event");
-    let rejected = some(hooks.rejected, "set aside as damaged");
-    let later = some(hooks.later, "of a later version waiting for it");
-    fact(
-        "hooks",
-        tone,
-        format!("{installed}, {events}, {} in the spool{rejected}{later}", count(hooks.spooled)),
-    );
+    let (tone, text) = hook_fact(hooks);
+    fact("hooks", tone, text);
 
+    if let Some(text) = telemetry_fact(&status.telemetry) {
+        fact("client", Tone::Plain, text);
+    }
     let transcripts = &status.transcripts;
     if transcripts.enabled && !transcripts.state.is_empty() {
         let behind = transcripts.behind > 0 && transcripts.state != "following";
@@ -189,6 +238,9 @@ pub fn lines(env: &Env, out: &Printer, status: &Status) -> Vec<String> {
         );
     } else {
         fact("capture", Tone::Plain, format!("nothing lost, {waiting} waiting"));
+    }
+    for (at, (tone, text)) in vault::facts(&status.vault).into_iter().enumerate() {
+        fact(if at == 0 { "vault" } else { "" }, tone, text);
     }
     if detections.open > 0 {
         let tone = if detections.worst >= 70 { Tone::Bad } else { Tone::Warn };

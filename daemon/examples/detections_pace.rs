@@ -12,7 +12,7 @@ use ccd::config;
 use ccd::ingest::found::{DetectionV1, EvidenceV1};
 use ccd::ingest::shared::Shared;
 use ccd::ingest::writer::Writer;
-use ccd::ingest::{Door, HookEvent, Ready};
+use ccd::ingest::{Door, Ready};
 use ccd::project::price::Prices;
 use ccd::query::detections::{self, OF_LIST, OF_TREND, Wanted};
 use ccd::query::filter::Filter;
@@ -59,7 +59,7 @@ async fn fill(door: &Door, count: u64, days: u64) -> Result<(), Box<dyn Error>> 
         let event = format!(
             r#"{{"session_id":"{session}","hook_event_name":"UserPromptSubmit","cwd":"/home/user","prompt_id":"turn-{n}","prompt":"go"}}"#
         );
-        let event = HookEvent { arrived_ns: NOW - n, client: Vec::new(), body: event.into() };
+        let event = door.scrub().hook(NOW - n, b"", &event.into());
         door.hook(event).await;
     }
     for first in (0..count).step_by(usize::try_from(AT_ONCE)?) {

@@ -18,7 +18,7 @@ use ccd::detect::session::{Kit, NoTrees, engines};
 use ccd::detect::thread::Detecting;
 use ccd::ingest::shared::{Shared, StoreState};
 use ccd::ingest::writer::Writer;
-use ccd::ingest::{Ack, Door, HookEvent};
+use ccd::ingest::{Ack, Door};
 use ccd::project::price::Prices;
 use serde_json::json;
 
@@ -98,7 +98,7 @@ impl Daemon {
             let door = self.door.clone();
             tasks.spawn(async move {
                 let arrived_ns = first + n as u64;
-                let ack = door.hook(HookEvent { arrived_ns, client: Vec::new(), body }).await;
+                let ack = door.hook(door.scrub().hook(arrived_ns, b"", &body)).await;
                 assert_eq!(ack, Ack::Durable);
                 drop(permit);
             });

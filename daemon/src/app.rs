@@ -21,15 +21,20 @@ use jiff::tz::TimeZone;
 use tokio::sync::{Notify, Semaphore};
 
 use crate::alert::Alerts;
+use crate::api::live::Hub;
 use crate::budget::Guard;
 use crate::clock::Clock;
 use crate::config::{self, Config, ConfigError, Network, Retention};
 use crate::detect;
+use crate::export::clean::Privacy;
+use crate::forward::Forwarding;
 use crate::heal::Healing;
+use crate::ingest::scrub::Scrub;
 use crate::ingest::shared::Shared;
 use crate::ingest::{Door, rebuild};
 use crate::maintenance::Maintenance;
 use crate::project::price::Prices;
+use crate::receive::Receiver;
 use crate::revival;
 use crate::source::proxy::server::{Proxy, Settings};
 use crate::source::proxy::upstream::{self, Target, Upstream};
@@ -39,6 +44,7 @@ use crate::startup::Prepared;
 use crate::supervise::channel::Word;
 use crate::supervise::listeners::{Holder, Listener, Listeners, Name};
 use crate::telemetry::LogHandle;
+use crate::vault::VaultSlot;
 use crate::watch::{self, Watches};
 use crate::web::Web;
 
@@ -144,12 +150,18 @@ pub struct Running {
     pub shared: Arc<Shared>,
     /// The door.
     pub door: Door,
+    /// What takes credentials out of everything that is captured.
+    pub scrub: Arc<Scrub>,
+    /// What keeps those, sealed.
+    pub vault: Arc<VaultSlot>,
     /// The proxy.
     pub proxy: Arc<Proxy>,
     /// Where it listens.
     pub proxy_listen: SocketAddr,
     /// The web door.
     pub web: Arc<Web>,
+    /// What other programs hand in.
+    pub receiver: Receiver,
     /// The client's own files.
     pub transcripts: Arc<Transcripts>,
     /// What watches directories.
@@ -176,6 +188,8 @@ pub struct Running {
     pub searches: Arc<Semaphore>,
     /// The long operation on the store.
     pub maintenance: Maintenance,
+    /// What is followed.
+    pub live: Hub,
     /// The budgets in force.
     pub budget: Guard,
     /// The detectors' door.
@@ -186,6 +200,10 @@ pub struct Running {
     pub heal: Arc<Healing>,
     /// Who is told of them.
     pub alerts: Alerts,
+    /// To whom what is recorded is sent.
+    pub forwarding: Forwarding,
+    /// Whether anything is.
+    forwards: AtomicBool,
 }
 
 fn locked<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
@@ -222,9 +240,15 @@ impl Running {
             let about = if config.network.is_of_environment(text) { "environment" } else { "file" };
             return Some(Problem { text: text.to_owned(), about });
         }
+        let receiver = self.web.receiver().0;
+        if let (Some(listen), None) = (receiver, config.receive.listen) {
+            let text = format!("receive.listen is not set any more: the daemon still listens on {listen}");
+            return Some(Problem { text, about: "restart" });
+        }
         let doors = [
             ("proxy", config.proxy_listen, Some(self.proxy_listen)),
             ("web", config.web_listen, self.web.listen()),
+            ("receive", config.receive.listen.unwrap_or(config.web_listen), receiver),
         ];
         doors.into_iter().find_map(|(name, wanted, listen)| {
             let listen = listen.filter(|listen| wanted.port() != 0 && wanted != *listen)?;
@@ -254,6 +278,12 @@ impl Running {
         locked(&self.config).detect.clone()
     }
 
+    /// What is taken out of everything that leaves.
+    #[must_use]
+    pub fn privacy(&self) -> Privacy {
+        Privacy { redactor: self.door.scrub().leaving(), home: self.thresholds().home }
+    }
+
     /// How long the past is kept.
     #[must_use]
     pub fn retention(&self) -> Retention {
@@ -264,6 +294,12 @@ impl Running {
     #[must_use]
     pub fn heal(&self) -> config::Heal {
         locked(&self.config).heal.clone()
+    }
+
+    /// Whether there is somebody who forwards: not where nothing is captured, nor before the home is ours.
+    #[must_use]
+    pub fn forwards(&self) -> bool {
+        self.forwards.load(Ordering::Relaxed)
     }
 
     /// The way from this machine to others.
@@ -348,12 +384,16 @@ impl Running {
 
     /// Opens the web door where it is not open: its port may be free by now.
     fn open_web(&self) {
-        let wanted = locked(&self.config).web_listen;
+        let (wanted, receive) = {
+            let config = locked(&self.config);
+            (config.web_listen, config.receive.listen)
+        };
         self.web.open(None, wanted);
+        self.web.open_receiver(receive);
     }
 
     /// Puts a changed configuration in force; a wrong one is shown and leaves the old one as it is.
-    fn reload(&self) {
+    pub(crate) fn reload(&self) {
         if self.state.load(Ordering::Relaxed) == RETIRING {
             // Uninstalling takes the upstream out of the file; sessions that still hold our URL, and their keys, go
             // where they went before.
@@ -404,12 +444,26 @@ impl Running {
         if new.heal != old.heal {
             self.heal.set(new.heal.clone());
         }
+        // Before anything is sent by the new configuration.
+        if new.redact != old.redact {
+            match self.scrub.set(&new.redact) {
+                Ok(()) => self.vault.recall(),
+                Err(error) => tracing::error!(%error, "the rules of redaction stay as they were"),
+            }
+        }
+        if (&new.forward, &new.network) != (&old.forward, &old.network) {
+            self.forwarding.set(new.forward.clone());
+        }
         if new.alerts != old.alerts {
             self.alerts.set(new.alerts.clone());
+        }
+        if new.vault != old.vault {
+            self.vault.set(new.vault.clone());
         }
         if new.prices != old.prices {
             tracing::info!("prices changed: costs are worked out again");
             self.shared.live.set_prices(Prices::new(&new.prices));
+            self.shared.marks.renewed();
             // Not waited for: a stop must be heard meanwhile.
             let (door, shared) = (self.door.clone(), Arc::clone(&self.shared));
             tokio::task::spawn_blocking(move || {

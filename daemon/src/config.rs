@@ -17,16 +17,23 @@ mod alerts;
 mod budget;
 mod channels;
 mod detect;
+mod forward;
 mod heal;
 mod network;
+mod receive;
+mod redact;
 mod transcripts;
+mod vault;
 
 pub use alerts::Alerts;
 pub use budget::Budget;
 pub use channels::{Channels, Desktop};
 pub use detect::Detect;
+pub use forward::{Content, Encoding, Forward, Sink, SinkKind};
 pub use heal::{Heal, Mode};
 pub use network::{ClientFiles, Network};
+pub use receive::Receive;
+pub use vault::{VaultKey, VaultSettings};
 
 pub use crate::source::transcript::roots::Settings as Transcripts;
 
@@ -44,6 +51,8 @@ pub struct Config {
     pub proxy_listen: SocketAddr,
     /// Where the web pages are to be seen. Loopback only.
     pub web_listen: SocketAddr,
+    /// Where other programs may hand something in, beside there.
+    pub receive: Receive,
     /// Log filter, in `tracing-subscriber`'s syntax.
     pub log: String,
     /// The way to upstream.
@@ -66,6 +75,12 @@ pub struct Config {
     pub heal: Heal,
     /// Who is told of it.
     pub alerts: Alerts,
+    /// What is taken out of everything captured beside the built-in rules, and what is let be.
+    pub redact: ccd_redact::Rules,
+    /// To whom what is recorded is sent.
+    pub forward: Forward,
+    /// Where the key of the vault is kept, which keeps what is taken out.
+    pub vault: VaultSettings,
 }
 
 /// Limits of the capture. Beyond them the stream goes on and the copy is cut, counted and marked.
@@ -150,6 +165,7 @@ struct File {
     drain_s: Option<u64>,
     proxy: ListenTable,
     web: ListenTable,
+    receive: receive::Table,
     network: network::Table,
     capture: Capture,
     retention: RetentionTable,
@@ -159,6 +175,9 @@ struct File {
     detect: detect::Table,
     heal: heal::Table,
     alerts: alerts::Table,
+    redact: redact::Table,
+    forward: BTreeMap<String, forward::Table>,
+    vault: vault::Table,
 }
 
 #[derive(Deserialize, Default)]
@@ -207,6 +226,22 @@ impl ConfigError {
     }
 }
 
+/// What a parser has to say, and where. It quotes the line: only one that has no room for a credential is shown.
+fn told(text: &str, error: &toml::de::Error) -> String {
+    let Some(before) = error.span().and_then(|span| text.get(..span.start)) else {
+        return error.message().to_owned();
+    };
+    let start = before.rfind('\n').map_or(0, |at| at + 1);
+    let line = text[start..].lines().next().unwrap_or_default();
+    let value = line.split_once('=').map(|(_, value)| value);
+    let is_short = |value: &str| value.split_whitespace().all(|word| word.len() < 6);
+    if value.map_or_else(|| line.starts_with('['), is_short) {
+        return error.to_string().trim().to_owned();
+    }
+    let number = before.matches('\n').count() + 1;
+    format!("line {number}, column {}: {}", before[start..].chars().count() + 1, error.message())
+}
+
 impl Config {
     /// Loads the file (absent counts as empty) and applies the environment over it.
     pub fn load(path: &Path, var: impl Fn(&str) -> Option<OsString>) -> Result<Self, ConfigError> {
@@ -226,7 +261,7 @@ impl Config {
 
     fn parse(text: &str, path: &Path, var: impl Fn(&str) -> Option<OsString>) -> Result<Self, ConfigError> {
         let file: File = toml::from_str(text)
-            .map_err(|e| ConfigError::Parse { path: path.into(), message: e.to_string().trim().into() })?;
+            .map_err(|e| ConfigError::Parse { path: path.into(), message: told(text, &e) })?;
         let env = |name: &str| var(name).filter(|v| !v.is_empty()).map(|v| v.to_string_lossy().into_owned());
         let pick =
             |env_name: &'static str, key: &'static str, from_file: Option<String>, default: &str| match (
@@ -251,6 +286,7 @@ impl Config {
             upstream,
             proxy_listen,
             web_listen,
+            receive: file.receive.read(env("CCD_RECEIVE_LISTEN"))?,
             log,
             network: file.network.read(env)?,
             transcripts: file.transcripts.read(env)?,
@@ -262,6 +298,9 @@ impl Config {
             detect: file.detect.read(&var)?,
             heal: file.heal.read()?,
             alerts: file.alerts.read(&var)?,
+            redact: file.redact.read()?,
+            forward: forward::read(file.forward, path)?,
+            vault: file.vault.read(&var),
         })
     }
 }

@@ -18,6 +18,8 @@
 //!   query/            every question, once
 //!                         │
 //!   api/              HTTP/1.1 + JSON on ccd.sock ──► ccctl
+//!   export/           a session as one file, redacted: reads like any client
+//!   forward/          what was recorded, sent to whom the user named: likewise
 //!   web/              HTTP/1.1 on loopback ──► browsers
 //! ```
 //!
@@ -31,6 +33,8 @@ pub mod budget;
 pub mod clock;
 pub mod config;
 pub mod detect;
+pub mod export;
+pub mod forward;
 pub mod heal;
 pub mod holders;
 pub mod ingest;
@@ -40,6 +44,7 @@ pub mod maintenance;
 pub mod memory;
 pub mod project;
 pub mod query;
+pub mod receive;
 pub mod resources;
 pub mod revival;
 pub mod sender;
@@ -47,5 +52,7 @@ pub mod source;
 pub mod startup;
 pub mod supervise;
 pub mod telemetry;
+pub mod tokens;
+pub mod vault;
 pub mod watch;
 pub mod web;

@@ -8,11 +8,12 @@ use std::sync::{Arc, Mutex, PoisonError, RwLock};
 
 use ccd_store::{Locator, Reader, Record, StoreError};
 
-use crate::ingest::record::{self, ExchangeV2, Payload, Stored};
+use crate::ingest::record::{self, ExchangeV3, Payload, Stored};
+use crate::ingest::signals::{SignalV1, TelemetryV1};
 use crate::project::price::Prices;
 use crate::project::session::{Changes, Fact, SessionState};
 use crate::project::text::text_hash;
-use crate::project::{exchange, foreign, hook, ids, rows, transcript};
+use crate::project::{exchange, foreign, hook, ids, rows, telemetry, transcript};
 
 /// Facts held over all sessions: while they change, and at rest.
 const MAX_WEIGHT: usize = 40_000;
@@ -212,6 +213,10 @@ pub fn read_fact(
             let bytes = body(reader, &lines.body)?;
             Ok(foreign::read(&lines.format, record.at_ns, &bytes))
         }
+        Ok(Payload::Telemetry(told)) => {
+            let bytes = body(reader, &told.body)?;
+            Ok(telemetry_fact(&told, &bytes))
+        }
         Ok(
             Payload::Gap(_)
             | Payload::Status(_)
@@ -227,10 +232,23 @@ pub fn read_fact(
     }
 }
 
+/// What an item of telemetry tells, and its session.
+#[must_use]
+pub fn telemetry_fact(record: &TelemetryV1, body: &[u8]) -> Option<(String, Fact)> {
+    let signal = match record.signal {
+        SignalV1::Resource => return None,
+        SignalV1::Log => telemetry::Signal::Log,
+        SignalV1::Span => telemetry::Signal::Span,
+        SignalV1::Metric => telemetry::Signal::Metric,
+    };
+    let facts = telemetry::read(signal, &record.session_id, record.at_ns, body)?;
+    Some((facts.session_id.clone(), Fact::Telemetry(Box::new(facts))))
+}
+
 /// An exchange's fact, and its session (empty where it names none).
 #[must_use]
 pub fn exchange_fact(
-    record: &ExchangeV2,
+    record: &ExchangeV3,
     request: &[u8],
     response: &[u8],
     prices: &Prices,

@@ -57,7 +57,11 @@ enum Command {
     Start,
     /// Whether this build can work here: reads the configuration, and looks at the store's version; changes nothing
     #[command(hide = true)]
-    Check,
+    Check {
+        /// Only whether this would do as the configuration
+        #[arg(long, value_name = "FILE")]
+        config: Option<std::path::PathBuf>,
+    },
 }
 
 /// A start that did not come about.
@@ -77,7 +81,8 @@ fn main() -> ExitCode {
         Command::Run { bypass } => run(bypass),
         Command::Supervise => supervised(),
         Command::Start => background(),
-        Command::Check => check(),
+        Command::Check { config: None } => check(),
+        Command::Check { config: Some(file) } => check_config(&file),
     };
     match done {
         Ok(()) => ExitCode::SUCCESS,
@@ -383,6 +388,11 @@ fn check() -> anyhow::Result<()> {
     let (layout, _) = load()?;
     ccd_store::Store::check_version(&layout.store_dir())?;
     println!("ccd {}: the configuration and the store fit", ccd_proto::VERSION);
+    Ok(())
+}
+
+fn check_config(file: &std::path::Path) -> anyhow::Result<()> {
+    Config::load(file, |name| std::env::var_os(name))?;
     Ok(())
 }
 

@@ -72,6 +72,7 @@ fn an_installation_that_works_is_called_healthy_and_everything_is_looked_at() {
         "transcripts",
         "store",
         "disk",
+        "vault",
         "clock",
     ] {
         let (level, detail) = level_and_detail(&checks, name);

@@ -5,12 +5,16 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test fails by a panic")]
 
 mod analyze;
+mod browser;
 mod budget;
+mod canary;
 mod check;
 mod contract;
 mod doctor;
 mod exact;
+mod export;
 mod faults;
+mod forward;
 mod guard;
 mod healing;
 mod hook;
@@ -20,13 +24,16 @@ mod kill9;
 mod limits;
 mod mcp;
 mod numbers;
+mod otlp;
 mod packages;
+mod pisama;
 mod proxy;
 mod proxy_command;
 mod proxy_faults;
 mod proxy_raw;
 mod readme;
 mod real_client;
+mod receive;
 mod retries;
 #[cfg(target_os = "linux")]
 mod revival;
@@ -38,8 +45,11 @@ mod skew;
 mod statusline;
 mod store;
 mod supervise;
+mod telemetry;
 mod tls;
 mod transcripts;
 mod uninstall;
 mod upgrade;
+mod vault;
 mod web;
+mod web_door;

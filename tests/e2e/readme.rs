@@ -59,9 +59,13 @@ fn in_a_home_of_its_own() {
 
 /// Gives a command what builds: this toolchain, and the sources that it has already fetched.
 pub(crate) fn can_build(command: &mut Command) {
-    for name in ["PATH", "CARGO_HOME", "RUSTUP_HOME", "RUSTUP_TOOLCHAIN", "CARGO_TARGET_DIR"] {
-        if let Some(value) = std::env::var_os(name) {
-            command.env(name, value);
+    let optimisation =
+        ["OPT_LEVEL", "LTO", "CODEGEN_UNITS"].map(|what| format!("CARGO_PROFILE_RELEASE_{what}"));
+    let names =
+        ["PATH", "CARGO_HOME", "RUSTUP_HOME", "RUSTUP_TOOLCHAIN", "CARGO_TARGET_DIR"].map(String::from);
+    for name in names.into_iter().chain(optimisation) {
+        if let Some(value) = std::env::var_os(&name) {
+            command.env(&name, value);
         }
     }
     if let Some(user) = std::env::home_dir() {

@@ -50,10 +50,12 @@ impl Placed {
                 || name.contains("skills")
                 || name.contains("ccd-tmp")
         });
-        let store = self.home.layout().store_dir();
+        // What was recorded stays, with what was taken out of it, and what it is known by.
+        let layout = self.home.layout();
+        let kept = [layout.store_dir(), layout.vault_dir(), layout.ids_key()];
         let ours = below(&self.home.ccd())
             .into_iter()
-            .filter(|path| !path.starts_with(&store) && !store.starts_with(path));
+            .filter(|path| !kept.iter().any(|kept| path.starts_with(kept) || kept.starts_with(path)));
         user.chain(ours).collect()
     }
 

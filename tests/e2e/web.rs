@@ -29,10 +29,12 @@ fn it_answers_to_our_names_alone_and_lets_no_other_page_in() {
         assert_eq!(head.status(), 421, "{host:?}");
         assert_eq!(head.header("x-frame-options"), Some("DENY"));
     }
-    let (head, body) =
-        ask(&address, "/nothing", &format!("Host: {address}\r\nOrigin: http://evil.example\r\n"));
+    let of = format!("Host: {address}\r\n");
+    let (head, _) = ask(&address, "/nothing", &format!("{of}Origin: http://evil.example\r\n"));
+    assert_eq!(head.status(), 403);
+    let (head, body) = ask(&address, "/nothing", &of);
     assert_eq!(head.status(), 404);
-    assert!(body.contains("no such page") && body.contains("ccctl traces"), "{body}");
+    assert!(body.contains("no such page") && body.contains("ccctl open"), "{body}");
     let csp = head.header("content-security-policy").unwrap();
     assert!(csp.contains("default-src 'none'") && csp.contains("frame-ancestors 'none'"), "{csp}");
     for (name, value) in [

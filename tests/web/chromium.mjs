@@ -6,11 +6,11 @@ import { resolve } from "node:path";
 export const TOOLS = resolve(process.env.WEB_TOOLS ?? "target/web-tools");
 export const require = createRequire(`${TOOLS}/`);
 
-export function launch() {
+export function launch({ args = [] } = {}) {
   const { chromium } = require("playwright-core");
   return chromium.launch({
     executablePath: process.env.CHROMIUM ?? "/usr/bin/chromium",
-    args: ["--no-sandbox", "--disable-gpu"],
+    args: ["--no-sandbox", "--disable-gpu", ...args],
   });
 }
 

@@ -1,17 +1,17 @@
 // A small server for work on the pages, and for tests without a daemon: the assets with the headers that the daemon's web
-// door sends, and `/v0/…` from a running daemon's socket, from recorded answers, or made up.
+// door sends, and `/v0/…` from a running daemon's socket, or made up.
 //
-//   node tests/web/dev-server.mjs [--port 8099] [--socket …/ccd.sock] [--record DIR] [--fixtures DIR] [--spans N] [--sessions N]
+//   node tests/web/dev-server.mjs [--port 8099] [--socket …/ccd.sock] [--spans N] [--sessions N] [--rate EVENTS PER SECOND]
 //
-// Listens on 127.0.0.1 only. `--record` writes what the daemon answered; `--fixtures` gives it back.
+// Listens on 127.0.0.1 only. Lets everybody in who is on this machine: not for a daemon whose sessions nobody else may see.
 
-import { createHash } from "node:crypto";
-import { mkdirSync, readFileSync, writeFileSync } from "node:fs";
+import { readFileSync } from "node:fs";
 import { createServer, request } from "node:http";
 import { dirname, extname, join, normalize } from "node:path";
 import { fileURLToPath } from "node:url";
-import { generate, pretend, sessions } from "./generate.mjs";
-import { HOSTILE } from "./hostile.mjs";
+import { generate, sessions } from "./generate.mjs";
+import { answer as about, body, everything } from "./made-up.mjs";
+import { follow, play, Told } from "./made-up-stream.mjs";
 
 const HERE = dirname(fileURLToPath(import.meta.url));
 export const ASSETS = join(HERE, "../../daemon/src/web/assets");
@@ -33,33 +33,35 @@ const TYPES = {
   ".svg": "image/svg+xml",
 };
 
-export function serve({ port = 0, socket = null, record = null, fixtures = null, spans = 0, many = 0 } = {}) {
-  const made = new Map();
+/** `spans`: a made-up session of so many; `many`: further sessions in the list, as of `now`; `rate`: events per second in the first.
+    Gives { server, listening, made: id → session, told: id → what is pushed to its readers }. */
+export function serve({ port = 0, socket = null, spans = 0, many = 0, rate = 0, now = Date.now() } = {}) {
+  const made = new Map(),
+    told = new Map();
   if (spans) {
     const g = generate({ spans });
     made.set(g.session.session_id, g);
+    told.set(g.session.session_id, new Told(g));
   }
-  const list = many ? sessions(many) : [];
-  const name = (url) => `${createHash("sha256").update(url).digest("hex").slice(0, 24)}.json`;
+  const list = many ? sessions(many, now) : [];
+  let playing = null;
   const server = createServer((req, res) =>
     answer(req, res).catch((e) => {
-      res.writeHead(500, HEADERS);
+      if (!res.headersSent) res.writeHead(500, HEADERS);
       res.end(String(e));
     }),
   );
-
-  const send = (res, status, type, body) => {
-    res.writeHead(status, { ...HEADERS, "content-type": type });
-    res.end(body);
+  const send = (res, status, type, text, more = {}) => {
+    res.writeHead(status, { ...HEADERS, ...more, "content-type": type });
+    res.end(text);
   };
-  const json = (res, body, status = 200) =>
-    send(res, status, "application/json", JSON.stringify({ schema_version: 1, ...body }));
-  const missing = (res) => json(res, { error: { code: "not_found", message: "no such thing" } }, 404);
+  const json = (res, value, status = 200) =>
+    send(res, status, "application/json", JSON.stringify({ schema_version: 1, ...value }));
 
   async function answer(req, res) {
     const url = new URL(req.url, "http://localhost");
-    if (req.method !== "GET" && req.method !== "HEAD") return send(res, 405, "text/plain", "");
     if (url.pathname.startsWith("/v0/")) return api(url, req, res);
+    if (req.method !== "GET" && req.method !== "HEAD") return send(res, 405, "text/plain", "");
     const path = url.pathname === "/" ? "index.html" : normalize(url.pathname).replace(/^[/\\]+/, "");
     if (path.startsWith("..")) return send(res, 404, "text/plain", "");
     try {
@@ -69,234 +71,80 @@ export function serve({ port = 0, socket = null, record = null, fixtures = null,
     }
   }
 
-  async function api(url, req, res) {
+  function api(url, req, res) {
     const q = url.searchParams,
-      path = url.pathname;
-    const g = made.get(q.get("session"));
-    if (g && path === "/v0/spans/follow") {
-      res.writeHead(200, { ...HEADERS, "content-type": "application/x-ndjson" });
-      res.flushHeaders();
-      return follow(g, q, req, res);
-    }
-    if (g && path === "/v0/spans") return json(res, window(g, q));
-    if (g && path === "/v0/turns")
-      return json(res, { turns: [...g.turns].reverse().slice(0, Number(q.get("limit")) || undefined) });
-    if (g && path === "/v0/exchanges")
-      return json(res, {
-        exchanges: g.exchanges
-          .filter((x) => x.started_at >= (q.get("since") ?? "") && x.started_at < (q.get("until") ?? "~"))
-          .reverse(),
-      });
-    if (g && path === "/v0/detections") return json(res, { detections: g.detections, more: 0 });
-    if (g && path === "/v0/heal")
-      return json(res, { mode: "guard", interventions: g.interventions, exceptions: [], projects: {}, more: 0 });
-    if (g && path === "/v0/search")
-      return json(res, {
-        query: [q.get("q")],
-        hits: [],
-        more: false,
-        complete: true,
-        scanned_sessions: 1,
-        cursor: null,
-      });
-    const shown = path.match(/^\/v0\/show\/([\w-]+)$/);
-    for (const m of made.values()) {
-      const s = shown && m.spans.find((x) => x.span_id === shown[1]);
-      if (s) return json(res, { kind: "span", span: { ...s, ...(m.content.get(s.span_id) ?? {}) } });
-      const e = path.startsWith("/v0/exchanges/") && m.exchanges.find((x) => path.includes(x.exchange_id));
-      if (e) return madeExchange(m, e, path, res);
-    }
-    if (!socket && !fixtures) {
-      if (path === "/v0/usage")
-        return json(
-          res,
-          madeUsage(
-            [...made.values()].map((m) => m.session),
-            q,
-          ),
-        );
-      if (path === "/v0/status") return json(res, { rate_limits: null });
-      if (path === "/v0/budget") return json(res, { scopes: [] });
-      if (path === "/v0/detections/trend") return json(res, { by: [], rows: [], sessions: made.size });
-    }
-    if (path === "/v0/detections" && (socket || fixtures)) {
-      const body = await upstream(`/v0/spans?session=${encodeURIComponent(q.get("session") ?? "")}&limit=0`).catch(
-        () => null,
-      );
-      return json(res, {
-        detections: body && q.get("session") ? pretend(JSON.parse(body.body).spans ?? []) : [],
-        more: 0,
-      });
-    }
-    if (path === "/v0/heal")
-      return json(res, { mode: "advise", interventions: [], exceptions: [], projects: {}, more: 0 });
-    const got = socket || fixtures ? await upstream(req.url, res) : { status: 404, body: "{}" };
-    if (!got) return undefined;
-    if (path === "/v0/sessions" && got.status < 500) {
-      const body = JSON.parse(String(got.body));
-      const since = q.get("since") ?? "";
-      return json(res, {
-        sessions: [...[...made.values()].map((x) => x.session), ...(body.sessions ?? []), ...list].filter(
-          (x) => x.last_at >= since,
-        ),
-      });
-    }
-    if (got.status === 404) return missing(res);
-    return send(res, got.status, got.type ?? "application/json", got.body);
-  }
-
-  function upstream(target, stream = null) {
-    if (fixtures) {
-      try {
-        const f = JSON.parse(readFileSync(join(fixtures, name(target))));
-        return Promise.resolve({ status: f.status, type: f.type, body: Buffer.from(f.body, "base64") });
-      } catch {
-        return Promise.resolve({ status: 404, body: "{}" });
+      ask = url.pathname.slice("/v0/".length),
+      id = q.get("session");
+    if (ask === "follow") {
+      if (id && told.has(id)) {
+        if (rate && !playing) playing = play(told.get(id), rate);
+        return follow(res, HEADERS, told.get(id).since(q.get("after")), told.get(id));
       }
+      if (socket) return upstream(req, res);
+      const listed = list.find((s) => s.session_id === id);
+      if (listed) return follow(res, HEADERS, [{ open: { session_id: id } }, { session: listed }, { cursor: "0" }], null);
+      if (id) return json(res, { error: { code: "not_found", message: "no such session" } }, 404);
+      const all = [...[...made.values()].map((g) => g.session), ...list];
+      const lines = [{ open: { session_id: null, resumed: false, turns: 0, spans: 0 } }];
+      for (const session of all) lines.push({ session });
+      return follow(res, HEADERS, [...lines, { cursor: "list" }], null);
     }
-    return new Promise((done, fail) => {
-      const r = request({ socketPath: socket, path: target, headers: { host: "ccd" } }, (answer) => {
-        const type = answer.headers["content-type"];
-        if (type === "application/x-ndjson" && stream) {
-          stream.writeHead(answer.statusCode, { ...HEADERS, "content-type": type });
-          answer.pipe(stream);
-          stream.on("close", () => r.destroy());
-          return done(null);
-        }
-        const parts = [];
-        answer.on("data", (d) => parts.push(d));
-        answer.on("end", () => {
-          const body = Buffer.concat(parts);
-          if (record) {
-            mkdirSync(record, { recursive: true });
-            writeFileSync(
-              join(record, name(target)),
-              JSON.stringify({ target, status: answer.statusCode, type, body: body.toString("base64") }),
-            );
-          }
-          done({ status: answer.statusCode, type, body });
+    if (req.method === "POST" && !socket) return judge(ask, q, req, res);
+    for (const g of made.values()) {
+      const bytes = body(g, ask);
+      if (bytes !== undefined) return send(res, 200, "application/octet-stream", bytes);
+      const known = about(g, ask, q);
+      if (known) return json(res, known);
+      if (ask === `export/session/${g.session.session_id}.html`)
+        return send(res, 200, "text/html; charset=utf-8", "<!doctype html><title>made up</title>", {
+          "content-disposition": "attachment",
         });
-        return undefined;
-      });
-      r.on("error", fail);
-      r.end();
+    }
+    if (socket) return upstream(req, res);
+    const all = everything([...made.values()], ask, q);
+    return all ? json(res, all) : json(res, { error: { code: "not_found", message: "no such thing" } }, 404);
+  }
+
+  /** What the user says of a detection. */
+  function judge(ask, q, req, res) {
+    const [what, id, verdict] = ask.split("/");
+    if (req.headers["content-type"] !== "application/json") return send(res, 415, "text/plain", "");
+    if (what === "heal") return json(res, { mode: "guard", interventions: [], exceptions: [], projects: {}, more: 0 });
+    for (const t of told.values()) {
+      const d = what === "detections" && t.g.detections.find((x) => x.detection_id === id);
+      if (!d) continue;
+      const dismissed = verdict === "dismiss",
+        detection = { ...d, state: dismissed ? "dismissed" : "open", reason: dismissed ? q.get("reason") : null };
+      t.push([{ detection }]);
+      return json(res, { detection, others: 0 });
+    }
+    return json(res, { error: { code: "not_found", message: "no such detection" } }, 404);
+  }
+
+  /** Asks the daemon, and hands its answer on as it comes. */
+  function upstream(req, res) {
+    const headers = { host: "ccd" };
+    for (const name of ["content-type", "content-length"]) if (req.headers[name]) headers[name] = req.headers[name];
+    const r = request({ socketPath: socket, method: req.method, path: req.url, headers }, (got) => {
+      const { connection, ...rest } = got.headers;
+      res.writeHead(got.statusCode, { ...rest, ...HEADERS });
+      got.pipe(res);
+      // One that breaks off is broken off here, too.
+      got.on("close", () => got.complete || res.destroy());
     });
+    r.on("error", (e) => {
+      if (!res.headersSent) res.writeHead(502, HEADERS);
+      res.end(String(e));
+    });
+    res.on("close", () => r.destroy());
+    req.pipe(r);
   }
 
-  const listening = new Promise((done) => server.listen(port, "127.0.0.1", () => done(server.address().port)));
-  return { server, listening, made };
-}
-
-/** Sums of made-up sessions, as `usage` words them. */
-function madeUsage(sessions, q) {
-  const sum = (list) => ({
-    tokens: list.reduce((t, s) => Object.fromEntries(Object.keys(t).map((k) => [k, t[k] + s.tokens[k]])), {
-      input: 0,
-      output: 0,
-      cache_read: 0,
-      cache_write_5m: 0,
-      cache_write_1h: 0,
-    }),
-    cost_usd_micros: list.reduce((n, s) => n + s.cost_usd_micros, 0),
-    exchanges: list.reduce((n, s) => n + s.exchanges, 0),
+  server.on("close", () => playing?.());
+  const listening = new Promise((done) => {
+    server.listen(port, "127.0.0.1", () => done(server.address().port));
   });
-  const by = q.get("by"),
-    daily = q.get("period") === "daily";
-  const rows = sessions.map((s) => ({
-    ...sum([s]),
-    key: { ...(daily ? { date: s.started_at.slice(0, 10) } : {}), [by]: s[by] ?? HOSTILE[0] },
-  }));
-  return { timezone: "UTC", totals: sum(sessions), rows, unpriced_models: [], retries: { exchanges: 0 }, cache: null };
-}
-
-/** The newest `limit` spans of a range of time, as the API gives them. */
-function window(g, q) {
-  const limit = Number(q.get("limit") ?? 50),
-    until = q.get("until"),
-    since = q.get("since"),
-    tool = q.get("tool"),
-    content = q.get("content") === "1";
-  let list = g.spans;
-  if (until) list = list.filter((s) => s.started_at < until);
-  if (since) list = list.filter((s) => s.started_at >= since);
-  if (tool) list = list.filter((s) => s.tool_name === tool);
-  const cut = limit > 0 && list.length > limit ? list.slice(-limit) : list;
-  return {
-    spans: content ? cut.map((s) => ({ ...s, ...g.content.get(s.span_id) })) : cut,
-    more: cut.length < list.length,
-  };
-}
-
-/** Plays the first spans again as if they came now. */
-function follow(g, q, req, res) {
-  const rate = Number(g.rate ?? 0);
-  if (!rate) return;
-  let i = 0;
-  const timer = setInterval(() => {
-    const now = new Date().toISOString().replace("Z", "000Z"),
-      s = g.spans[i % g.spans.length];
-    i += 1;
-    res.write(
-      `${JSON.stringify({ ...s, span_id: `live${String(i).padStart(12, "0")}`, parent_id: g.spans[0].span_id, turn_id: g.turns[g.turns.length - 1].turn_id, started_at: now })}\n`,
-    );
-  }, 1000 / rate);
-  res.on("close", () => clearInterval(timer));
-}
-
-function madeExchange(g, e, path, res) {
-  const head = {
-    ...HEADERS,
-    "content-type": path.endsWith("quest") || path.endsWith("sponse") ? "application/octet-stream" : "application/json",
-  };
-  const deep = `${"[".repeat(10_000)}${"]".repeat(10_000)}`;
-  if (path.endsWith("/request")) {
-    res.writeHead(200, head);
-    const messages = Array.from({ length: 40 }, (_, i) => ({
-      role: i % 2 ? "assistant" : "user",
-      content: [{ type: "text", text: `Message ${i}. ${HOSTILE[i % HOSTILE.length]}` }],
-    }));
-    return res.end(
-      `{"model":${JSON.stringify(e.model)},"max_tokens":32000,"system":[{"type":"text","text":"You are a made-up assistant."}],"tools":[{"name":"Bash","description":"Runs a command","input_schema":{"type":"object"}}],"metadata":${deep},"messages":${JSON.stringify(messages)}}`,
-    );
-  }
-  if (path.endsWith("/response")) {
-    res.writeHead(200, head);
-    return res.end('event: message_start\ndata: {"type":"message_start"}\n\n');
-  }
-  res.writeHead(200, head);
-  const events = Array.from({ length: 200 }, (_, i) => ({
-    event: i === 0 ? "message_start" : "content_block_delta",
-    at_us: Math.floor((e.ttfb_ms + ((e.duration_ms - e.ttfb_ms) * i) / 200) * 1000),
-    bytes: 120,
-  }));
-  return res.end(
-    JSON.stringify({
-      schema_version: 1,
-      exchange: e,
-      request_headers: [
-        ["content-type", "application/json"],
-        ["user-agent", HOSTILE[0]],
-      ],
-      response_headers: [["content-type", "text/event-stream"]],
-      response_trailers: [],
-      http: ["HTTP/1.1", "HTTP/2"],
-      request_kept: null,
-      response_kept: null,
-      message: {
-        role: "assistant",
-        model: e.model,
-        stop_reason: e.stop_reason,
-        content: [
-          { type: "thinking", thinking: "", signature: "x".repeat(96) },
-          { type: "text", text: HOSTILE.join("\n") },
-        ],
-        usage: { output_tokens: 5 },
-      },
-      events,
-      rate_limits: null,
-      retry_after_s: null,
-    }),
-  );
+  return { server, listening, made, told };
 }
 
 if (process.argv[1] === fileURLToPath(import.meta.url)) {
@@ -307,11 +155,9 @@ if (process.argv[1] === fileURLToPath(import.meta.url)) {
   const s = serve({
     port: Number(arg("port", 8099)),
     socket: arg("socket"),
-    record: arg("record"),
-    fixtures: arg("fixtures"),
     spans: Number(arg("spans", 0)),
     many: Number(arg("sessions", 0)),
+    rate: Number(arg("rate", 0)),
   });
-  for (const g of s.made.values()) g.rate = Number(arg("rate", 0));
   process.stdout.write(`http://127.0.0.1:${await s.listening}\n`);
 }

@@ -2,22 +2,26 @@
 
 import assert from "node:assert/strict";
 import test from "node:test";
-import { agentOf, compile, facets } from "../../daemon/src/web/assets/js/filter.js";
+import { agentOf, compile } from "../../daemon/src/web/assets/js/filter.js";
 import { isKind, nextRow, rowAt } from "../../daemon/src/web/assets/js/navigate.js";
-import { Model, flatten } from "../../daemon/src/web/assets/js/rows.js";
+import { RowList } from "../../daemon/src/web/assets/js/row-list.js";
+import { Model } from "../../daemon/src/web/assets/js/rows.js";
 import { byAgent, byTool, contextFill, costOverTime, tokensPerTurn } from "../../daemon/src/web/assets/js/series.js";
-import { split } from "../../daemon/src/web/assets/js/session-data.js";
-import { byDay, findSessions, merge } from "../../daemon/src/web/assets/js/find-sessions.js";
+import { byDay, findSessions } from "../../daemon/src/web/assets/js/find-sessions.js";
 import { initial } from "../../daemon/src/web/assets/js/state.js";
 import { segments } from "../../daemon/src/web/assets/js/waterfall.js";
 import { generate, random, sessions } from "./generate.mjs";
 
 const g = generate({ spans: 3000, seed: 5 });
+const about = (m) => {
+  for (const d of g.detections) m.setDetection(d);
+  for (const i of g.interventions) m.setIntervention(i);
+};
 const build = (spans, turns = g.turns) => {
   const m = new Model();
   m.setTurns(turns);
   m.upsert(spans);
-  m.setDetections(g.detections, g.interventions);
+  about(m);
   return m;
 };
 const shuffled = (list, seed) => {
@@ -29,7 +33,13 @@ const shuffled = (list, seed) => {
   }
   return out;
 };
-const all = (m) => flatten(m, { folded: new Set() }).rows;
+const shown = (m, { folded = [], keep = null } = {}) => {
+  const list = new RowList(m);
+  list.fold(folded, true);
+  list.narrow(keep);
+  return { list, rows: list.rows() };
+};
+const all = (m) => [...shown(m).rows];
 
 test("every span has one row; a subagent's is that of the call that started it", () => {
   const m = build(g.spans),
@@ -54,7 +64,7 @@ test("the order and the number of times in which spans come make no difference",
       if (i % 3 === 0) m.blocks();
     }
     m.setTurns(shuffled(g.turns, seed));
-    m.setDetections(g.detections, g.interventions);
+    about(m);
     assert.deepEqual(
       all(m).map((r) => [r.key, r.depth, r.kids, r.status]),
       want,
@@ -85,18 +95,19 @@ test("rows below a row are those that `kids` counts, and each is deeper", () => 
 
 test("folding leaves out what is below, and nothing else", () => {
   const m = build(g.spans),
-    folded = new Set(m.blocks().map((b) => b.rows[0].key));
-  const { rows } = flatten(m, { folded });
-  assert.ok(rows.every((r) => r.type === "prompt" || r.type === "gap"));
-  assert.equal(rows.filter((r) => r.type === "prompt").length, g.turns.length);
+    { rows } = shown(m, { folded: m.blocks().map((b) => b.rows[0]) });
+  assert.ok([...rows].every((r) => r.type === "prompt" || r.type === "gap"));
+  assert.equal([...rows].filter((r) => r.type === "prompt").length, g.turns.length);
+  assert.ok(rows.all > rows.length);
 });
 
 test("filters keep what matches, and the way to it", () => {
   const m = build(g.spans),
     keep = compile({ ...initial(), statuses: ["error"], kinds: ["tool"] });
-  const { rows, matched, context } = flatten(m, { folded: new Set(), keep });
+  const cut = shown(m, { keep }),
+    rows = [...cut.rows];
   assert.equal(
-    matched,
+    cut.rows.matched,
     g.spans.filter(
       (s) =>
         s.kind === "tool" &&
@@ -104,7 +115,7 @@ test("filters keep what matches, and the way to it", () => {
         !g.spans.some((a) => a.kind === "agent" && a.parent_id === s.span_id),
     ).length,
   );
-  for (const r of rows) assert.ok(context.has(r.key) !== (r.type === "tool" && r.status === "error"), r.key);
+  for (const r of rows) assert.ok(cut.list.isContext(r) !== (r.type === "tool" && r.status === "error"), r.key);
   for (let i = 0; i < rows.length; i += 1)
     if (rows[i].depth > 0) assert.ok(rows.slice(0, i).some((r) => r.turn === rows[i].turn && r.depth < rows[i].depth));
   const words = compile({ ...initial(), q: "CARGO test" });
@@ -189,25 +200,13 @@ test("sums agree with the spans that they are made of", () => {
   );
   assert.equal(tokensPerTurn(m.blocks()).length, g.turns.length);
   assert.ok(contextFill(m).points.length > 0);
-  const f = facets(m.blocks());
+  const f = m.tally;
+  assert.equal(f.rows, m.blocks().reduce((n, b) => n + b.rows.length, 0));
   assert.equal(
     f.tools.reduce((n, [, k]) => n + k, 0),
     g.spans.filter((s) => s.kind === "tool").length,
   );
   assert.ok(all(m).every((r) => typeof agentOf(r) === "string"));
-});
-
-test("pieces of a session leave no gap and do not overlap", () => {
-  const pieces = split(g.turns, 400);
-  assert.ok(pieces.length > 3);
-  assert.equal(pieces[0].since, null);
-  assert.equal(pieces.at(-1).until, null);
-  for (let i = 1; i < pieces.length; i += 1) assert.equal(pieces[i].since, pieces[i - 1].until);
-  assert.deepEqual(
-    pieces.flatMap((p) => p.turns),
-    g.turns.map((t) => t.turn_id),
-  );
-  assert.deepEqual(split([]), []);
 });
 
 test("sessions are found by what is typed, and stand below their days", () => {
@@ -223,18 +222,6 @@ test("sessions are found by what is typed, and stand below their days", () => {
   );
 });
 
-test("sessions that changed take their place, and none is there twice", () => {
-  const list = sessions(50, Date.UTC(2026, 10, 21)),
-    changed = [
-      { ...list[30], last_at: "2027-01-01T00:00:00.000Z" },
-      { ...list[0], session_id: "new", last_at: "2020-01-01T00:00:00.000Z" },
-    ];
-  const merged = merge(list, changed);
-  assert.equal(merged.length, 51);
-  assert.equal(merged[0].session_id, list[30].session_id);
-  assert.equal(merged.at(-1).session_id, "new");
-});
-
 test("a time leads to what went on then", () => {
   const rows = all(build(g.spans));
   for (const i of [0, 5, 300, rows.length - 1]) {
@@ -244,4 +231,42 @@ test("a time leads to what went on then", () => {
   }
   assert.equal(rowAt([], 5), -1);
   assert.ok(rows.some((r) => isKind("error", r)) && !rows.some((r) => isKind("constructor", r)));
+});
+
+test("what was denied did not fail", () => {
+  const at = "2026-11-21T06:00:00Z",
+    tool = (span_id, status) => ({ span_id, turn_id: "t", kind: "tool", tool_name: "Bash", status, started_at: at, duration_ms: 5 }),
+    m = build([tool("a", "ok"), tool("b", "error"), tool("c", "denied"), tool("d", "denied")]);
+  const [{ calls, failed, denied }] = byTool(m);
+  assert.deepEqual([calls, failed, denied], [4, 1, 2]);
+  const keep = compile({ ...initial(), statuses: ["error"] }),
+    keys = (f) => all(m).filter(f).map((r) => r.key);
+  assert.deepEqual(keys((r) => isKind("error", r)), ["s:b"]);
+  assert.deepEqual(keys((r) => r.type === "tool" && keep(r)), ["s:b"]);
+});
+
+test("a call tells the most that ran at once while it did", () => {
+  const t0 = Date.UTC(2026, 10, 21, 6),
+    rnd = random(7);
+  const par = (times) => {
+    const spans = times.map(([from, to], i) => ({
+      ...{ span_id: `s${i}`, turn_id: "t", kind: "tool", duration_ms: to === null ? null : to - from },
+      ...{ status: to === null ? "running" : "ok", started_at: new Date(t0 + from).toISOString() },
+    }));
+    const of = new Map(all(build(spans)).map((r) => [r.span?.id, r.par]));
+    return spans.map((s) => of.get(s.span_id));
+  };
+  // A chain in which no three run at once; the middle of a long one; what still runs; what took no time.
+  assert.deepEqual(par([[0, 10], [8, 20], [18, 30], [28, 40]]), [2, 2, 2, 2]);
+  assert.deepEqual(par([[0, 100], [10, 20], [30, 40], [35, 50], [100, 110]]), [3, 2, 3, 3, 0]);
+  assert.deepEqual(par([[0, null], [5, 6], [7, 7]]), [2, 2, 2]);
+  for (let k = 0; k < 200; k += 1) {
+    const times = Array.from({ length: 2 + Math.floor(rnd() * 12) }, () => {
+      const from = Math.floor(rnd() * 60);
+      return [from, rnd() < 0.1 ? null : from + 1 + Math.floor(rnd() * 25)];
+    });
+    const runs = ([from, to], t) => from <= t && t < (to ?? Infinity),
+      most = (one) => Math.max(...times.map(([t]) => (runs(one, t) ? times.filter((x) => runs(x, t)).length : 0)));
+    assert.deepEqual(par(times), times.map((one) => (most(one) > 1 ? most(one) : 0)), JSON.stringify(times));
+  }
 });

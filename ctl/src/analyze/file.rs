@@ -89,7 +89,7 @@ fn settings(path: &Path) -> Result<Settings> {
 }
 
 /// What is wrong with a line of JSON: where in the line, for that it is line 1 of itself says nothing.
-pub(super) fn cause(error: &serde_json::Error) -> String {
+pub(crate) fn cause(error: &serde_json::Error) -> String {
     let text = error.to_string();
     let plain = text.rsplit_once(" at line ").map_or(text.as_str(), |(head, _)| head);
     if error.column() == 0 { plain.to_owned() } else { format!("{plain} (column {})", error.column()) }

@@ -18,6 +18,7 @@ use crate::error::{CommandError, Result};
 use crate::printer::{Printer, visible_block};
 use crate::query::Target;
 
+pub(crate) use file::cause;
 pub(crate) use lay::wrap;
 pub(crate) use report::{Page, tone};
 
@@ -32,7 +33,11 @@ pub fn run(env: &Env, out: &mut Printer, args: &AnalyzeArgs) -> Result<()> {
     let client = Client::new(env)?;
     let session = match &args.session {
         Some(session) => session.clone(),
-        None => newest(env, out, &client)?,
+        None => newest(env, out, &client)?.ok_or_else(|| {
+            CommandError::failed("no sessions yet, so there is nothing to analyse")
+                .hint("use Claude Code as always, or record one now with `ccctl run`")
+                .hint("`ccctl analyze --file F.jsonl` analyses sessions of a file")
+        })?,
     };
     let target = Target::new("/v0/analyze").with("session", Some(&session)).flag("tree", args.tree);
     let body = client.get(out, target.as_ref())?;
@@ -52,7 +57,7 @@ pub fn run(env: &Env, out: &mut Printer, args: &AnalyzeArgs) -> Result<()> {
 }
 
 /// The newest session of this directory, else the newest.
-fn newest(env: &Env, out: &mut Printer, client: &Client<'_>) -> Result<String> {
+pub(crate) fn newest(env: &Env, out: &mut Printer, client: &Client<'_>) -> Result<Option<String>> {
     let real = env.cwd.canonicalize().ok();
     let is_here = |session: &Session| {
         let cwd = session.cwd.as_deref().map(std::path::Path::new);
@@ -69,15 +74,10 @@ fn newest(env: &Env, out: &mut Printer, client: &Client<'_>) -> Result<String> {
     for name in names {
         let here = ask(out, Some(name), LOOKED_THROUGH)?.into_iter().find(is_here);
         if let Some(session) = here {
-            return Ok(session.session_id);
+            return Ok(Some(session.session_id));
         }
     }
-    let newest = ask(out, None, 1)?.into_iter().next();
-    newest.map(|session| session.session_id).ok_or_else(|| {
-        CommandError::failed("no sessions yet, so there is nothing to analyse")
-            .hint("use Claude Code as always, or record one now with `ccctl run`")
-            .hint("`ccctl analyze --file F.jsonl` analyses sessions of a file")
-    })
+    Ok(ask(out, None, 1)?.into_iter().next().map(|session| session.session_id))
 }
 
 #[cfg(test)]

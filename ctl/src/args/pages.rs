@@ -1,9 +1,27 @@
-//! `completions`, `man`, `package-files` and `upgrade`: what tells of the command line itself, and what the installing
+//! `open`, `completions`, `man`, `package-files` and `upgrade`: what tells of the command line itself, and what the installing
 //! scripts call. Only shapes, as all of `args`.
 
 use std::path::PathBuf;
 
 use clap::Args;
+
+/// `open`
+#[derive(Clone, Debug, Default, Args)]
+#[allow(clippy::struct_excessive_bools)] // one per flag
+pub struct OpenArgs {
+    /// A session, turn, span, exchange or detection to begin at; the head of its id is enough
+    #[arg(value_parser = clap::builder::NonEmptyStringValueParser::new())]
+    pub id: Option<String>,
+    /// Print the link instead; it is good once, for a minute
+    #[arg(long)]
+    pub print: bool,
+    /// Log every browser out
+    #[arg(long, conflicts_with_all = ["id", "print"])]
+    pub forget: bool,
+    /// Print one JSON object
+    #[arg(long)]
+    pub json: bool,
+}
 
 /// `completions`
 #[derive(Clone, Debug, Args)]

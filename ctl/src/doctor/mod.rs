@@ -99,9 +99,9 @@ struct Family {
 }
 
 /// All of them, in the order in which they are told.
-const FAMILIES: [Family; 10] = [
+const FAMILIES: [Family; 11] = [
     Family { name: "programs", checks: &["path"], run: checks::programs::all },
-    Family { name: "daemon", checks: &["config", "port"], run: checks::daemon::all },
+    Family { name: "daemon", checks: &["config", "port", "telemetry"], run: checks::daemon::all },
     Family { name: "sockets", checks: &["access", "others"], run: checks::sockets::all },
     Family { name: "install", checks: &["service", "plugin", "statusline"], run: checks::install::all },
     Family { name: "hooks", checks: &["event"], run: checks::hooks::all },
@@ -113,6 +113,7 @@ const FAMILIES: [Family; 10] = [
     Family { name: "client", checks: &["sessions", "features"], run: checks::client::all },
     Family { name: "events", checks: &["capture", "spool", "transcripts"], run: checks::events::all },
     Family { name: "store", checks: &["disk"], run: checks::store::all },
+    Family { name: "vault", checks: &[], run: checks::vault::all },
     Family { name: "clock", checks: &[], run: checks::clock::all },
 ];
 

@@ -19,6 +19,7 @@ use crate::manifest::{FileKind, hash};
 use crate::plugin::{self, ABOUT_PLUGIN, Hooks};
 use crate::settings::{self, BASE_URL, Document, THINKING, Wanted, Written, hooks, status_line};
 use crate::skill;
+use crate::telemetry;
 
 /// What is to be done.
 #[allow(clippy::struct_excessive_bools)] // switches of a command line
@@ -239,6 +240,9 @@ impl Plan {
             wanted.env = settings::no_proxy(|name| base.env(name), |name| env.text(name));
             wanted.env.insert(BASE_URL.to_owned(), url.to_owned());
         }
+        // What `telemetry on` has put there stays.
+        let known = journal.manifest.file(path).map(|change| telemetry::kept(&change.written));
+        wanted.env.extend(known.unwrap_or_default());
         if self.thinking {
             wanted.top.insert(THINKING.to_owned(), Value::Bool(true));
         }

@@ -236,6 +236,7 @@ fn lines(
     for (command, what) in [
         ("ccctl sessions", "what was recorded"),
         ("ccctl traces --follow", "what happens, as it happens"),
+        ("ccctl open", "the same in your browser"),
         ("ccctl usage", "tokens and cost"),
         ("ccctl verify", "checks that everything is in place"),
         (take_back, "takes all of this back, byte for byte"),

@@ -65,8 +65,20 @@ pub(crate) fn operate<T: DeserializeOwned>(
     target: &Target,
     interrupted: &str,
 ) -> Result<Done<T>> {
+    operate_with(env, out, target, Vec::new(), interrupted)
+}
+
+/// As [`operate`], with what is in `body`.
+pub(crate) fn operate_with<T: DeserializeOwned>(
+    env: &Env,
+    out: &mut Printer,
+    target: &Target,
+    body: Vec<u8>,
+    interrupted: &str,
+) -> Result<Done<T>> {
     let mut watching = Watching { bar: out.bar(), phase: String::new(), rest: Vec::new(), last: None };
-    let ended = Client::new(env)?.watch(out, target.as_ref(), |_, piece| watching.take(piece));
+    let ended =
+        Client::new(env)?.watch_with(out, target.as_ref(), body.into(), |_, piece| watching.take(piece));
     watching.bar.finish_and_clear();
     match ended {
         Err(e) if e.kind == Kind::Interrupted => return Err(e.hint(interrupted)),

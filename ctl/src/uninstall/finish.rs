@@ -94,19 +94,28 @@ pub(super) fn all(env: &Env, lock: Lock, purge: bool) -> Result<Finished> {
             .hint("`ccctl uninstall --now` ends it"));
     }
     let _ = crate::run::remove_ended(&l.run_dir);
-    for socket in [l.control_socket(), l.hook_socket(), l.supervisor_socket()] {
+    for socket in [l.control_socket(), l.hook_socket(), l.supervisor_socket(), l.link_page()] {
         files::remove_file(&socket)?;
     }
     delete(&l.log_dir)?;
+    // What opens the doors of others, and how far they were sent what.
+    delete(&l.state_dir.join("forward"))?;
     if purge {
         for dir in [l.store_dir(), l.spool_dir.clone(), backups(l), l.run_dir.clone()] {
             delete(&dir)?;
         }
     }
     let (removed, kept) = programs::remove(&note.placed)?;
-    for file in
-        [l.token_file(), l.lock_file(), l.supervisor_lock(), l.leaving_note(), Lock::path(&l.state_dir)]
-    {
+    for file in [
+        l.token_file(),
+        l.web_logins(),
+        l.receive_tokens(),
+        l.state_dir.join("telemetry.token"),
+        l.lock_file(),
+        l.supervisor_lock(),
+        l.leaving_note(),
+        Lock::path(&l.state_dir),
+    ] {
         files::remove_file(&file)?;
     }
     drop(daemons);

@@ -151,6 +151,36 @@ impl Layout {
         self.state_dir.join("token")
     }
 
+    /// What ids of records are made with, so that they tell nothing of what was taken out of those: 32 bytes, mode 0600.
+    #[must_use]
+    pub fn ids_key(&self) -> PathBuf {
+        self.state_dir.join("ids.key")
+    }
+
+    /// The vault: what was taken out of records, sealed, and who looked at it.
+    #[must_use]
+    pub fn vault_dir(&self) -> PathBuf {
+        self.state_dir.join("vault")
+    }
+
+    /// Who is logged in to the pages: hashes, mode 0600.
+    #[must_use]
+    pub fn web_logins(&self) -> PathBuf {
+        self.state_dir.join("web-logins")
+    }
+
+    /// Hashes of the tokens by which other programs hand something in.
+    #[must_use]
+    pub fn receive_tokens(&self) -> PathBuf {
+        self.state_dir.join("tokens")
+    }
+
+    /// What `ccctl open` hands to a browser where its arguments could be read by others; replaced by the next.
+    #[must_use]
+    pub fn link_page(&self) -> PathBuf {
+        self.run_dir.join("open.html")
+    }
+
     /// What `install` changed, so that `uninstall` can take exactly that back.
     #[must_use]
     pub fn install_manifest(&self) -> PathBuf {

@@ -9,7 +9,7 @@ use http_body::{Body, Frame, SizeHint};
 use tokio::sync::mpsc;
 
 /// A reply's body.
-pub(super) enum ApiBody {
+pub(crate) enum ApiBody {
     /// Whole.
     Full(Option<Bytes>),
     /// Whole, and something to be done once it is on its way.
@@ -19,7 +19,7 @@ pub(super) enum ApiBody {
 }
 
 /// Something to be done when this is dropped, as a body is that was handed to the connection.
-pub(super) struct Then(Option<Box<dyn FnOnce() + Send>>);
+pub(crate) struct Then(Option<Box<dyn FnOnce() + Send>>);
 
 impl Then {
     pub(super) fn new(work: impl FnOnce() + Send + 'static) -> Self {

@@ -88,7 +88,7 @@ pub(super) async fn judge(
         session_id: None,
         kind: Some(found.kind),
         until_ns: None,
-        reason,
+        reason: app.scrub.text("", &reason).into_owned(),
     };
     say(app, said).await?;
     one(app, crate::project::detections::id_text(id)).await

@@ -166,7 +166,7 @@ fn news(ask: &Ask, session: &str, filter: &Filter, mut seen: Seen, from_ns: u64)
     let Ok(view) = tree(ask, session) else { return (Vec::new(), seen) };
     let mut contents = Contents::new(ask);
     let mut lines = Vec::new();
-    for view in view.spans {
+    for view in view.spans.iter().cloned() {
         let Ok(plain) = serde_json::to_vec(&view.span) else { continue };
         let hash = *blake3::hash(&plain).as_bytes();
         let known = seen.insert(view.span.span_id.clone(), hash);

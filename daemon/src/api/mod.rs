@@ -1,17 +1,27 @@
-//! The control API: HTTP/1.1 and JSON on `ccd.sock`.
+//! The control API: HTTP/1.1 and JSON, on `ccd.sock` and behind the web door.
 //!
-//! Only our own user is heard. A browser never is: requests with `Origin` or `Referer`, or with a foreign
-//! `Host`, are refused before anything else. Versions go both ways in headers, so that a newer or older
+//! Only our own user is heard. On the socket a browser never is: requests with `Origin` or `Referer`, or with a foreign
+//! `Host`, are refused before anything else. The web door has its own guard, and what reaches it may look at everything and
+//! change almost nothing. Versions go both ways in headers, so that a newer or older
 //! command line can say so instead of misreading.
 
 mod analyze;
 mod body;
 mod detections;
+mod export;
 mod follow;
+mod forward;
+mod light;
+pub mod live;
+mod otel;
+mod questions;
 mod routes;
 mod search;
 mod statusline;
 mod store;
+mod tokens;
+mod vault;
+mod web;
 
 use std::sync::Arc;
 
@@ -28,7 +38,7 @@ use tokio::net::UnixListener;
 use crate::app::Running;
 use crate::query::QueryError;
 use crate::source::hook::peer_is_us;
-use body::ApiBody;
+pub(crate) use body::ApiBody;
 
 /// Names that the socket answers to.
 const HOSTS: [&str; 4] = ["ccd", "ccd.local", "localhost", "127.0.0.1"];
@@ -50,7 +60,9 @@ pub async fn serve(listener: UnixListener, app: Arc<Running>) {
         }
         let app = Arc::clone(&app);
         tokio::spawn(async move {
-            let service = service_fn(|request| {
+            let who = crate::vault::who::of(&stream);
+            let service = service_fn(|mut request: Request<Incoming>| {
+                request.extensions_mut().insert(who.clone());
                 let app = Arc::clone(&app);
                 async move { Ok::<_, std::convert::Infallible>(answer(app, request).await) }
             });
@@ -65,22 +77,40 @@ pub async fn serve(listener: UnixListener, app: Arc<Running>) {
     }
 }
 
+/// By which door a request came.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Door {
+    /// The socket.
+    Socket,
+    /// The web port.
+    Web,
+}
+
 async fn answer(app: Arc<Running>, request: Request<Incoming>) -> Response<ApiBody> {
-    let head_only = request.method() == http::Method::HEAD;
-    let mut response = match refuse(&request) {
-        Some(error) => error_response(error),
-        None => match routes::route(app, request).await {
-            Ok(response) => response,
-            Err(error) => error_response(error),
-        },
-    };
+    match refuse(&request) {
+        Some(error) => versioned(error_response(error)),
+        None => answer_at(Door::Socket, app, request).await,
+    }
+}
+
+/// Answers a request that the web door's guard has admitted.
+pub(crate) async fn answer_web(app: Arc<Running>, request: Request<Incoming>) -> Response<ApiBody> {
+    match other_language(request.uri().path(), request.headers()) {
+        Some(error) => versioned(error_response(error)),
+        None => answer_at(Door::Web, app, request).await,
+    }
+}
+
+async fn answer_at(door: Door, app: Arc<Running>, request: Request<Incoming>) -> Response<ApiBody> {
+    // The body that goes with HEAD is left out by the connection, which takes the length from it.
+    versioned(routes::route(door, app, request).await.unwrap_or_else(error_response))
+}
+
+fn versioned(mut response: Response<ApiBody>) -> Response<ApiBody> {
     let headers = response.headers_mut();
     headers.insert("ccd-version", HeaderValue::from_static(ccd_proto::VERSION));
     headers.insert("ccd-api", HeaderValue::from(ccd_proto::API_VERSION));
     headers.insert("x-content-type-options", HeaderValue::from_static("nosniff"));
-    if head_only {
-        *response.body_mut() = ApiBody::full(Vec::new());
-    }
     response
 }
 

@@ -131,7 +131,7 @@ fn begin(
 }
 
 /// Lets everything else that wants a processor have it first.
-fn stand_back() {
+pub(super) fn stand_back() {
     // Elsewhere the whole process would.
     #[cfg(target_os = "linux")]
     if let Err(error) = rustix::process::setpriority_process(None, NICE) {

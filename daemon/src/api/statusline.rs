@@ -29,7 +29,8 @@ pub(super) async fn answer(app: &Arc<Running>, body: Incoming) -> Result<Respons
     }
     let ask = Ask::new(&app.shared, app.clock.now_ns()).await?;
     let (settings, upstream) = (app.budget.settings(), app.proxy.settings().upstream.target().to_string());
-    let work = move || statusline::statusline(&ask, &settings, &upstream, &snapshot);
+    let scrub = Arc::clone(&app.scrub);
+    let work = move || statusline::statusline(&ask, &settings, &upstream, &scrub.payload(&snapshot));
     let (line, news): (StatusLine, _) = blocking(work).await?;
     if let Some(snapshot) = news
         && let Ok(record) = snapshot.to_record(status::id(&snapshot.body))

@@ -23,7 +23,7 @@ use crate::maintenance::retention;
 use crate::source::{hook, spool, transcript};
 use crate::startup::{Home, SocketFile, StartError};
 use crate::supervise::listeners::Holder;
-use crate::{alert, api, budget};
+use crate::{alert, api, budget, forward};
 
 /// How long hook events under way may take when another daemon waits for the store; the shim spools them otherwise.
 const EVENTS_PATIENCE: Duration = Duration::from_millis(500);
@@ -46,6 +46,7 @@ pub(super) struct Inside {
     api: tokio::task::JoinHandle<()>,
     retention: tokio::task::JoinHandle<()>,
     budgets: tokio::task::JoinHandle<()>,
+    forwards: tokio::task::JoinHandle<()>,
     pub(super) spool_changed: Arc<Notify>,
 }
 
@@ -92,6 +93,9 @@ impl Inside {
             if captures { tokio::spawn(retention::run(Arc::clone(app))) } else { tokio::spawn(async {}) };
         let budgets =
             if captures { tokio::spawn(budget::run(Arc::clone(app))) } else { tokio::spawn(async {}) };
+        app.forwards.store(captures, std::sync::atomic::Ordering::Relaxed);
+        let forwards =
+            if captures { tokio::spawn(forward::run(Arc::clone(app))) } else { tokio::spawn(async {}) };
         let inside = Inside {
             lock,
             files,
@@ -105,6 +109,7 @@ impl Inside {
             api,
             retention,
             budgets,
+            forwards,
             spool_changed,
         };
         if !captures {
@@ -127,6 +132,7 @@ impl Inside {
     pub(super) fn stop(&self) {
         self.retention.abort();
         self.budgets.abort();
+        self.forwards.abort();
         self.closing.cancel();
         self.turn_hooks_away();
         self.sources.close();
@@ -171,6 +177,7 @@ impl Inside {
         let (done, given_up) = tokio::sync::oneshot::channel();
         self.retention.abort();
         self.budgets.abort();
+        self.forwards.abort();
         self.closing.cancel();
         self.turning_away.cancel();
         self.api.abort();

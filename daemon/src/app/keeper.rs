@@ -61,6 +61,7 @@ impl Keeper {
 
     /// Waits until everything is kept.
     pub(super) async fn finish(self, app: &Running) -> Result<(), StartError> {
+        app.door.flush().await;
         app.door.set_aside(None);
         drop(self.to);
         let thread = self.thread;

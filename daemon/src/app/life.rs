@@ -24,15 +24,20 @@ use tokio_util::task::TaskTracker;
 use super::inside::Inside;
 use super::keeper::Keeper;
 use super::{Parts, QUESTIONS, Running, SEARCHES, SERVING, locked};
+use ccd_proto::paths::Layout;
+
 use crate::alert::Alerts;
 use crate::budget::Guard;
 use crate::detect;
+use crate::forward::Forwarding;
 use crate::heal::Healing;
+use crate::ingest::scrub::{IdKey, Scrub};
 use crate::ingest::shared::{Shared, StoreState};
 use crate::ingest::{Door, Submission};
 use crate::maintenance::Maintenance;
 use crate::memory::Budget;
 use crate::project::price::Prices;
+use crate::receive::Receiver;
 use crate::resources;
 use crate::source::gap::{self, Gaps};
 use crate::source::proxy::bypass::{Bypass, Capturing};
@@ -44,7 +49,10 @@ use crate::source::transcript::Transcripts;
 use crate::source::transcript::take::Taker;
 use crate::startup::{self, Held, Home, StartError};
 use crate::supervise::listeners::Listener;
+use crate::tokens::Tokens;
+use crate::vault::{VaultMark, VaultSlot};
 use crate::watch::{self, Watches};
+use crate::web::Web;
 
 /// How long the writer may take to write what waits, once the sources are closed.
 pub(super) const WRITER_PATIENCE: Duration = Duration::from_secs(20);
@@ -62,6 +70,7 @@ pub async fn run(parts: Parts, ready: impl FnOnce(&Arc<Running>)) -> Result<(), 
     let Wired { app, proxy, web, home, rx } = wire(parts)?;
     let reception = Reception::open(&app, proxy)?;
     app.web.open(web, locked(&app.config).web_listen);
+    app.open_web();
     *locked(&app.config_problem) = app.problem();
     let gaps = Arc::new(Gaps::new(app.layout.spool_dir.clone(), Arc::clone(app.door.gauges())));
     let relaying = CancellationToken::new();
@@ -75,6 +84,7 @@ pub async fn run(parts: Parts, ready: impl FnOnce(&Arc<Running>)) -> Result<(), 
     relaying.cancel();
     // What no record tells of yet is left to the next daemon.
     let_go(&gaps).await;
+    app.vault.flush();
     tracing::info!("stopped");
     lived
 }
@@ -242,7 +252,13 @@ fn wire(parts: Parts) -> Result<Wired, StartError> {
     let target = Target::new(&config.upstream)
         .ok_or_else(|| StartError::Process(format!("upstream {} is no base URL", config.upstream)))?;
 
-    let (door, rx) = Door::new();
+    let vault = VaultSlot::new(&layout, config.vault.clone(), bypass.is_none(), Arc::clone(&clock));
+    vault.open();
+    let mark = Arc::new(VaultMark(Arc::clone(&vault)));
+    let scrub = Scrub::new(&config.redact, mark, ids_key(&layout, bypass.is_none()));
+    let scrub = Arc::new(scrub.map_err(|e| failed("redact", &e))?);
+    vault.teach(&scrub);
+    let (door, rx) = Door::with(Arc::clone(&scrub));
     let (detect, detect_rx) = detect::Feed::with_clock(Arc::clone(&clock));
     let shared = Shared::new(Prices::new(&config.prices));
     let capturing = match bypass {
@@ -261,9 +277,10 @@ fn wire(parts: Parts) -> Result<Wired, StartError> {
     let taker =
         Taker::new(door.clone(), Arc::clone(&shared), Arc::clone(&clock), config.capture.max_body_bytes);
     let transcripts = Transcripts::new(config.transcripts.clone(), taker, Arc::clone(&watches));
+    let web = Web::new(layout.web_logins());
+    let receiver = Receiver::new(Tokens::new(layout.receive_tokens()));
     let app = Arc::new(Running {
         started_ns: clock.now_ns(),
-        layout,
         clock,
         manager,
         holders,
@@ -272,9 +289,12 @@ fn wire(parts: Parts) -> Result<Wired, StartError> {
         succeeded: AtomicBool::new(false),
         shared,
         door,
+        scrub,
+        vault,
         proxy,
         proxy_listen,
-        web: Arc::default(),
+        web,
+        receiver,
         transcripts,
         watches,
         zone,
@@ -284,7 +304,10 @@ fn wire(parts: Parts) -> Result<Wired, StartError> {
         budget: Guard::new(config.budget.clone()),
         heal: Arc::new(Healing::new(config.heal.clone())),
         alerts: Alerts::new(config.alerts.clone()),
+        forwarding: Forwarding::new(config.forward.clone(), &layout),
+        forwards: AtomicBool::new(false),
         config: Mutex::new(config),
+        layout,
         config_problem: Mutex::new(None),
         log,
         reload,
@@ -295,10 +318,30 @@ fn wire(parts: Parts) -> Result<Wired, StartError> {
         questions: Semaphore::new(QUESTIONS),
         searches: Arc::new(Semaphore::new(SEARCHES)),
         maintenance: Maintenance::default(),
+        live: crate::api::live::Hub::default(),
         detect,
         detect_rx: Mutex::new(Some(detect_rx)),
     });
+    app.web.belongs_to(&app);
     Ok(Wired { app, proxy: listener, web: prepared.web, home: prepared.home, rx })
+}
+
+/// What ids are made with. Where it cannot be kept, capture goes on all the same.
+fn ids_key(layout: &Layout, captures: bool) -> IdKey {
+    let path = layout.ids_key();
+    if !captures {
+        return IdKey::passing();
+    }
+    if layout.store_dir().exists() && !path.exists() {
+        tracing::warn!(
+            file = %path.display(),
+            "the key of the records' ids is gone and made anew: what waits in the spool may be recorded twice"
+        );
+    }
+    IdKey::of_file(&path).unwrap_or_else(|error| {
+        tracing::error!(%error, file = %path.display(), "the key of the records' ids cannot be kept");
+        IdKey::passing()
+    })
 }
 
 /// Looks after configuration and spool until the daemon is told to end.

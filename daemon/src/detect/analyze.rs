@@ -206,7 +206,7 @@ fn shown(record: &DetectionV1, project: Option<&str>) -> api::Detection {
 fn cost(ask: &Ask, session: &str, since: Option<&str>) -> Result<ReportCost, QueryError> {
     let since = since.and_then(|at| parse_rfc3339(at).ok());
     let (mut all, mut after, mut calls) = (None, None, 0);
-    for view in tree(ask, session)?.spans {
+    for view in &tree(ask, session)?.spans {
         let is_after = since.is_some_and(|since| view.start_ns >= since);
         match view.span.kind.as_str() {
             "llm" => {

@@ -431,7 +431,9 @@ fn take_in(session: &mut Session, seen: &Seen, trees: &dyn Trees) -> Taken {
         Told::Hook(body, _) => Material::Hook(seen.at_ns, body),
         Told::Answer(answer) => Material::Answer(answer),
         Told::Lines(records, at) => match records.get(*at).map(record::transcript) {
-            Some(Ok((head, Kept::Inline(bytes)))) => Material::Lines(transcript::agent_of(&head.path), bytes),
+            Some(Ok((head, Kept::Inline(bytes), _))) => {
+                Material::Lines(transcript::agent_of(&head.path), bytes)
+            }
             _ => return Taken::default(),
         },
         Told::Past => return Taken::default(),

@@ -6,7 +6,7 @@ use ccd_store::{Locator, Reader};
 
 use super::events::Answered;
 use super::session::{Kit, Material, Session, Taken};
-use crate::ingest::record::{self, ExchangeV2, Kept, Payload, TranscriptPart};
+use crate::ingest::record::{self, ExchangeV3, Kept, Payload, TranscriptPart};
 use crate::live::{LiveError, body};
 use crate::project::exchange::{self, ExchangeFacts, ExchangeRow};
 use crate::project::price::Prices;
@@ -61,7 +61,7 @@ fn one(
 ) -> Result<Next, LiveError> {
     let (seq, at_ns) = (stored.seq, stored.at_ns);
     if stored.kind == record::KIND_TRANSCRIPT {
-        let Ok((head, kept)) = record::transcript(stored) else { return Ok(Next::GoOn) };
+        let Ok((head, kept, _)) = record::transcript(stored) else { return Ok(Next::GoOn) };
         if head.part != TranscriptPart::Lines {
             return Ok(Next::GoOn);
         }
@@ -94,7 +94,7 @@ fn one(
 
 /// The answer in an exchange. Its request may be megabytes and is only read where its row in the index does not say what
 /// it was for.
-fn answered(reader: &Reader, record: &ExchangeV2, prices: &Prices) -> Result<Option<Answered>, LiveError> {
+fn answered(reader: &Reader, record: &ExchangeV3, prices: &Prices) -> Result<Option<Answered>, LiveError> {
     let row: Option<ExchangeRow> = reader
         .get(&rows::exchange(record.started_ns, record.id))?
         .map(|bytes| rows::decode(&bytes))

@@ -21,7 +21,7 @@ use crate::clock::{Clock, SystemClock};
 use crate::ingest::found::DetectionV1;
 use crate::ingest::shared::{Shared, StoreState};
 use crate::ingest::writer::Writer;
-use crate::ingest::{Ack, Door, HookEvent, Submission};
+use crate::ingest::{Ack, Door, Submission};
 use crate::project::price::Prices;
 
 const PATIENCE: Duration = Duration::from_secs(20);
@@ -63,7 +63,7 @@ impl Rig {
         let (tx, rx) = tokio::sync::oneshot::channel();
         let arrived_ns = self.at.fetch_add(10_000_000, Ordering::Relaxed);
         let body = bytes::Bytes::from(event.to_string());
-        let event = HookEvent { arrived_ns, client: Vec::new(), body };
+        let event = self.door.scrub().hook(arrived_ns, b"", &body);
         self.door.submit(Submission::Hook(event, Some(tx)));
         rx
     }

@@ -10,8 +10,10 @@ use super::ledger::Ledger;
 use super::lookups::look_ups;
 use super::record::Payload;
 use super::shared::RowOf;
+use super::signals::SignalV1;
 use crate::clock::parse_rfc3339;
 use crate::live::{Live, LiveError, read_fact};
+use crate::project::billed::ChargeKey;
 use crate::project::charge;
 use crate::project::ids;
 use crate::project::limits::{LimitsRow, Told};
@@ -43,6 +45,8 @@ pub struct Applied {
     pub sessions: Vec<String>,
     /// Exchanges that it brought.
     pub exchanges: Vec<RowOf>,
+    /// Charges that it changed.
+    pub charges: Vec<ChargeKey>,
 }
 
 impl<'a> Batch<'a> {
@@ -101,6 +105,12 @@ impl<'a> Batch<'a> {
                 super::record::KIND_HOOK => self.counters.hooks += 1,
                 super::record::KIND_TRANSCRIPT | super::record::KIND_FOREIGN => {
                     self.counters.transcripts += 1;
+                }
+                // Where it comes from is none of it.
+                super::record::KIND_TELEMETRY if is_resource(record) => {}
+                super::record::KIND_TELEMETRY => {
+                    self.counters.telemetry += 1;
+                    self.counters.telemetry_ns = self.counters.telemetry_ns.max(record.at_ns);
                 }
                 super::record::KIND_STATUS | super::record::KIND_NOTICE => {}
                 _ => self.counters.unreadable += 1,
@@ -235,8 +245,14 @@ impl<'a> Batch<'a> {
             counters: self.counters,
             sessions,
             exchanges: self.exchanges,
+            charges: books.charges,
         })
     }
+}
+
+fn is_resource(record: &Record) -> bool {
+    let read = super::record::read(record);
+    matches!(read, Ok(Payload::Telemetry(told)) if told.signal == SignalV1::Resource)
 }
 
 /// A session's row, as the index has it.

@@ -22,7 +22,7 @@ use crate::project::billed::{Charge, ChargeKey, Measured, Seen};
 use crate::project::price::Prices;
 use crate::project::rows::{self, RowError};
 
-const SCHEMA: u8 = 1;
+const SCHEMA: u8 = 2;
 /// More than a decade of charges.
 const LIMIT: usize = 1 << 30;
 /// Charges put back as one batch.
@@ -36,6 +36,21 @@ struct CarriedV1 {
     sessions: Vec<SessionV1>,
     charges: Vec<ChargeV1>,
     closings: Vec<ClosingV1>,
+}
+
+/// Schema 2: everything kept, and behind it what telemetry says.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+struct CarriedV2 {
+    first: CarriedV1,
+    told: Vec<ToldV1>,
+}
+
+/// What telemetry says of a request.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+struct ToldV1 {
+    message: u64,
+    request: u64,
+    seen: SeenV1,
 }
 
 /// A session: its key, and what its account knows.
@@ -98,6 +113,7 @@ fn joined([input, output, cache_read, short, long]: [u64; 5]) -> Tokens {
 #[derive(Default)]
 struct Packer {
     out: CarriedV1,
+    told: Vec<ToldV1>,
     names: HashMap<String, u32>,
     sessions: HashMap<[u8; 16], u32>,
 }
@@ -158,6 +174,11 @@ impl Packer {
     }
 
     fn charge(&mut self, key: ChargeKey, charge: &Charge) {
+        if let Some(seen) = charge.telemetry.as_ref().filter(|_| charge.is_told_only()) {
+            let seen = self.seen(seen);
+            self.told.push(ToldV1 { message: key.message, request: key.request, seen });
+            return;
+        }
         let kept = ChargeV1 {
             message: key.message,
             request: key.request,
@@ -240,18 +261,22 @@ pub(super) fn collect(reader: &Reader) -> Result<Vec<u8>, LiveError> {
         let totals = totals.iter().map(|(m, t)| (packer.name(m), split(&t.tokens), t.web_searches)).collect();
         packer.out.closings.push(ClosingV1 { start_ns, session, at_ns, totals });
     }
-    Ok(encode(&packer.out)?)
+    Ok(encode(&CarriedV2 { first: packer.out, told: packer.told })?)
 }
 
-fn encode(kept: &CarriedV1) -> Result<Vec<u8>, RowError> {
+fn encode(kept: &CarriedV2) -> Result<Vec<u8>, RowError> {
     let mut bytes = vec![SCHEMA];
     bytes.extend(rows::encode(kept)?);
     Ok(bytes)
 }
 
-fn decode(bytes: &[u8]) -> Result<CarriedV1, RowError> {
+fn decode(bytes: &[u8]) -> Result<CarriedV2, RowError> {
     match bytes.split_first() {
-        None => Ok(CarriedV1::default()),
+        None => Ok(CarriedV2::default()),
+        Some((1, body)) => {
+            let first = rows::decode_within::<_, LIMIT>(body)?;
+            Ok(CarriedV2 { first, told: Vec::new() })
+        }
         Some((&SCHEMA, body)) => rows::decode_within::<_, LIMIT>(body),
         Some((schema, _)) => {
             Err(RowError::new(format!("kept usage of schema {schema}: written by a newer ccd")))
@@ -265,7 +290,7 @@ pub(super) fn restore(
     views: &mut impl ViewWriter,
     prices: &Arc<Prices>,
 ) -> Result<(), WriteError> {
-    let kept = decode(bytes)?;
+    let CarriedV2 { first: kept, told } = decode(bytes)?;
     let reader = views.reader();
     for sessions in kept.sessions.chunks(BATCH) {
         let mut ledger = Ledger::new(&reader, Arc::clone(prices));
@@ -285,6 +310,15 @@ pub(super) fn restore(
         let mut ledger = Ledger::new(&reader, Arc::clone(prices));
         for (key, charge) in charges.iter().map(|charge| kept.charge(charge)) {
             ledger.merge(key, charge)?;
+        }
+        views.apply(views.applied(), ledger.finish()?.mutations)?;
+    }
+    for told in told.chunks(BATCH) {
+        let mut ledger = Ledger::new(&reader, Arc::clone(prices));
+        for one in told {
+            let key = ChargeKey { message: one.message, request: one.request };
+            let telemetry = Some(kept.seen(&one.seen));
+            ledger.merge(key, Charge { telemetry, ..Charge::default() })?;
         }
         views.apply(views.applied(), ledger.finish()?.mutations)?;
     }
@@ -308,7 +342,7 @@ mod tests {
 
     use super::*;
 
-    fn kept() -> CarriedV1 {
+    fn kept() -> CarriedV2 {
         let mut packer = Packer::default();
         let seen = Seen {
             born_ns: 5,
@@ -319,16 +353,19 @@ mod tests {
             asked: BTreeMap::from([(1, ("Bash".into(), 4))]),
             ..Seen::default()
         };
-        let charge = Charge { transcript: Some(seen), ..Charge::default() };
+        let charge = Charge { transcript: Some(seen.clone()), ..Charge::default() };
         packer.charge(ChargeKey { message: 1, request: 2 }, &charge);
+        let told = Charge { telemetry: Some(Seen { asked: BTreeMap::new(), ..seen }), ..Charge::default() };
+        packer.charge(ChargeKey { message: 3, request: 2 }, &told);
         packer.account([7; 16], Account { session_id: "s".into(), ..Account::default() });
-        packer.out
+        CarriedV2 { first: packer.out, told: packer.told }
     }
 
     #[test]
     fn charges_come_back() {
         let kept = kept();
         assert_eq!(decode(&encode(&kept).unwrap()).unwrap(), kept);
+        let kept = kept.first;
         let (key, charge) = kept.charge(&kept.charges[0]);
         assert_eq!(key, ChargeKey { message: 1, request: 2 });
         let seen = charge.transcript.unwrap();
@@ -347,8 +384,13 @@ mod tests {
             &[1, 1, 2, 4, 0, 0, 0, 0, 0],
         ]
         .concat();
+        let first = CarriedV2 { told: Vec::new(), ..kept() };
+        assert_eq!(decode(&bytes).unwrap(), first);
+        assert!(decode(&[]).unwrap() == CarriedV2::default() && decode(&[9, 1]).is_err());
+        // The second: the same, and what telemetry says.
+        let told = [1, 3, 2, 5, 0, 0, 0, 9, 0, 251, 44, 1, 2, 0, 0, 0, 0, 1, 1, 1, 1, 0, 0, 0, 0, 0, 0];
+        let bytes = [&[2][..], &bytes[1..], &told].concat();
         assert_eq!(encode(&kept()).unwrap(), bytes);
-        assert!(decode(&[]).unwrap() == CarriedV1::default() && decode(&[9, 1]).is_err());
     }
 
     proptest! {

@@ -13,6 +13,7 @@ use ccd_store::{Mutation, Reader, Record, StoreError};
 use serde::{Deserialize, Serialize};
 
 use super::record::{self, Stored, TranscriptPart};
+use super::scrub::IdKey;
 use crate::live::{self, LiveError};
 use crate::project::rows;
 
@@ -51,6 +52,14 @@ impl Cursor {
     }
 }
 
+/// The last bytes of a stretch by which it is known: how many, and their hash, made with the key of the ids since the record
+/// has other bytes.
+#[must_use]
+pub fn keyed_tail(key: &IdKey, bytes: &[u8]) -> (u32, [u8; 16]) {
+    let tail = &bytes[bytes.len().saturating_sub(TAIL)..];
+    (u32::try_from(tail.len()).unwrap_or(0), record::first16(key.hasher().update(tail).finalize()))
+}
+
 /// A file on its device.
 pub type FileId = (u64, u64);
 
@@ -82,18 +91,24 @@ pub fn key(name: &[u8], (device, inode): FileId) -> Vec<u8> {
 
 /// The row of a record that is a stretch of a transcript.
 pub(super) fn row(reader: &Reader, record: &Record) -> Result<Option<Mutation>, LiveError> {
-    let Ok((head, body)) = record::transcript(record) else { return Ok(None) };
-    let fetched;
-    let bytes = match &body {
-        record::Kept::Inline(bytes) => *bytes,
-        record::Kept::Blob(blob) => {
-            fetched = live::body(reader, &Stored::Blob(*blob))?;
-            fetched.as_slice()
-        }
-    };
+    let Ok((head, body, in_file)) = record::transcript(record) else { return Ok(None) };
     // What lies beside a subagent's transcript is written whole, and known whole.
     let offset = if head.part == TranscriptPart::AgentMeta { 0 } else { head.offset };
-    let cursor = Cursor::behind(head.born_ns, record.at_ns, offset, bytes);
+    let cursor = match (in_file, &body) {
+        // The bytes are not those of the file.
+        (Some(in_file), _) => Cursor {
+            born_ns: head.born_ns,
+            written_ns: record.at_ns,
+            offset: offset.saturating_add(in_file.length),
+            tail_len: in_file.tail_len,
+            tail: in_file.tail,
+        },
+        (None, record::Kept::Inline(bytes)) => Cursor::behind(head.born_ns, record.at_ns, offset, bytes),
+        (None, record::Kept::Blob(blob)) => {
+            let bytes = live::body(reader, &Stored::Blob(*blob))?;
+            Cursor::behind(head.born_ns, record.at_ns, offset, &bytes)
+        }
+    };
     let key = key(&name_of(&head.path), (head.device, head.inode));
     Ok(Some(Mutation::Put(key, rows::encode(&cursor)?)))
 }
@@ -146,7 +161,7 @@ pub fn find(reader: &Reader, name: &[u8], file: FileId) -> Result<(Option<Cursor
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::ingest::record::{TranscriptPart, TranscriptV1};
+    use crate::ingest::record::{TranscriptPart, TranscriptV2};
     use ccd_store::Locator;
     use proptest::prelude::*;
 
@@ -170,7 +185,7 @@ mod tests {
             body in proptest::collection::vec(any::<u8>(), 0..3000),
             offset in 0u64..1 << 40,
         ) {
-            let record = TranscriptV1 {
+            let record = TranscriptV2 {
                 path: b"/a/s.jsonl".to_vec(),
                 part: TranscriptPart::Lines,
                 device: 1,
@@ -178,6 +193,7 @@ mod tests {
                 born_ns: 3,
                 offset,
                 body: Stored::Inline(body.clone()),
+                in_file: None,
             };
             let new = record.to_record([1; 16], 9).unwrap();
             let stored = Record {
@@ -189,7 +205,8 @@ mod tests {
                 at_ns: new.at_ns,
                 body: new.body,
             };
-            let (head, kept) = record::transcript(&stored).unwrap();
+            let (head, kept, in_file) = record::transcript(&stored).unwrap();
+            prop_assert!(in_file.is_none());
             prop_assert_eq!((&head.path[..], head.offset), (&b"/a/s.jsonl"[..], offset));
             let record::Kept::Inline(bytes) = kept else { panic!("in the record") };
             prop_assert_eq!(bytes, &body[..]);

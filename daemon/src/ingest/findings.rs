@@ -43,7 +43,7 @@ pub(super) struct Findings<'a> {
 /// What a batch changes.
 pub(super) struct Found {
     pub(super) mutations: Vec<Mutation>,
-    /// The sessions whose detections changed, and by how much the number of those that are not dismissed did.
+    /// The sessions whose detections or interventions changed, and by how much the number of those that are not dismissed did.
     pub(super) counts: BTreeMap<String, i64>,
 }
 
@@ -112,6 +112,7 @@ impl<'a> Findings<'a> {
         let place = (done.at_ns, record.id);
         let row = InterventionRow::new(done, record.locator);
         self.put(rows::intervention(place), encode(&row)?);
+        self.counts.entry(done.session_id.clone()).or_default();
         let Some(detection) = done.detection else { return Ok(()) };
         self.put(rows::of_detection(detection, place), Vec::new());
         let last = self.done.entry(detection).or_insert(place);
@@ -179,9 +180,10 @@ impl<'a> Findings<'a> {
         let before = row.clone();
         let more = with(row);
         if *row != before {
-            *self.counts.entry(before.session_id).or_default() += more;
             self.changed.insert(place);
         }
+        // Of one that was dismissed already, the reason may be another.
+        *self.counts.entry(before.session_id).or_default() += more;
         Ok(())
     }
 

@@ -4,6 +4,9 @@
 //! and put into those that it belongs in now. What was booked is never remembered by itself: it follows from the rows as
 //! they were before the batch.
 //!
+//! What telemetry says of a request is a charge that counts only while no other source has one of that request: it moves
+//! out of the sums when another comes, whichever is first.
+//!
 //! Invariant: after each batch, the sum of all charges that count, plus the remainders, is the sum of all accounts and of
 //! each family of roll-ups. Must never depend on the order in which observations come.
 
@@ -49,6 +52,8 @@ pub(super) struct Ledger<'a> {
     names: BTreeMap<SessionKey, String>,
     closings: BTreeMap<(u64, SessionKey, u64), Totals>,
     cells: HashMap<(u32, Dims), Tally>,
+    /// Whether telemetry has told of any request, as far as it was looked up.
+    told: Option<bool>,
     /// Keys of [`rows::session_charge`]: there, or not there any more.
     links: BTreeMap<Vec<u8>, bool>,
 }
@@ -58,6 +63,8 @@ pub(super) struct Books {
     pub(super) mutations: Vec<Mutation>,
     /// Accounts that changed, and those of the sessions that were looked at.
     pub(super) accounts: Vec<Account>,
+    /// Charges whose rows changed.
+    pub(super) charges: Vec<ChargeKey>,
 }
 
 impl<'a> Ledger<'a> {
@@ -70,6 +77,7 @@ impl<'a> Ledger<'a> {
             names: BTreeMap::new(),
             closings: BTreeMap::new(),
             cells: HashMap::new(),
+            told: None,
             links: BTreeMap::new(),
         }
     }
@@ -183,8 +191,42 @@ impl<'a> Ledger<'a> {
         Ok(false)
     }
 
+    /// Whether a source other than telemetry had a charge of a request before the batch.
+    fn had_other(&self, request: u64) -> Result<bool, LiveError> {
+        let (from, to) = rows::request_of(request);
+        Ok(self.reader.scan(&from, &to).next().transpose()?.is_some())
+    }
+
+    /// Takes up what telemetry has told of the requests whose first charges of another source the batch brings.
+    fn take_told(&mut self) -> Result<(), LiveError> {
+        if self.told.is_none() {
+            self.told = Some(self.reader.get(rows::TOLD)?.is_some());
+        }
+        if self.told != Some(true) {
+            return Ok(());
+        }
+        let is_new = |(key, entry): (&ChargeKey, &Entry)| {
+            let new = entry.new.as_ref().filter(|_| entry.old.is_none() && !key.is_anonymous())?;
+            (!new.is_told_only()).then(|| key.told())
+        };
+        let told: Vec<ChargeKey> = self.charges.iter().filter_map(is_new).collect();
+        for key in told {
+            self.entry(key)?;
+        }
+        self.charges.retain(|_, entry| entry.new.is_some());
+        Ok(())
+    }
+
     /// The bills before and after of all charges that changed.
     fn changes(&mut self) -> Result<Vec<Change>, LiveError> {
+        self.take_told()?;
+        let is_other = |entry: &Entry| entry.new.as_ref().is_some_and(|charge| !charge.is_told_only());
+        let others: BTreeSet<u64> = self
+            .charges
+            .iter()
+            .filter(|(key, entry)| !key.is_anonymous() && is_other(entry))
+            .map(|(key, _)| key.request)
+            .collect();
         let messages: BTreeSet<u64> = self.charges.keys().map(|key| key.message).collect();
         let mut out = Vec::with_capacity(self.charges.len());
         for message in messages {
@@ -200,8 +242,13 @@ impl<'a> Ledger<'a> {
                 let bill = |charge: &Option<Charge>, counts: bool| {
                     charge.as_ref().filter(|_| counts || !key.is_anonymous()).map(Charge::bill)
                 };
-                let old = bill(&entry.old, !had_named);
-                let new = bill(&entry.new, !had_named && !named);
+                let (old, new) = if entry.new.as_ref().is_some_and(Charge::is_told_only) {
+                    let had = self.had_other(key.request)?;
+                    let has = had || others.contains(&key.request);
+                    (bill(&entry.old, false).filter(|_| !had), bill(&entry.new, false).filter(|_| !has))
+                } else {
+                    (bill(&entry.old, !had_named), bill(&entry.new, !had_named && !named))
+                };
                 if old != new {
                     out.push((*key, old, new));
                 }
@@ -367,12 +414,18 @@ impl<'a> Ledger<'a> {
     }
 
     fn write(self) -> Result<Books, LiveError> {
-        let mut mutations = Vec::new();
+        let (mut mutations, mut charges) = (Vec::new(), Vec::new());
         for (key, entry) in &self.charges {
             if entry.old != entry.new
                 && let Some(charge) = &entry.new
             {
                 mutations.push(Mutation::Put(rows::charge(*key), rows::encode(charge)?));
+                if charge.is_told_only() {
+                    mutations.push(Mutation::Put(rows::TOLD.to_vec(), Vec::new()));
+                } else if entry.old.is_none() && !key.is_anonymous() {
+                    mutations.push(Mutation::Put(rows::request(*key), Vec::new()));
+                }
+                charges.push(*key);
             }
         }
         for (key, there) in self.links {
@@ -395,7 +448,7 @@ impl<'a> Ledger<'a> {
             }
             accounts.push(booked.new);
         }
-        Ok(Books { mutations, accounts })
+        Ok(Books { mutations, accounts, charges })
     }
 }
 

@@ -8,7 +8,7 @@ use proptest::prelude::*;
 
 use super::Ledger;
 use crate::project::account::Account;
-use crate::project::billed::Charge;
+use crate::project::billed::{Charge, told_message};
 use crate::project::charge::{CostState, ModelTotal, Observation, Part, Source};
 use crate::project::price::Prices;
 use crate::project::session::{Fact, SessionState};
@@ -56,7 +56,7 @@ fn part() -> impl Strategy<Value = Part> {
 
 prop_compose! {
     fn observation()(
-        proxy in any::<bool>(),
+        source in prop::sample::select(vec![Source::Proxy, Source::Transcript, Source::Telemetry]),
         message in 0..3u8,
         request in prop::option::of(0..2u8),
         of in 0..3usize,
@@ -75,14 +75,19 @@ prop_compose! {
         brought in prop::collection::vec(part(), 0..3),
         sizes in (0..2_000u64, 0..2_000u64, 0..60_000u64, 0..2u64),
     ) -> Observation {
+        // Telemetry names the request and no message.
+        let telemetry = source == Source::Telemetry;
+        let request = if telemetry { Some(request.unwrap_or(2)) } else { request };
+        let request = request.map(|r| format!("req_{r}"));
+        let told = request.as_deref().filter(|_| telemetry).map(told_message);
         Observation {
-            source: if proxy { Source::Proxy } else { Source::Transcript },
-            message_id: format!("msg_{message}"),
-            request: request.map(|r| format!("req_{r}")),
+            source,
+            message_id: told.unwrap_or_else(|| format!("msg_{message}")),
+            request,
             session_id: session(of),
             agent_id: agent.map(Into::into),
             at_ns: BEGIN + hour * HOUR / 3,
-            born_ns: if proxy { 0 } else { born },
+            born_ns: if source == Source::Transcript { born } else { 0 },
             model: model.into(),
             tokens,
             web_searches: sizes.3,
@@ -209,7 +214,13 @@ impl Books {
             if key.is_anonymous() && named {
                 continue;
             }
-            let bill = rows::decode::<Charge>(value).unwrap().bill();
+            let charge = rows::decode::<Charge>(value).unwrap();
+            let others = all.iter().zip(&keys).filter(|(_, k)| k.request == key.request && *k != key);
+            let mut others = others.map(|((_, value), _)| rows::decode::<Charge>(value).unwrap());
+            if charge.is_told_only() && others.any(|other| !other.is_told_only()) {
+                continue;
+            }
+            let bill = charge.bill();
             sum.add(&share::whole(&bill, &self.prices), 1);
         }
         let side = self.reader.scan(&tally::from(Family::Model, 0), &tally::end(Family::Model));
@@ -296,4 +307,44 @@ fn a_gateway_that_gives_every_message_the_same_id_is_billed_for_all_of_them() {
     let largest = books.reader.scan(&from, &to).map(|row| row.unwrap().1.len()).max().unwrap();
     assert!(largest < 1024, "{largest}");
     assert_eq!(ids::session_key(&session(0)).len(), 16);
+}
+
+#[test]
+fn what_telemetry_tells_of_a_request_moves_out_when_another_source_tells_of_it() {
+    let seen = |source, message: &str, input| {
+        Told::Seen(Observation {
+            source,
+            message_id: message.into(),
+            request: Some("req_1".into()),
+            session_id: session(0),
+            agent_id: None,
+            at_ns: BEGIN,
+            born_ns: 0,
+            model: "claude-opus-5-5".into(),
+            tokens: Tokens { input, ..Tokens::default() },
+            web_searches: 0,
+            service_tier: String::new(),
+            speed: String::new(),
+            branch: String::new(),
+            purpose: String::new(),
+            cut: false,
+            asked: Vec::new(),
+            brought: Vec::new(),
+            answer_bytes: 0,
+            fresh_bytes: 0,
+            previous_prompt: 0,
+        })
+    };
+    let told = || seen(Source::Telemetry, &told_message("req_1"), 11);
+    let mut books = Books::new();
+    books.book(&[told()]);
+    assert_eq!((books.accounts().calls, books.accounts().tokens[0]), (1, 11), "nobody else tells of it");
+    books.book(&[seen(Source::Transcript, "msg_1", 10)]);
+    assert_eq!((books.accounts().calls, books.accounts().tokens[0]), (1, 10), "the transcript's word counts");
+    books.book(&[told(), seen(Source::Proxy, "msg_1", 10)]);
+    assert_eq!((books.accounts().calls, books.accounts().tokens[0]), (1, 10));
+    let mut other = Books::new();
+    other.book(&[seen(Source::Proxy, "msg_1", 10)]);
+    other.book(&[told()]);
+    assert_eq!((other.accounts().calls, other.accounts().tokens[0]), (1, 10), "whichever is first");
 }

@@ -1,10 +1,12 @@
 //! Which ids lead to a session: those of its turns, spans, agents and tool calls.
 
+use crate::project::compactions::{span_of_hook, span_of_line};
 use crate::project::foreign::{Told, Trace, message_of};
 use crate::project::hook::HookKind as K;
 use crate::project::ids;
 use crate::project::pairs::span_of;
 use crate::project::session::Fact;
+use crate::project::telemetry::Kind;
 use crate::project::transcript::{LineKind, TranscriptFacts};
 
 /// Ids by which `show ID` finds the session of a turn, span, agent or tool call.
@@ -21,6 +23,7 @@ pub(super) fn look_ups(session: &str, fact: &Fact) -> Vec<String> {
                 | K::ToolOk { call, .. }
                 | K::ToolFailed { call, .. }
                 | K::ToolDenied { call, .. } => tool(&call.tool_use_id),
+                K::Compacting { .. } | K::Compacted { .. } => found.push(span_of_hook(session, hook.at_ns)),
                 K::ToolBatch { calls } => calls.iter().for_each(|(call, ..)| tool(&call.tool_use_id)),
                 _ => {}
             }
@@ -46,6 +49,20 @@ pub(super) fn look_ups(session: &str, fact: &Fact) -> Vec<String> {
             }
         }
         Fact::Transcript(facts) => of_lines(session, facts, &mut found),
+        Fact::Telemetry(facts) => {
+            if let Some(id) = &facts.tool_use_id {
+                tool(id);
+            }
+            if let Some(id) = &facts.prompt_id {
+                found.extend([id.clone(), ids::trace(session, id), ids::span(session, "turn", id)]);
+            }
+            if let Some(id) = &facts.agent_id {
+                found.extend([id.clone(), ids::span(session, "agent", id)]);
+            }
+            if let (Kind::Request(_), Some(id)) = (&facts.kind, &facts.request_id) {
+                found.push(span_of(session, "", id));
+            }
+        }
         Fact::Foreign(told) => match &**told {
             Told::Same(_, fact) => return look_ups(session, fact),
             Told::Trace(trace) => {
@@ -75,6 +92,9 @@ fn of_lines(session: &str, facts: &TranscriptFacts, found: &mut Vec<String>) {
             && agent.replace(id) != Some(id)
         {
             found.extend([id.clone(), ids::span(session, "agent", id)]);
+        }
+        if let LineKind::Compacted(_) = &line.kind {
+            found.push(span_of_line(session, line.uuid));
         }
         if let LineKind::Answer(answer) = &line.kind {
             let id = (&answer.message_id, answer.request_id.as_deref().unwrap_or(""));

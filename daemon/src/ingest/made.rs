@@ -2,13 +2,12 @@
 //!
 //! Must never acknowledge an event whose record is not in the batch that is about to be journalled.
 
-use bytes::Bytes;
 use ccd_store::{RecordId, Store};
 use tokio::sync::oneshot;
 
 use super::record::{BodyV1, GapV1, HookV1, INLINE_MAX, Stored};
 use super::writer::{WriteError, Writer, answer};
-use super::{Ack, CapturedExchange, HookEvent, Ready, Submission};
+use super::{Ack, CapturedExchange, HookEvent, Ready, Submission, concat};
 use crate::detect::Told;
 use crate::detect::events::{self, Answered};
 use crate::live::exchange_fact;
@@ -115,8 +114,8 @@ impl Writer {
             record.session_id.as_deref().unwrap_or(""),
             record.agent_id.as_deref().unwrap_or("")
         );
-        record.request = stored(store, family.as_bytes(), &request, record.request.seen)?;
-        record.response = stored(store, format!("< {family}").as_bytes(), &response, record.response.seen)?;
+        record.request = stored(store, family.as_bytes(), &request, &record.request)?;
+        record.response = stored(store, format!("< {family}").as_bytes(), &response, &record.response)?;
         let prices = self.shared.live.prices();
         let mut fact = exchange_fact(&record, &request, &response, &prices);
         drop(budget);
@@ -134,7 +133,7 @@ impl Writer {
 /// The id of what may have come before; an exchange comes once.
 fn identity(submission: &Submission) -> Option<RecordId> {
     match submission {
-        Submission::Hook(event, _) => Some(HookV1::record_id(event.arrived_ns, &event.body)),
+        Submission::Hook(event, _) => Some(event.id),
         Submission::Gap(_, id, _) => Some(*id),
         Submission::Kept(captured, _) => Some(captured.record.id),
         Submission::Ready(ready, _) => Some(ready.record.id),
@@ -153,7 +152,7 @@ fn who_waits(submission: Submission) -> Option<oneshot::Sender<Ack>> {
 pub(super) type Made = Result<Pending, (WriteError, Option<oneshot::Sender<Ack>>)>;
 
 fn hook_record(store: &mut Store, id: [u8; 16], event: HookEvent, ack: Option<oneshot::Sender<Ack>>) -> Made {
-    let HookEvent { arrived_ns, client, body } = event;
+    let HookEvent { arrived_ns, client, body, .. } = event;
     let facts = hook::read(arrived_ns, &client, &body);
     let told = facts.as_ref().filter(|facts| events::is_telling(&facts.event));
     let told = told.map(|facts| Told::Hook(body.clone(), facts.kind == HookKind::SessionEnd));
@@ -180,25 +179,11 @@ pub(super) fn gap_record(gap: &GapV1, id: [u8; 16], ack: Option<oneshot::Sender<
     }
 }
 
-fn stored(store: &mut Store, family: &[u8], bytes: &[u8], seen: u64) -> Result<BodyV1, WriteError> {
+fn stored(store: &mut Store, family: &[u8], bytes: &[u8], body: &BodyV1) -> Result<BodyV1, WriteError> {
     let stored = if bytes.len() <= 512 {
         Stored::Inline(bytes.to_vec())
     } else {
         Stored::Blob(store.put_blob(family, bytes)?)
     };
-    Ok(BodyV1 { seen, kept: bytes.len() as u64, stored })
-}
-
-fn concat(pieces: Vec<Bytes>) -> Bytes {
-    match <[Bytes; 1]>::try_from(pieces) {
-        Ok([only]) => only,
-        Err(pieces) => {
-            let mut out = Vec::with_capacity(pieces.iter().map(Bytes::len).sum());
-            // Each is let go as soon as it is copied: a large body is not held twice.
-            for piece in pieces {
-                out.extend_from_slice(&piece);
-            }
-            out.into()
-        }
-    }
+    Ok(BodyV1 { stored, ..*body })
 }

@@ -38,15 +38,21 @@ impl Gauges {
     /// An exchange that began then is not captured. True for the first of an episode.
     pub fn miss(&self, began_ns: u64, why: &str) -> bool {
         self.dropped.fetch_add(1, Ordering::Relaxed);
-        let mut missed = self.missed.lock();
-        if let Some(episode) = &mut *missed {
-            let gap = &mut episode.gap;
-            (gap.from_ns, gap.to_ns) = (gap.from_ns.min(began_ns), gap.to_ns.max(began_ns));
-            gap.exchanges += 1;
-            episode.last = Instant::now();
+        if one_more(&mut self.missed.lock(), began_ns) {
             return false;
         }
-        let reason = why.chars().take(REASON).collect();
+        let why: String = why.chars().take(REASON).collect();
+        // An address or a path in it may hold one. It is short, and the first of an episode only; its mark is not kept in
+        // the vault, which is on a disk, and others do not wait for it.
+        let reason = match self.scrub.get() {
+            Some(scrub) => scrub.told(&why),
+            None => why,
+        };
+        let mut missed = self.missed.lock();
+        // Another was the first meanwhile.
+        if one_more(&mut missed, began_ns) {
+            return false;
+        }
         put(&mut missed, GapV1 { from_ns: began_ns, to_ns: began_ns, exchanges: 1, reason });
         true
     }
@@ -78,6 +84,16 @@ impl Gauges {
         }
         put(&mut missed, gap);
     }
+}
+
+/// Counts one more of the episode. False: there is none.
+fn one_more(missed: &mut Option<Episode>, began_ns: u64) -> bool {
+    let Some(episode) = missed else { return false };
+    let gap = &mut episode.gap;
+    (gap.from_ns, gap.to_ns) = (gap.from_ns.min(began_ns), gap.to_ns.max(began_ns));
+    gap.exchanges += 1;
+    episode.last = Instant::now();
+    true
 }
 
 fn put(missed: &mut Option<Episode>, gap: GapV1) {

@@ -11,19 +11,22 @@ pub mod found;
 mod ledger;
 mod lookups;
 mod made;
+pub mod marks;
 mod missed;
 mod opening;
 pub mod prune;
 pub mod rebuild;
 pub mod record;
+pub mod scrub;
 pub mod shared;
+pub mod signals;
 mod views;
 pub mod writer;
 
 use std::fmt;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::SyncSender;
-use std::sync::{Arc, PoisonError, RwLock};
+use std::sync::{Arc, OnceLock, PoisonError, RwLock, Weak};
 
 use bytes::Bytes;
 use ccd_store::{NewRecord, RecordId, Staged, Store, Swapped};
@@ -31,7 +34,9 @@ use tokio::sync::{mpsc, oneshot};
 
 use missed::Missed;
 use rebuild::RebuildError;
-use record::{ExchangeV2, GapV1};
+use record::{ExchangeV3, GapV1};
+use scrub::Scrub;
+use scrub::stage::{Job, Stage};
 use writer::Writer;
 
 use crate::project::session::Fact;
@@ -48,14 +53,16 @@ pub enum Ack {
     Refused,
 }
 
-/// A hook event as it arrived.
+/// A hook event as it is kept: [`Scrub::hook`] makes it of what arrived.
 #[derive(Debug)]
 pub struct HookEvent {
+    /// The id of its record, of the bytes that came.
+    pub id: RecordId,
     /// When the shim was started.
     pub arrived_ns: u64,
     /// The client's name and version.
     pub client: Vec<u8>,
-    /// The payload.
+    /// The payload, scrubbed.
     pub body: Bytes,
 }
 
@@ -63,8 +70,8 @@ pub struct HookEvent {
 #[derive(Debug)]
 pub struct CapturedExchange {
     /// Everything but the bodies.
-    pub record: ExchangeV2,
-    /// Pieces of the request's body.
+    pub record: ExchangeV3,
+    /// Pieces of the request's body; once it is scrubbed, one or none.
     pub request: Vec<Bytes>,
     /// Pieces of the response's body.
     pub response: Vec<Bytes>,
@@ -133,6 +140,23 @@ pub struct Gauges {
     pub last_hook_ns: AtomicU64,
     /// Those of the dropped that no record tells of yet.
     missed: Missed,
+    /// What takes credentials out of why they were; none before there is a door.
+    scrub: OnceLock<Arc<Scrub>>,
+}
+
+/// The pieces of a body as one.
+fn concat(pieces: Vec<Bytes>) -> Bytes {
+    match <[Bytes; 1]>::try_from(pieces) {
+        Ok([only]) => only,
+        Err(pieces) => {
+            let mut out = Vec::with_capacity(pieces.iter().map(Bytes::len).sum());
+            // Each is let go as soon as it is copied: a large body is not held twice.
+            for piece in pieces {
+                out.extend_from_slice(&piece);
+            }
+            out.into()
+        }
+    }
 }
 
 /// Memory taken from the capture's budget.
@@ -173,6 +197,8 @@ struct WeakDoor {
     tx: mpsc::WeakSender<Submission>,
     gauges: Arc<Gauges>,
     aside: Arc<Aside>,
+    scrub: Arc<Scrub>,
+    stage: Weak<SyncSender<Job>>,
 }
 
 /// Where exchanges go once the store has been given to another daemon.
@@ -181,7 +207,8 @@ type Aside = RwLock<Option<SyncSender<Box<CapturedExchange>>>>;
 impl WeakDoor {
     fn upgrade(&self) -> Option<Door> {
         let (gauges, aside) = (Arc::clone(&self.gauges), Arc::clone(&self.aside));
-        Some(Door { tx: self.tx.upgrade()?, gauges, aside })
+        let (scrub, stage) = (Arc::clone(&self.scrub), self.stage.upgrade()?);
+        Some(Door { tx: self.tx.upgrade()?, gauges, aside, scrub, stage })
     }
 }
 
@@ -191,14 +218,37 @@ pub struct Door {
     tx: mpsc::Sender<Submission>,
     gauges: Arc<Gauges>,
     aside: Arc<Aside>,
+    scrub: Arc<Scrub>,
+    /// Where exchanges are scrubbed on their way.
+    stage: Arc<SyncSender<Job>>,
 }
 
 impl Door {
-    /// A door and the writer's end of it.
+    /// A door and the writer's end of it. What comes is scrubbed by the built-in rules.
     #[must_use]
     pub fn new() -> (Self, mpsc::Receiver<Submission>) {
+        Door::with(Arc::default())
+    }
+
+    /// A door before which everything is scrubbed like this, and the writer's end of it.
+    #[must_use]
+    pub fn with(scrub: Arc<Scrub>) -> (Self, mpsc::Receiver<Submission>) {
         let (tx, rx) = mpsc::channel(QUEUE);
-        (Door { tx, gauges: Arc::default(), aside: Arc::default() }, rx)
+        let gauges = Gauges { scrub: OnceLock::from(Arc::clone(&scrub)), ..Gauges::default() };
+        let (gauges, aside) = (Arc::new(gauges), Arc::<Aside>::default());
+        let stage = Stage {
+            scrub: Arc::clone(&scrub),
+            tx: tx.clone(),
+            aside: Arc::clone(&aside),
+            gauges: Arc::clone(&gauges),
+        };
+        (Door { tx, gauges, aside, scrub, stage: stage.start() }, rx)
+    }
+
+    /// What takes credentials out of everything that comes.
+    #[must_use]
+    pub fn scrub(&self) -> &Arc<Scrub> {
+        &self.scrub
     }
 
     /// Whether what is handed in now is dropped.
@@ -237,15 +287,20 @@ impl Door {
 
     /// Hands an exchange in, if there is room. Never waits.
     pub fn exchange(&self, exchange: CapturedExchange) {
-        let (began_ns, exchange) = (exchange.record.started_ns, Box::new(exchange));
-        // Held until it is handed in: what goes to the writer does so before the writer is told to end.
-        let aside = self.aside.read().unwrap_or_else(PoisonError::into_inner);
-        let taken = match &*aside {
-            Some(aside) => aside.try_send(exchange).is_ok(),
-            None => self.tx.try_send(Submission::Exchange(exchange)).is_ok(),
-        };
-        if !taken {
+        let began_ns = exchange.record.started_ns;
+        if self.stage.try_send(Job::Exchange(Box::new(exchange))).is_err() {
             self.missed(began_ns, "what is captured is not written fast enough: its queue is full");
+        }
+    }
+
+    /// Waits until every exchange that was handed in is with the writer, or set aside.
+    pub async fn flush(&self) {
+        let (done, flushed) = oneshot::channel();
+        let stage = Arc::clone(&self.stage);
+        // A full stage is waited for on a thread that may block.
+        let asked = tokio::task::spawn_blocking(move || stage.send(Job::Flush(done)).is_ok());
+        if asked.await.unwrap_or(false) {
+            let _ = flushed.await;
         }
     }
 
@@ -266,6 +321,26 @@ impl Door {
         }
     }
 
+    /// Hands records in, and waits until all of them are durable. Never waits for room: where there is none, or one of them
+    /// is refused, all shall come again, of which those that are durable are known then.
+    pub async fn all_ready(&self, all: Vec<Ready>) -> Ack {
+        let mut waiting = Vec::with_capacity(all.len());
+        for ready in all {
+            let (tx, rx) = oneshot::channel();
+            if self.tx.try_send(Submission::Ready(Box::new(ready), tx)).is_err() {
+                return Ack::Refused;
+            }
+            waiting.push(rx);
+        }
+        let mut ack = Ack::Durable;
+        for rx in waiting {
+            if rx.await != Ok(Ack::Durable) {
+                ack = Ack::Refused;
+            }
+        }
+        ack
+    }
+
     /// Hands in what another daemon could not capture, and waits until it is durable, or refused.
     pub async fn gap(&self, gap: GapV1, id: RecordId) -> Ack {
         let (tx, rx) = oneshot::channel();
@@ -275,23 +350,35 @@ impl Door {
         }
     }
 
-    /// From now on exchanges go there instead of to the writer; with none, nowhere, and whoever waits for them sees the
-    /// end.
+    /// From now on exchanges go there instead of to the writer, those that are being scrubbed included; with none, to the
+    /// writer, and whoever waits for them there sees the end. [`Door::flush`] waits for those on their way.
     pub fn set_aside(&self, to: Option<SyncSender<Box<CapturedExchange>>>) {
         *self.aside.write().unwrap_or_else(PoisonError::into_inner) = to;
     }
 
-    /// Hands in an exchange that was kept as a file, and waits until it is durable, or refused.
+    /// Hands in an exchange that was kept as a file, and waits until it is durable, or refused. One that was kept by a
+    /// build that did not scrub is scrubbed first.
     pub async fn kept(&self, exchange: CapturedExchange) -> Ack {
         let (tx, rx) = oneshot::channel();
+        let (scrub, began_ns) = (Arc::clone(&self.scrub), exchange.record.started_ns);
+        let mut exchange = exchange;
+        let scrubbed = tokio::task::spawn_blocking(move || {
+            scrub.exchange(&mut exchange);
+            exchange
+        });
+        let Ok(exchange) = scrubbed.await else {
+            self.missed(began_ns, "a defect of ccd: it could not be looked through for credentials");
+            return Ack::Refused;
+        };
         match self.tx.send(Submission::Kept(Box::new(exchange), tx)).await {
             Ok(()) => rx.await.unwrap_or(Ack::Refused),
             Err(_) => Ack::Refused,
         }
     }
 
-    /// Tells the writer that nothing more comes.
+    /// Tells the writer that nothing more comes, once it has what came.
     pub async fn stop(&self) {
+        self.flush().await;
         // A writer that is gone already has stopped.
         let _ = self.tx.send(Submission::Stop).await;
     }
@@ -320,7 +407,8 @@ impl Door {
 
     fn downgrade(&self) -> WeakDoor {
         let (gauges, aside) = (Arc::clone(&self.gauges), Arc::clone(&self.aside));
-        WeakDoor { tx: self.tx.downgrade(), gauges, aside }
+        let (scrub, stage) = (Arc::clone(&self.scrub), Arc::downgrade(&self.stage));
+        WeakDoor { tx: self.tx.downgrade(), gauges, aside, scrub, stage }
     }
 
     /// Lets a restored copy take the store's place, and waits for it. Possible too while the store cannot be opened.

@@ -117,6 +117,7 @@ impl Writer {
         self.complete = true;
         self.feed.brought_up(store.applied());
         self.shared.state.send_replace(StoreState::Ready(store.reader()));
+        self.shared.marks.renewed();
     }
 
     /// Brings an index that failed up to the journal again. sled does not recover from a failed write by itself.

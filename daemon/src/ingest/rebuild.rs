@@ -132,6 +132,7 @@ pub(super) fn rebuild_alone(
         };
         writer.brought_up(store, &found);
         shared.live.clear();
+        shared.marks.renewed();
         Ok::<_, WriteError>((found, dropped))
     })??;
     let micros = u64::try_from(begun.elapsed().as_micros()).unwrap_or(u64::MAX);

@@ -9,6 +9,8 @@ use ccd_store::{BlobRef, NewRecord, Record, RecordId};
 use serde::{Deserialize, Serialize};
 
 use super::found::{DetectionV1, InterventionV1, JudgementV1};
+use super::scrub::IdKey;
+use super::signals::TelemetryV1;
 
 /// Kind of a hook event's record.
 pub const KIND_HOOK: u8 = 1;
@@ -31,6 +33,9 @@ pub const KIND_DETECTION: u8 = 8;
 pub const KIND_INTERVENTION: u8 = 9;
 /// Kind of the record of what the user said of a detection, or of the interventions.
 pub const KIND_JUDGEMENT: u8 = 10;
+
+/// Kind of the record of an event, a span or a metric of the client's own telemetry, or of where such come from.
+pub const KIND_TELEMETRY: u8 = 11;
 
 /// Hook payloads up to this size lie in the record itself; larger ones in the packs, which costs whoever waits
 /// for the acknowledgement a second fsync.
@@ -136,9 +141,47 @@ pub struct RouteV1 {
     pub tls_us: Option<u64>,
 }
 
-/// An exchange: schema 1, and behind it the route.
+/// What was taken out of an exchange before it was stored.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RedactionV1 {
+    /// It was looked through. Those recorded by schemas 1 and 2 were not.
+    pub scanned: bool,
+    /// Marks in the request's body.
+    pub request: u64,
+    /// Marks in the response's body.
+    pub response: u64,
+    /// Headers, trailers and other texts that were changed.
+    pub elsewhere: u64,
+    /// Bytes of the request's body that were left out because they could not be looked through.
+    pub request_unscanned: u64,
+    /// Likewise, of the response's body.
+    pub response_unscanned: u64,
+    /// The request's body is stored with its content encoding undone.
+    pub request_decoded: bool,
+    /// Likewise, the response's body.
+    pub response_decoded: bool,
+    /// Where values lay in pieces in the response's body, in order of their places.
+    pub cuts: Vec<CutV1>,
+}
+
+/// One piece of a value that lay in several: the first has the mark, the others lost their bytes.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct ExchangeV2 {
+pub struct CutV1 {
+    /// Where in the stored body.
+    pub at: u64,
+    /// The bytes that stand there instead: those of the mark, or none.
+    pub len: u64,
+    /// The mark.
+    pub mark: String,
+    /// Which bytes of what the mark stands for belong there: from this one,
+    pub from: u64,
+    /// to before that one.
+    pub to: u64,
+}
+
+/// An exchange: schema 1, behind it the route (schema 2), and behind that what was taken out.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ExchangeV3 {
     /// Our id, a UUID version 7.
     pub id: [u8; 16],
     /// The client's session header.
@@ -188,6 +231,8 @@ pub struct ExchangeV2 {
     pub marks: Vec<(u64, u64)>,
     /// How it got to upstream. Nothing is known of those recorded by schema 1.
     pub route: RouteV1,
+    /// What was taken out of it before it was stored.
+    pub redaction: RedactionV1,
 }
 
 /// Exchanges that could not be captured at all.
@@ -212,9 +257,24 @@ pub enum TranscriptPart {
     AgentMeta,
 }
 
-/// A stretch of a transcript, as it stood in its file.
+/// What a stretch was in its file, where something was taken out of it: its bytes are others there.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct TranscriptV1 {
+pub struct InFileV1 {
+    /// Its bytes in the file.
+    pub length: u64,
+    /// How many of the last of them are known by their hash.
+    pub tail_len: u32,
+    /// Their hash, made with the key of the ids.
+    pub tail: [u8; 16],
+    /// From which place of the stored bytes on, and how much further on in the file than there: one for each line behind
+    /// one that was changed.
+    pub shifts: Vec<(u64, i64)>,
+}
+
+/// A stretch of a transcript, as it stood in its file but for the marks: schema 1 where there are none, else schema 2, which
+/// has behind it what the stretch was in its file.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TranscriptV2 {
     /// The file, as it was named then.
     pub path: Vec<u8>,
     /// What the bytes are.
@@ -230,6 +290,8 @@ pub struct TranscriptV1 {
     pub offset: u64,
     /// The bytes.
     pub body: Stored,
+    /// What they were in the file, where something was taken out.
+    pub in_file: Option<InFileV1>,
 }
 
 /// What the client told its status line.
@@ -277,11 +339,11 @@ pub enum Payload {
     /// A hook event.
     Hook(HookV1),
     /// An exchange.
-    Exchange(Box<ExchangeV2>),
+    Exchange(Box<ExchangeV3>),
     /// Exchanges that could not be captured.
     Gap(GapV1),
     /// A stretch of a transcript.
-    Transcript(Box<TranscriptV1>),
+    Transcript(Box<TranscriptV2>),
     /// What the client told its status line.
     Status(StatusV1),
     /// A budget's threshold was told of.
@@ -294,6 +356,8 @@ pub enum Payload {
     Intervention(Box<InterventionV1>),
     /// The user said something of it.
     Judgement(Box<JudgementV1>),
+    /// An event of the client's own telemetry.
+    Telemetry(Box<TelemetryV1>),
 }
 
 /// Why a record cannot be read.
@@ -333,10 +397,10 @@ fn decode<T: for<'a> Deserialize<'a>>(bytes: &[u8]) -> Result<T, RecordError> {
 }
 
 impl HookV1 {
-    /// The record's id: the same event, delivered twice, is one record.
+    /// The record's id, of the bytes that came: the same event, delivered twice, is one record.
     #[must_use]
-    pub fn record_id(arrived_ns: u64, body: &[u8]) -> RecordId {
-        let mut hash = blake3::Hasher::new();
+    pub fn record_id(key: &IdKey, arrived_ns: u64, body: &[u8]) -> RecordId {
+        let mut hash = key.hasher();
         hash.update(b"ccd hook v1");
         hash.update(&arrived_ns.to_be_bytes());
         hash.update(body);
@@ -349,12 +413,12 @@ impl HookV1 {
     }
 }
 
-impl ExchangeV2 {
+impl ExchangeV3 {
     /// The journal's record.
     pub fn to_record(&self) -> Result<NewRecord, RecordError> {
         Ok(NewRecord {
             kind: KIND_EXCHANGE,
-            schema: 2,
+            schema: 3,
             id: self.id,
             at_ns: self.started_ns,
             body: encode(self)?,
@@ -376,11 +440,12 @@ impl GapV1 {
     }
 }
 
-impl TranscriptV1 {
-    /// The record's id: the same stretch of a file of this name is one record, wherever the file lies.
+impl TranscriptV2 {
+    /// The record's id, of the bytes in the file: the same stretch of a file of this name is one record, wherever the file
+    /// lies.
     #[must_use]
-    pub fn record_id(name: &[u8], offset: u64, body: &[u8]) -> RecordId {
-        let mut hash = blake3::Hasher::new();
+    pub fn record_id(key: &IdKey, name: &[u8], offset: u64, body: &[u8]) -> RecordId {
+        let mut hash = key.hasher();
         hash.update(b"ccd transcript v1");
         hash.update(&(name.len() as u64).to_be_bytes());
         hash.update(name);
@@ -391,7 +456,15 @@ impl TranscriptV1 {
 
     /// The journal's record; `at_ns`: when its last line was written.
     pub fn to_record(&self, id: RecordId, at_ns: u64) -> Result<NewRecord, RecordError> {
-        Ok(NewRecord { kind: KIND_TRANSCRIPT, schema: 1, id, at_ns, body: encode(self)? })
+        let mut body = encode(self)?;
+        let schema = if self.in_file.is_some() {
+            2
+        } else {
+            // The byte that says so is no part of schema 1.
+            body.pop();
+            1
+        };
+        Ok(NewRecord { kind: KIND_TRANSCRIPT, schema, id, at_ns, body })
     }
 }
 
@@ -421,18 +494,28 @@ pub fn read(record: &Record) -> Result<Payload, RecordError> {
     match (record.kind, record.schema) {
         (KIND_HOOK, 1) => Ok(Payload::Hook(decode(&record.body)?)),
         (KIND_EXCHANGE, 1) => {
-            let whole = [&record.body, &encode(&RouteV1::default())?[..]].concat();
+            let (route, redaction) = (encode(&RouteV1::default())?, encode(&RedactionV1::default())?);
+            let whole = [&record.body[..], &route, &redaction].concat();
             Ok(Payload::Exchange(Box::new(decode(&whole)?)))
         }
-        (KIND_EXCHANGE, 2) => Ok(Payload::Exchange(Box::new(decode(&record.body)?))),
+        (KIND_EXCHANGE, 2) => {
+            let whole = [&record.body, &encode(&RedactionV1::default())?[..]].concat();
+            Ok(Payload::Exchange(Box::new(decode(&whole)?)))
+        }
+        (KIND_EXCHANGE, 3) => Ok(Payload::Exchange(Box::new(decode(&record.body)?))),
         (KIND_GAP, 1) => Ok(Payload::Gap(decode(&record.body)?)),
-        (KIND_TRANSCRIPT, 1) => Ok(Payload::Transcript(decode(&record.body)?)),
+        (KIND_TRANSCRIPT, 1) => {
+            let whole = [&record.body, &encode(&None::<InFileV1>)?[..]].concat();
+            Ok(Payload::Transcript(decode(&whole)?))
+        }
+        (KIND_TRANSCRIPT, 2) => Ok(Payload::Transcript(decode(&record.body)?)),
         (KIND_STATUS, 1) => Ok(Payload::Status(decode(&record.body)?)),
         (KIND_NOTICE, 1) => Ok(Payload::Notice(decode(&record.body)?)),
         (KIND_FOREIGN, 1) => Ok(Payload::Foreign(decode(&record.body)?)),
         (KIND_DETECTION, 1) => Ok(Payload::Detection(decode(&record.body)?)),
         (KIND_INTERVENTION, 1) => Ok(Payload::Intervention(decode(&record.body)?)),
         (KIND_JUDGEMENT, 1) => Ok(Payload::Judgement(decode(&record.body)?)),
+        (KIND_TELEMETRY, 1) => Ok(Payload::Telemetry(decode(&record.body)?)),
         (kind, schema) => Err(RecordError::Unknown { kind, schema }),
     }
 }
@@ -442,10 +525,10 @@ pub fn judgement(body: &[u8]) -> Result<JudgementV1, RecordError> {
     decode(body)
 }
 
-/// What a stretch of a transcript says of itself: the fields of [`TranscriptV1`] before the bytes.
+/// What a stretch of a transcript says of itself: the fields of [`TranscriptV2`] before the bytes.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
 pub struct TranscriptHead {
-    /// As in [`TranscriptV1`], as all of them.
+    /// As in [`TranscriptV2`], as all of them.
     pub path: Vec<u8>,
     /// What the bytes are.
     pub part: TranscriptPart,
@@ -469,18 +552,20 @@ pub enum Kept<'a> {
 }
 
 /// Reads a stretch of a transcript without copying its bytes.
-pub fn transcript(record: &Record) -> Result<(TranscriptHead, Kept<'_>), RecordError> {
+pub fn transcript(record: &Record) -> Result<(TranscriptHead, Kept<'_>, Option<InFileV1>), RecordError> {
     let damaged = |e: bincode::error::DecodeError| RecordError::Damaged(e.to_string());
-    if (record.kind, record.schema) != (KIND_TRANSCRIPT, 1) {
+    if record.kind != KIND_TRANSCRIPT || !matches!(record.schema, 1 | 2) {
         return Err(RecordError::Unknown { kind: record.kind, schema: record.schema });
     }
     let (head, used) = bincode::serde::decode_from_slice(&record.body, codec()).map_err(damaged)?;
     let rest = record.body.get(used..).unwrap_or_default();
     let (body, used) = bincode::serde::borrow_decode_from_slice(rest, codec()).map_err(damaged)?;
-    if used != rest.len() {
-        return Err(RecordError::Damaged(format!("{} bytes left over", rest.len() - used)));
+    let rest = rest.get(used..).unwrap_or_default();
+    let in_file = if record.schema == 1 { None } else { decode::<Option<InFileV1>>(rest)? };
+    if record.schema == 1 && !rest.is_empty() {
+        return Err(RecordError::Damaged(format!("{} bytes left over", rest.len())));
     }
-    Ok((head, body))
+    Ok((head, body, in_file))
 }
 
 /// The bodies in the packs that a record names. A record that does not decode names none.
@@ -496,6 +581,7 @@ pub fn blobs(record: &Record) -> Result<Vec<BlobRef>, RecordError> {
         }
         Ok(Payload::Transcript(lines)) => Ok(named(&lines.body).into_iter().collect()),
         Ok(Payload::Foreign(lines)) => Ok(named(&lines.body).into_iter().collect()),
+        Ok(Payload::Telemetry(told)) => Ok(named(&told.body).into_iter().collect()),
         Ok(
             Payload::Gap(_)
             | Payload::Status(_)

@@ -11,8 +11,8 @@ fn stored(new: NewRecord) -> Record {
     Record { seq: 1, locator, kind, schema, id, at_ns, body }
 }
 
-fn exchange() -> ExchangeV2 {
-    ExchangeV2 {
+fn exchange() -> ExchangeV3 {
+    ExchangeV3 {
         id: [7; 16],
         session_id: Some("s".into()),
         agent_id: None,
@@ -44,6 +44,17 @@ fn exchange() -> ExchangeV2 {
             connect_us: Some(20_000),
             tls_us: None,
         },
+        redaction: RedactionV1 {
+            scanned: true,
+            request: 1,
+            response: 2,
+            elsewhere: 0,
+            request_unscanned: 0,
+            response_unscanned: 300,
+            request_decoded: false,
+            response_decoded: true,
+            cuts: vec![CutV1 { at: 300, len: 14, mark: "[redacted:jwt]".into(), from: 0, to: 20 }],
+        },
     }
 }
 
@@ -64,17 +75,23 @@ fn golden_bytes_of_the_first_schemas() {
     let exchange = exchange();
     let mut record = stored(exchange.to_record().unwrap());
     let hash = |bytes: &[u8]| blake3::hash(bytes).to_hex()[..16].to_owned();
+    assert_eq!((record.schema, hash(&record.body).as_str()), (3, GOLDEN_EXCHANGES[2]));
+    assert_eq!(read(&record).unwrap(), Payload::Exchange(Box::new(exchange.clone())));
+
+    record.body.truncate(record.body.len() - encode(&exchange.redaction).unwrap().len());
+    record.schema = 2;
+    let exchange = ExchangeV3 { redaction: RedactionV1::default(), ..exchange };
     assert_eq!(hash(&record.body), GOLDEN_EXCHANGES[1]);
     assert_eq!(read(&record).unwrap(), Payload::Exchange(Box::new(exchange.clone())));
 
     record.body.truncate(record.body.len() - encode(&exchange.route).unwrap().len());
     record.schema = 1;
     assert_eq!(hash(&record.body), GOLDEN_EXCHANGES[0]);
-    let without = ExchangeV2 { route: RouteV1::default(), ..exchange };
+    let without = ExchangeV3 { route: RouteV1::default(), ..exchange };
     assert_eq!(read(&record).unwrap(), Payload::Exchange(Box::new(without)));
 }
 
-const GOLDEN_EXCHANGES: [&str; 2] = ["1fabedb07d819a13", "8b083a119c67ca05"];
+const GOLDEN_EXCHANGES: [&str; 3] = ["1fabedb07d819a13", "8b083a119c67ca05", "be1ef7dcef414ed6"];
 
 #[test]
 fn what_is_not_whole_or_not_ours_is_refused() {
@@ -94,7 +111,7 @@ proptest! {
 
 #[test]
 fn golden_bytes_of_transcripts_statuses_notices_and_foreign_lines() {
-    let lines = TranscriptV1 {
+    let lines = TranscriptV2 {
         path: b"/p/s.jsonl".to_vec(),
         part: TranscriptPart::Lines,
         device: 1,
@@ -102,11 +119,19 @@ fn golden_bytes_of_transcripts_statuses_notices_and_foreign_lines() {
         born_ns: 7,
         offset: 70_000,
         body: Stored::Inline(b"{}\n".to_vec()),
+        in_file: None,
     };
     let record = stored(lines.to_record([3; 16], 9).unwrap());
     assert_eq!((record.kind, record.schema, record.at_ns), (4, 1, 9));
     assert_eq!(record.body, b"\x0a/p/s.jsonl\x00\x01\xfb\x2c\x01\x07\xfc\x70\x11\x01\x00\x00\x03{}\n");
-    assert_eq!(read(&record).unwrap(), Payload::Transcript(Box::new(lines)));
+    assert_eq!(read(&record).unwrap(), Payload::Transcript(Box::new(lines.clone())));
+    let in_file = InFileV1 { length: 300, tail_len: 3, tail: [8; 16], shifts: vec![(3, -2)] };
+    let changed = TranscriptV2 { in_file: Some(in_file.clone()), ..lines };
+    let second = stored(changed.to_record([3; 16], 9).unwrap());
+    let behind = [&b"\x01\xfb\x2c\x01\x03"[..], &[8; 16], b"\x01\x03\x03"].concat();
+    assert_eq!((second.schema, &second.body[..]), (2, &[&record.body[..], &behind].concat()[..]));
+    assert_eq!(transcript(&second).unwrap().2, Some(in_file));
+    assert_eq!(read(&second).unwrap(), Payload::Transcript(Box::new(changed)));
 
     let status = StatusV1 { at_ns: 5, body: b"{}".to_vec() };
     let record = stored(status.to_record([4; 16]).unwrap());

@@ -6,7 +6,9 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use ccd_store::Progress;
 use tokio::sync::{broadcast, watch};
 
+use super::marks::Marks;
 use crate::live::Live;
+use crate::project::billed::ChargeKey;
 use crate::project::price::Prices;
 use crate::project::rows::Counters;
 
@@ -32,6 +34,8 @@ pub struct Shared {
     pub live: Live,
     /// Ids of sessions that changed. Lagging readers lose nothing: they look at the session, not the message.
     pub changed: broadcast::Sender<String>,
+    /// What is followed, and how often it changed.
+    pub marks: Marks,
     /// Exchanges that were recorded, in batches.
     pub recorded: broadcast::Sender<Arc<[RowOf]>>,
     /// Damaged frames found when the journal was read.
@@ -53,6 +57,7 @@ impl Shared {
             state: watch::Sender::new(StoreState::Opening),
             live: Live::new(prices),
             changed: broadcast::Sender::new(1024),
+            marks: Marks::default(),
             recorded: broadcast::Sender::new(1024),
             damaged: AtomicU64::new(0),
             error: Mutex::new(None),
@@ -90,8 +95,9 @@ impl Shared {
         *self.counters.lock().unwrap_or_else(PoisonError::into_inner) = counters;
     }
 
-    /// Tells followers which sessions changed and which exchanges there are.
-    pub(super) fn tell(&self, sessions: Vec<String>, exchanges: Vec<RowOf>) {
+    /// Tells followers which sessions and charges changed, and which exchanges there are.
+    pub(super) fn tell(&self, sessions: Vec<String>, exchanges: Vec<RowOf>, charges: &[ChargeKey]) {
+        self.marks.changed(&sessions, charges);
         for session in sessions {
             // Nobody follows: nobody is told.
             let _ = self.changed.send(session);

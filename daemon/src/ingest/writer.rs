@@ -375,7 +375,7 @@ impl Writer {
         self.feed.published(upto);
         self.shared.live.trim();
         self.shared.set_counters(applied.counters);
-        self.shared.tell(applied.sessions, applied.exchanges);
+        self.shared.tell(applied.sessions, applied.exchanges, &applied.charges);
         Ok(())
     }
 

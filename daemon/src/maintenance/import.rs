@@ -208,7 +208,8 @@ fn take_lines(
         }
     };
     let (reader, zone, runtime) = (context.reader()?, context.app.zone.clone(), context.runtime.clone());
-    let lines = Lines { path, format, zone: &zone, written_ns: stat.written_ns };
+    let scrub = std::sync::Arc::clone(context.app.door.scrub());
+    let lines = Lines { path, format, zone: &zone, written_ns: stat.written_ns, scrub: &scrub };
     let (mut offset, mut fresh) = (0, 0);
     while let Some((ready, end)) = lines.next(&file, offset).map_err(|e| failed(e.to_string()))? {
         let mut new = Vec::new();

@@ -110,6 +110,7 @@ impl<'a> Check<'a> {
                 self.body(record, session, "response", &exchange.response.stored);
             }
             Ok(Payload::Transcript(lines)) => self.body(record, None, "transcript", &lines.body),
+            Ok(Payload::Telemetry(told)) => self.body(record, Some(&told.session_id), "body", &told.body),
             Ok(Payload::Foreign(lines)) => self.body(record, None, "lines", &lines.body),
             Ok(
                 Payload::Gap(_)
@@ -188,6 +189,7 @@ fn kind_name(kind: u8) -> &'static str {
         record::KIND_DETECTION => "detection",
         record::KIND_INTERVENTION => "intervention",
         record::KIND_JUDGEMENT => "judgement",
+        record::KIND_TELEMETRY => "telemetry",
         _ => "hook",
     }
 }

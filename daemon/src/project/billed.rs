@@ -13,6 +13,7 @@ use serde::{Deserialize, Serialize};
 
 use super::charge::{Observation, Part, Source};
 use super::ids;
+use super::telemetry::SOURCE;
 
 /// Calls and results kept of a message; the share of those beyond stays with the conversation.
 const PARTS: usize = 24;
@@ -41,11 +42,28 @@ impl ChargeKey {
         self.request == 0
     }
 
+    /// Where telemetry's word on the same request is kept: see [`told_message`].
+    #[must_use]
+    pub fn told(self) -> Self {
+        ChargeKey { message: hash(&told_name(self.request)), request: self.request }
+    }
+
     /// The anonymous charge of the same message.
     #[must_use]
     pub fn anonymous(self) -> Self {
         ChargeKey { request: 0, ..self }
     }
+}
+
+/// The name that no message has, for what telemetry tells of a request: it names no message. Such a charge counts only while
+/// no other is of that request.
+#[must_use]
+pub fn told_message(request: &str) -> String {
+    told_name(ChargeKey::new("", Some(request)).request)
+}
+
+fn told_name(request: u64) -> String {
+    format!("request {request:016x}")
 }
 
 /// The hash that a tool call is known by.
@@ -220,6 +238,8 @@ pub struct Charge {
     pub proxy: Option<Seen>,
     /// What transcripts say.
     pub transcript: Option<Seen>,
+    /// What telemetry says: such a charge is one of its own, and nothing else is merged into it.
+    pub telemetry: Option<Seen>,
 }
 
 /// What is billed by a charge.
@@ -276,24 +296,36 @@ impl Charge {
     #[must_use]
     pub fn of(o: &Observation) -> Self {
         let seen = Some(Seen::of(o));
-        let (proxy, transcript) = match o.source {
-            Source::Proxy => (seen, None),
-            Source::Transcript => (None, seen),
+        let (proxy, transcript, telemetry) = match o.source {
+            Source::Proxy => (seen, None, None),
+            Source::Transcript => (None, seen, None),
+            Source::Telemetry => (None, None, seen),
         };
         Charge {
             message_id: short(&o.message_id),
             request: o.request.as_deref().map(short).unwrap_or_default(),
             proxy,
             transcript,
+            telemetry,
         }
+    }
+
+    /// Only telemetry tells of it.
+    #[must_use]
+    pub fn is_told_only(&self) -> bool {
+        self.telemetry.is_some() && self.proxy.is_none() && self.transcript.is_none()
     }
 
     /// Adds what is known from elsewhere.
     pub fn merge(&mut self, other: Charge) {
         max_of(&mut self.message_id, other.message_id);
         max_of(&mut self.request, other.request);
-        let halves = [(&mut self.proxy, other.proxy), (&mut self.transcript, other.transcript)];
-        for (mine, theirs) in halves {
+        let parts = [
+            (&mut self.proxy, other.proxy),
+            (&mut self.transcript, other.transcript),
+            (&mut self.telemetry, other.telemetry),
+        ];
+        for (mine, theirs) in parts {
             match (mine, theirs) {
                 (Some(mine), Some(theirs)) => mine.merge(theirs),
                 (mine @ None, theirs) => *mine = theirs,
@@ -310,7 +342,7 @@ impl Charge {
         let (first, second) = match (&self.proxy, &self.transcript) {
             (Some(proxy), Some(transcript)) => (proxy, transcript),
             (Some(one), None) | (None, Some(one)) => (one, &none),
-            (None, None) => (&none, &none),
+            (None, None) => (self.telemetry.as_ref().unwrap_or(&none), &none),
         };
         let both = self.proxy.is_some() && self.transcript.is_some();
         let owner = if both && first.session == ids::session_key("") { second } else { first };
@@ -345,6 +377,7 @@ impl Charge {
     pub fn sources(&self) -> Vec<&'static str> {
         let proxy = self.proxy.is_some().then_some("proxy");
         let transcript = self.transcript.is_some().then_some("transcript");
-        proxy.into_iter().chain(transcript).collect()
+        let telemetry = self.telemetry.is_some().then_some(SOURCE);
+        [proxy, transcript, telemetry].into_iter().flatten().collect()
     }
 }

@@ -18,6 +18,8 @@ pub enum Source {
     Proxy,
     /// A transcript's lines.
     Transcript,
+    /// The client's own telemetry, which names the request and no message.
+    Telemetry,
 }
 
 /// A tool call that a message asked for, or whose result the message's request brought.

@@ -15,7 +15,7 @@ use super::request::{self, Purpose, ToolResult};
 use super::retries::{self, Attempt};
 use super::text::{preview, text_hash, tool_summary};
 use super::timing::{self, TimingRow};
-use crate::ingest::record::{ExchangeV2, Outcome};
+use crate::ingest::record::{ExchangeV3, Outcome};
 
 /// The row of an exchange in lists: what the index keeps of it.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -214,9 +214,8 @@ pub fn header<'a>(headers: &'a [(String, Vec<u8>)], name: &str) -> Option<&'a st
 
 /// Puts a response together from its raw body.
 #[must_use]
-pub fn assemble(record: &ExchangeV2, response: &[u8]) -> Assembled {
-    let encoding = header(&record.response_headers, "content-encoding").unwrap_or("");
-    let decoded = decode(response, encoding);
+pub fn assemble(record: &ExchangeV3, response: &[u8]) -> Assembled {
+    let decoded = decode(response, response_encoding(record));
     let content_type = header(&record.response_headers, "content-type").unwrap_or("");
     if content_type.starts_with("text/event-stream") {
         message::from_stream(&decoded.bytes)
@@ -227,13 +226,27 @@ pub fn assemble(record: &ExchangeV2, response: &[u8]) -> Assembled {
 
 /// The request's body as the API reads it.
 #[must_use]
-pub fn decoded_request<'a>(record: &ExchangeV2, body: &'a [u8]) -> std::borrow::Cow<'a, [u8]> {
-    decode(body, header(&record.request_headers, "content-encoding").unwrap_or("")).bytes
+pub fn decoded_request<'a>(record: &ExchangeV3, body: &'a [u8]) -> std::borrow::Cow<'a, [u8]> {
+    decode(body, request_encoding(record)).bytes
+}
+
+/// The content encoding that the stored response has: none where it was undone to look through it.
+#[must_use]
+pub fn response_encoding(record: &ExchangeV3) -> &str {
+    let encoding = header(&record.response_headers, "content-encoding").unwrap_or("");
+    if record.redaction.response_decoded { "" } else { encoding }
+}
+
+/// Likewise, the stored request's.
+#[must_use]
+pub fn request_encoding(record: &ExchangeV3) -> &str {
+    let encoding = header(&record.request_headers, "content-encoding").unwrap_or("");
+    if record.redaction.request_decoded { "" } else { encoding }
 }
 
 /// Reads an exchange.
 #[must_use]
-pub fn read(record: &ExchangeV2, request: &[u8], response: &[u8], prices: &Prices) -> ExchangeFacts {
+pub fn read(record: &ExchangeV3, request: &[u8], response: &[u8], prices: &Prices) -> ExchangeFacts {
     let path = record.path.split('?').next().unwrap_or("");
     let is_messages = record.method == "POST" && path.ends_with("/messages");
     let is_count = record.method == "POST" && path.ends_with("/messages/count_tokens");

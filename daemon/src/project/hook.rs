@@ -4,6 +4,7 @@
 use serde::Deserialize;
 use serde_json::Value;
 
+use super::compactions::Trigger;
 use super::text::{preview, text_hash, tool_summary};
 
 /// What happened, as far as the projection cares.
@@ -62,8 +63,16 @@ pub enum HookKind {
         /// The calls, each with whether its response reads as an error, and the response's first words.
         calls: Vec<(ToolCall, bool, String)>,
     },
-    /// The context was summarised, by `/compact` or by itself.
-    Compacted,
+    /// The context is about to be summarised, by `/compact` or by itself.
+    Compacting {
+        /// By which.
+        trigger: Option<Trigger>,
+    },
+    /// It was.
+    Compacted {
+        /// By which.
+        trigger: Option<Trigger>,
+    },
     /// A subagent starts.
     AgentStart,
     /// A subagent stops. Internal forks announce their end without ever having started.
@@ -130,6 +139,7 @@ struct Payload {
     tool_response: Value,
     duration_ms: Value,
     tool_calls: Value,
+    trigger: Value,
 }
 
 fn string(value: &Value) -> Option<String> {
@@ -175,7 +185,8 @@ pub fn read(at_ns: u64, client: &[u8], body: &[u8]) -> Option<HookFacts> {
         "PostToolBatch" => HookKind::ToolBatch {
             calls: p.tool_calls.as_array().into_iter().flatten().filter_map(batch_call).collect(),
         },
-        "PostCompact" => HookKind::Compacted,
+        "PreCompact" => HookKind::Compacting { trigger: p.trigger.as_str().and_then(Trigger::named) },
+        "PostCompact" => HookKind::Compacted { trigger: p.trigger.as_str().and_then(Trigger::named) },
         "SubagentStart" => HookKind::AgentStart,
         "SubagentStop" => HookKind::AgentStop { last: last() },
         _ => HookKind::Other,

@@ -12,7 +12,7 @@ use serde::{Deserialize, Serialize};
 use super::exchange::header;
 use super::text::preview;
 use crate::clock::{parse_rfc3339, rfc3339};
-use crate::ingest::record::ExchangeV2;
+use crate::ingest::record::ExchangeV3;
 
 const PREFIX: &str = "anthropic-ratelimit-";
 /// Limits and other headers kept of one upstream. The API has a dozen.
@@ -63,7 +63,7 @@ pub struct Told {
 
 /// Reads a response's headers; `None` where they tell nothing and nothing was refused.
 #[must_use]
-pub fn read(record: &ExchangeV2, error: Option<&str>) -> Option<Told> {
+pub fn read(record: &ExchangeV3, error: Option<&str>) -> Option<Told> {
     let refused = record.status.filter(|s| matches!(s, 429 | 529));
     let mut told = Told {
         upstream: record.upstream.clone(),
@@ -134,7 +134,7 @@ fn moment(value: &str) -> Option<u64> {
 
 /// `retry-after` in seconds. A date says nothing without the clock of whoever sent it.
 #[must_use]
-pub fn retry_after(record: &ExchangeV2) -> Option<u64> {
+pub fn retry_after(record: &ExchangeV3) -> Option<u64> {
     number(header(&record.response_headers, "retry-after")?.trim())
 }
 

@@ -3,11 +3,11 @@
 use proptest::prelude::*;
 
 use super::*;
-use crate::ingest::record::{BodyV1, Outcome, RouteV1, Stored};
+use crate::ingest::record::{BodyV1, Outcome, RedactionV1, RouteV1, Stored};
 
-fn response(headers: &[(&str, &str)]) -> ExchangeV2 {
+fn response(headers: &[(&str, &str)]) -> ExchangeV3 {
     let body = || BodyV1 { seen: 0, kept: 0, stored: Stored::Inline(Vec::new()) };
-    ExchangeV2 {
+    ExchangeV3 {
         id: [1; 16],
         session_id: None,
         agent_id: None,
@@ -32,6 +32,7 @@ fn response(headers: &[(&str, &str)]) -> ExchangeV2 {
         response: body(),
         marks: Vec::new(),
         route: RouteV1::default(),
+        redaction: RedactionV1::default(),
     }
 }
 
@@ -121,7 +122,7 @@ fn what_is_no_number_stays_the_text_that_it_was() {
 
 #[test]
 fn a_refusal_is_known_with_its_words() {
-    let told = ExchangeV2 { status: Some(529), ..response(&[("Retry-After", "17")]) };
+    let told = ExchangeV3 { status: Some(529), ..response(&[("Retry-After", "17")]) };
     let told = read(&told, Some("overloaded_error: Overloaded")).unwrap();
     let mut row = LimitsRow::new("u");
     row.add(&told);

@@ -169,7 +169,7 @@ impl SessionState {
         if let (Some(id), None) = (agent, &facts.agent_id) {
             self.agent_seen(id, line.at_ns, line.at_ns);
         }
-        let place = facts.offset.saturating_add(line.at);
+        let place = facts.place(line.at);
         let tail = self.lines.tail(facts.file, agent, facts.offset);
         let is_new = place >= tail.end;
         tail.end = tail.end.max(place.saturating_add(1));
@@ -213,10 +213,11 @@ impl SessionState {
             },
             LineKind::Results(results) => self.apply_results(results, &one, reading),
             LineKind::Answer(answer) => self.apply_answer(answer, &one, reading),
-            LineKind::Compacted { left } => {
-                if let (Some(left), None) = (left, agent) {
-                    keep_max(&mut self.lines.compacted, (ns, *left));
+            LineKind::Compacted(says) => {
+                if let (Some(left), None) = (says.left, agent) {
+                    keep_max(&mut self.lines.compacted, (ns, left));
                 }
+                self.compactions.line(line.uuid, (ns, reading.record), agent, *says);
             }
             LineKind::Fresh(bytes) => {
                 if is_new {

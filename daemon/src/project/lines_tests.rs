@@ -12,7 +12,7 @@ use super::price::Prices;
 use super::session::{Changes, Fact, SessionState};
 use super::transcript;
 use super::view::{Part, SessionView};
-use crate::ingest::record::{Stored, TranscriptPart, TranscriptV1};
+use crate::ingest::record::{Stored, TranscriptPart, TranscriptV2};
 
 const SESSION: &str = "c4aea1f3-66f1-45dc-b211-c365079e7020";
 const MS: u64 = 1_000_000;
@@ -76,7 +76,7 @@ fn uses(id: &str, name: &str) -> Value {
 }
 
 fn stretch(path: &str, part: TranscriptPart, offset: u64, body: &[u8]) -> Fact {
-    let record = TranscriptV1 {
+    let record = TranscriptV2 {
         path: path.as_bytes().to_vec(),
         part,
         device: 1,
@@ -84,6 +84,7 @@ fn stretch(path: &str, part: TranscriptPart, offset: u64, body: &[u8]) -> Fact {
         born_ns: BASE,
         offset,
         body: Stored::Inline(Vec::new()),
+        in_file: None,
     };
     Fact::Transcript(Box::new(transcript::read(&record, body).unwrap()))
 }

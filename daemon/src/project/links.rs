@@ -4,6 +4,7 @@ use std::collections::{HashMap, HashSet};
 
 use super::request::is_denial;
 use super::session::{SessionState, Tool, ToolEnd};
+use super::telemetry::state::SignalTool;
 
 /// Which call started which subagent.
 pub(super) fn link_agents(state: &SessionState) -> HashMap<&str, &str> {
@@ -51,7 +52,7 @@ impl Tool {
     pub(super) fn started(&self) -> Option<u64> {
         let asked = self.asked.as_ref().map(|a| a.at);
         let at = self.start.or(self.requested.map(|(at, _)| at)).or(asked);
-        at.map(|(ns, _)| ns)
+        at.map(|(ns, _)| ns).or_else(|| self.signal.as_ref()?.started())
     }
 
     /// How it came out, in a word.
@@ -91,7 +92,7 @@ impl Tool {
                     ("ok", None, Some(*ns))
                 }
             }
-            (None, None, None) => ("running", None, None),
+            (None, None, None) => self.signal.as_ref().map_or(("running", None, None), SignalTool::outcome),
         }
     }
 }

@@ -8,6 +8,7 @@ pub mod account;
 pub mod billed;
 pub mod budget;
 pub mod charge;
+pub mod compactions;
 pub mod cost;
 pub mod decode;
 pub mod detections;
@@ -36,6 +37,7 @@ pub mod status;
 mod summary;
 mod sums;
 pub mod tally;
+pub mod telemetry;
 pub mod text;
 pub mod timing;
 pub mod transcript;
@@ -45,4 +47,4 @@ pub mod view;
 mod view_tests;
 
 /// Raised when the same records would give other views: the index is then rebuilt from the journal.
-pub const VERSION: u16 = 10;
+pub const VERSION: u16 = 12;

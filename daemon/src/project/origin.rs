@@ -3,6 +3,7 @@
 use ccd_store::Locator;
 
 use super::session::{At, SessionState, Tool, ToolEnd};
+use super::telemetry::SOURCE;
 use super::view::{ContentRef, Part};
 
 impl SessionState {
@@ -24,10 +25,24 @@ impl SessionState {
         names.dedup();
         names.into_iter().map(str::to_owned).collect()
     }
+
+    /// The records of the exchanges that tell of a tool call: of the one that asked for it, and of the first whose
+    /// request brings its result. Those behind it repeat that.
+    pub fn exchanges_of_tool(&self, tool_use_id: &str) -> impl Iterator<Item = Locator> + use<> {
+        let tool = self.tools.get(tool_use_id);
+        let asked = tool.and_then(|tool| tool.requested.map(|((_, record), _)| record));
+        let brought = tool.and_then(|tool| tool.result.as_ref().map(|((_, record), ..)| *record));
+        asked.into_iter().chain(brought)
+    }
 }
 
 /// A span's sources, each once.
-pub(super) fn sources(hooks: Vec<String>, proxy: bool, transcripts: Vec<String>) -> Vec<String> {
+pub(super) fn sources(
+    hooks: Vec<String>,
+    proxy: bool,
+    transcripts: Vec<String>,
+    telemetry: bool,
+) -> Vec<String> {
     let mut all = hooks;
     all.extend(proxy.then(|| "proxy".to_owned()));
     for name in transcripts {
@@ -35,6 +50,7 @@ pub(super) fn sources(hooks: Vec<String>, proxy: bool, transcripts: Vec<String>)
             all.push(name);
         }
     }
+    all.extend(telemetry.then(|| SOURCE.to_owned()));
     all
 }
 
@@ -47,7 +63,10 @@ pub(super) fn tool_input(id: &str, tool: &Tool) -> Option<ContentRef> {
         (None, None, Some(asked)) => {
             Some(ContentRef { record: asked.at.1, part: Part::LineInput(asked.line, id.to_owned()) })
         }
-        (None, None, None) => None,
+        (None, None, None) => {
+            let ((_, record), ..) = tool.signal.as_ref()?.ended.as_ref()?;
+            Some(ContentRef { record: *record, part: Part::Hook("tool_input") })
+        }
     }
 }
 

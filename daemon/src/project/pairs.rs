@@ -5,13 +5,14 @@ use std::sync::Arc;
 
 use ccd_proto::api::{Reasoning, Tokens};
 
-use super::billed::most;
+use super::billed::{most, told_message};
 use super::charge;
 use super::ids;
 use super::messages::{Message, MessageId};
 use super::price::Prices;
 use super::request::Purpose;
 use super::session::{Call, SessionState};
+use super::telemetry::state::SignalCall;
 use super::view::{ContentRef, Part};
 
 /// A model call, by whatever tells of it.
@@ -19,6 +20,8 @@ pub(super) struct ModelCall<'a> {
     pub span_id: String,
     pub call: Option<&'a Call>,
     pub message: Option<(&'a Arc<MessageId>, &'a Message)>,
+    /// The request, and what telemetry tells of it.
+    pub told: Option<(&'a str, &'a SignalCall)>,
 }
 
 /// The span of the call that a message came with: the same whichever source is first.
@@ -30,14 +33,15 @@ pub fn span_of(session: &str, message: &str, request: &str) -> String {
 impl<'a> ModelCall<'a> {
     pub(super) fn agent_id(&self) -> Option<&'a str> {
         let call = self.call.and_then(|c| c.facts.row.agent_id.as_deref());
-        call.or_else(|| self.message?.1.agent_id.as_deref())
+        let call = call.or_else(|| self.message?.1.agent_id.as_deref());
+        call.or_else(|| self.told?.1.agent_id.as_deref())
     }
 
     pub(super) fn start_ns(&self) -> u64 {
         match (self.call, self.message) {
             (Some(call), _) => call.facts.row.started_ns,
             (None, Some((_, message))) => message.start(),
-            (None, None) => 0,
+            (None, None) => self.told.map_or(0, |(_, told)| told.start_ns()),
         }
     }
 
@@ -45,7 +49,7 @@ impl<'a> ModelCall<'a> {
         match (self.call, self.message) {
             (Some(call), _) => call.facts.row.ended_ns(),
             (None, Some((_, message))) => message.last_ns,
-            (None, None) => 0,
+            (None, None) => self.told.map_or(0, |(_, told)| told.end_ns()),
         }
     }
 
@@ -53,13 +57,14 @@ impl<'a> ModelCall<'a> {
         match (self.call, self.message) {
             (Some(call), _) => call.facts.row.purpose(),
             (None, Some((_, message))) => message.purpose(),
-            (None, None) => Purpose::Other,
+            (None, None) => self.told.map_or(Purpose::Other, |(_, told)| told.purpose()),
         }
     }
 
     pub(super) fn model(&self) -> Option<&'a str> {
         let call = self.call.and_then(|c| c.facts.row.model.as_deref());
-        call.or_else(|| Some(self.message?.1.model.as_str()).filter(|m| !m.is_empty()))
+        let call = call.or_else(|| Some(self.message?.1.model.as_str()).filter(|m| !m.is_empty()));
+        call.or_else(|| Some(self.told?.1.request.model.as_str()))
     }
 
     /// It answered, and asks for nothing more.
@@ -70,8 +75,14 @@ impl<'a> ModelCall<'a> {
                 let row = &call.facts.row;
                 row.complete && row.stop_reason.as_deref() != Some("tool_use")
             }
-            (None, None) => false,
+            (None, None) => self.told.is_some_and(|(_, told)| !told.asks),
         }
+    }
+
+    /// Why it ended.
+    pub(super) fn stop_reason(&self) -> Option<&'a str> {
+        let call = self.call.and_then(|c| c.facts.row.stop_reason.as_deref());
+        call.or_else(|| Some(self.message?.1.stop_reason.as_ref()?.1.as_str()))
     }
 
     /// What was billed: of what both tell, field by field the larger.
@@ -80,6 +91,7 @@ impl<'a> ModelCall<'a> {
         let message = self.message.and_then(|(_, m)| m.tokens);
         match (call, message) {
             (Some(call), Some(message)) => Some(most(&call, &message)),
+            (None, None) => self.told.map(|(_, told)| told.request.tokens),
             (one, other) => one.or(other),
         }
     }
@@ -94,6 +106,8 @@ impl<'a> ModelCall<'a> {
         let searches = searches.max(self.message.map_or(0, |(_, m)| m.web_searches));
         let (tier, speed) =
             self.message.map_or(("", ""), |(_, m)| (m.service_tier.as_str(), m.speed.as_str()));
+        let told = self.told.filter(|_| self.call.is_none() && self.message.is_none());
+        let speed = told.map_or(speed, |(_, told)| told.request.speed.as_str());
         let rates = prices.rates(self.model()?, self.start_ns(), tokens.prompt(), tier, speed)?;
         Some(rates.cost(&tokens, searches))
     }
@@ -108,7 +122,7 @@ impl<'a> ModelCall<'a> {
             (None, Some((id, _))) => {
                 Some((id.message.clone(), Some(id.request.clone()).filter(|r| !r.is_empty())))
             }
-            (None, None) => None,
+            (None, None) => self.told.map(|(request, _)| (told_message(request), Some(request.to_owned()))),
         }
     }
 
@@ -124,8 +138,14 @@ impl<'a> ModelCall<'a> {
     pub(super) fn output(&self) -> Option<ContentRef> {
         match self.call {
             Some(call) => Some(ContentRef { record: call.record, part: Part::Blocks }),
-            None => self.message?.1.blocks(),
+            None => self.message.map_or_else(|| self.said(), |(_, message)| message.blocks()),
         }
+    }
+
+    /// What telemetry lets it say.
+    fn said(&self) -> Option<ContentRef> {
+        let ((_, record), text) = self.told?.1.said.as_ref()?;
+        text.is_some().then_some(ContentRef { record: *record, part: Part::Hook("response") })
     }
 
     pub(super) fn reasoning(&self) -> Reasoning {
@@ -142,7 +162,8 @@ impl<'a> ModelCall<'a> {
 
     pub(super) fn text(&self) -> Option<&'a str> {
         let call = self.call.and_then(|c| c.facts.text.as_deref());
-        call.or_else(|| self.message?.1.text.as_ref().map(|(_, text)| text.as_str()))
+        let call = call.or_else(|| self.message?.1.text.as_ref().map(|(_, text)| text.as_str()));
+        call.or_else(|| self.told?.1.said.as_ref()?.1.as_deref())
     }
 }
 
@@ -165,7 +186,9 @@ impl SessionState {
                     }
                 }
                 (None, Some((id, _))) => span_of(session, &id.message, &id.request),
-                (None, None) => String::new(),
+                (None, None) => {
+                    call.told.map_or_else(String::new, |(request, _)| span_of(session, "", request))
+                }
             };
         }
         out.sort_by(|a, b| (a.start_ns(), &a.span_id).cmp(&(b.start_ns(), &b.span_id)));
@@ -182,7 +205,7 @@ impl SessionState {
                 by_message.entry(id).or_default().push(i);
             }
         }
-        let bare = |call| ModelCall { span_id: String::new(), call, message: None };
+        let bare = |call| ModelCall { span_id: String::new(), call, message: None, told: None };
         let mut out: Vec<ModelCall<'_>> = Vec::with_capacity(calls.len() + self.lines.messages.len());
         out.extend(calls.iter().map(|call| bare(Some(*call))));
         for (id, message) in &self.lines.messages {
@@ -198,7 +221,31 @@ impl SessionState {
                 None => out.push(ModelCall { message: Some((id, message)), ..bare(None) }),
             }
         }
+        self.add_signals(&mut out);
         out
+    }
+
+    /// Telemetry's word on calls: on those that another source tells of too, by their requests; else it stands alone.
+    fn add_signals<'a>(&'a self, out: &mut Vec<ModelCall<'a>>) {
+        if self.signals.calls.is_empty() {
+            return;
+        }
+        let mut by_request: BTreeMap<&str, usize> = BTreeMap::new();
+        for (i, call) in out.iter().enumerate() {
+            let named = call.call.and_then(|c| c.facts.row.request_id.as_deref());
+            if let Some(request) = named.or_else(|| Some(call.message?.0.request.as_str())) {
+                by_request.entry(request).or_insert(i);
+            }
+        }
+        let mut alone = Vec::new();
+        for (request, signal) in self.signals.calls.iter().filter(|(_, signal)| signal.at.is_some()) {
+            let told = Some((request.as_str(), signal));
+            match by_request.get(request.as_str()).and_then(|i| out.get_mut(*i)) {
+                Some(call) => call.told = told,
+                None => alone.push(ModelCall { span_id: String::new(), call: None, message: None, told }),
+            }
+        }
+        out.extend(alone);
     }
 
     fn is_told_with_request(&self, id: &MessageId) -> bool {

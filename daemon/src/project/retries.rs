@@ -15,7 +15,7 @@ use serde::{Deserialize, Serialize};
 
 use super::exchange::ExchangeRow;
 use super::members::Members;
-use crate::ingest::record::{ExchangeV2, Stored, first16};
+use crate::ingest::record::{ExchangeV3, Stored, first16};
 
 /// An exchange's id.
 pub type Id = [u8; 16];
@@ -45,7 +45,7 @@ pub struct Key {
 /// The key of an exchange whose whole body is known and whose session is named. `members` are the body's, if it has
 /// any.
 #[must_use]
-pub fn key(record: &ExchangeV2, body: &[u8], members: Option<&Members<'_>>) -> Option<Key> {
+pub fn key(record: &ExchangeV3, body: &[u8], members: Option<&Members<'_>>) -> Option<Key> {
     let whole = record.request_end_us.is_some() && record.request.kept == record.request.seen;
     record.session_id.as_ref().filter(|_| whole && !body.is_empty())?;
     let exact = match &record.request.stored {
@@ -207,6 +207,12 @@ impl Relinked {
 pub(super) struct Attempts(BTreeMap<[u8; 16], Vec<Attempt>>);
 
 impl Attempts {
+    /// What each repetition repeats.
+    pub(super) fn repeated(&self) -> impl Iterator<Item = (Id, Id)> {
+        let groups = self.0.values().filter(|attempts| attempts.len() > 1);
+        groups.flat_map(|attempts| links(attempts)).filter_map(|(id, link)| Some((id, link.retry_of?)))
+    }
+
     /// Adds one; gives the links before and after of those that it changed.
     pub(super) fn add(&mut self, group: [u8; 16], attempt: Attempt) -> Vec<(Id, Link, Link)> {
         let attempts = self.0.entry(group).or_default();

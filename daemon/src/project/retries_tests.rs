@@ -3,7 +3,7 @@
 use proptest::prelude::*;
 
 use super::*;
-use crate::ingest::record::{BodyV1, Outcome, RouteV1};
+use crate::ingest::record::{BodyV1, Outcome, RedactionV1, RouteV1};
 use crate::project::members;
 
 const S: u64 = 1_000_000_000;
@@ -64,9 +64,9 @@ fn a_stream_is_repeated_without_one_and_not_the_other_way_round() {
     assert_eq!(seen(&chain)[2], (3, Some(2), 3, None));
 }
 
-fn record(method: &str, path: &str, session: Option<&str>) -> ExchangeV2 {
+fn record(method: &str, path: &str, session: Option<&str>) -> ExchangeV3 {
     let body = || BodyV1 { seen: 9, kept: 9, stored: Stored::Inline(Vec::new()) };
-    ExchangeV2 {
+    ExchangeV3 {
         id: [1; 16],
         session_id: session.map(str::to_owned),
         agent_id: None,
@@ -91,12 +91,13 @@ fn record(method: &str, path: &str, session: Option<&str>) -> ExchangeV2 {
         response: body(),
         marks: Vec::new(),
         route: RouteV1::default(),
+        redaction: RedactionV1::default(),
     }
 }
 
-fn key_of(record: &ExchangeV2, body: &[u8]) -> Option<Key> {
+fn key_of(record: &ExchangeV3, body: &[u8]) -> Option<Key> {
     let stored = Stored::Inline(body.to_vec());
-    let record = ExchangeV2 { request: BodyV1 { seen: 9, kept: 9, stored }, ..record.clone() };
+    let record = ExchangeV3 { request: BodyV1 { seen: 9, kept: 9, stored }, ..record.clone() };
     key(&record, body, members::read(body).as_ref())
 }
 
@@ -127,7 +128,7 @@ fn bodies_are_compared_without_their_own_stream_and_max_tokens_only() {
     // Whose session is not named, or whose body is not known whole, repeats nothing.
     assert_eq!(key_of(&record("POST", "/v1/messages", None), b"{}"), None);
     assert_eq!(key_of(&post, b""), None);
-    let cut = ExchangeV2 { request_end_us: None, ..post };
+    let cut = ExchangeV3 { request_end_us: None, ..post };
     assert_eq!(key_of(&cut, b"{}"), None);
 }
 

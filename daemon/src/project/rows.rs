@@ -24,6 +24,9 @@ const ACCOUNT: u8 = 0x42;
 const CLOSING: u8 = 0x43;
 const RECENT: u8 = 0x28;
 const NOTICE: u8 = 0x3f;
+const REQUEST: u8 = 0x44;
+/// That telemetry told of a request. No value.
+pub const TOLD: &[u8] = &[0x45];
 
 /// Length of a roll-up's time bucket: a quarter of an hour, so that days can be cut in any time zone.
 pub const BUCKET_NS: u64 = 900_000_000_000;
@@ -51,13 +54,17 @@ pub struct Counters {
     pub interventions: u64,
     /// Judgements recorded.
     pub judgements: u64,
+    /// Events, spans and metrics of the client's own telemetry.
+    pub telemetry: u64,
+    /// When the latest of them was told, nanoseconds since the Unix epoch.
+    pub telemetry_ns: u64,
 }
 
 impl Counters {
     /// Records of what was captured, and of what was made of it.
     #[must_use]
     pub fn records(&self) -> u64 {
-        let captured = self.hooks + self.exchanges + self.transcripts + self.unreadable;
+        let captured = self.hooks + self.exchanges + self.transcripts + self.telemetry + self.unreadable;
         captured + self.detections + self.interventions + self.judgements
     }
 }
@@ -94,6 +101,22 @@ pub fn charges_of(message: u64) -> (Vec<u8>, Vec<u8>) {
     let mut to = charge(ChargeKey { message, request: u64::MAX });
     to.push(0);
     (charge(ChargeKey { message, request: 0 }), to)
+}
+
+/// That a source other than telemetry has a charge of a request. No value.
+#[must_use]
+pub fn request(key: ChargeKey) -> Vec<u8> {
+    let mut out = prefixed(REQUEST, &key.request.to_be_bytes());
+    out.extend_from_slice(&key.message.to_be_bytes());
+    out
+}
+
+/// The range of a request's.
+#[must_use]
+pub fn request_of(request_hash: u64) -> (Vec<u8>, Vec<u8>) {
+    let mut to = request(ChargeKey { message: u64::MAX, request: request_hash });
+    to.push(0);
+    (request(ChargeKey { message: 0, request: request_hash }), to)
 }
 
 /// The range of all charges.

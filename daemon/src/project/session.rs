@@ -12,12 +12,15 @@ use std::collections::BTreeMap;
 use ccd_store::Locator;
 
 use super::charge::{self, CostState, Observation};
+use super::compactions::Compactions;
 use super::exchange::ExchangeFacts;
 use super::foreign::{Told, Traces};
 use super::hook::{HookFacts, HookKind, ToolCall};
 use super::lines::{Answered, Asked, Lines, TurnLine};
 use super::request::Purpose;
 use super::retries::{Attempts, Relinked, RetryRow};
+use super::telemetry::TelemetryFacts;
+use super::telemetry::state::{SignalTool, Signals};
 use super::transcript::TranscriptFacts;
 
 /// A fact and the record it stands in.
@@ -31,6 +34,8 @@ pub enum Fact {
     Transcript(Box<TranscriptFacts>),
     /// A line of another recorder.
     Foreign(Box<Told>),
+    /// An event of the client's own telemetry.
+    Telemetry(Box<TelemetryFacts>),
 }
 
 /// What a fact changed beyond the session's own state.
@@ -70,8 +75,10 @@ pub(super) struct Prompt {
     pub answered: bool,
     /// When the user interrupted it last, as the transcript tells.
     pub interrupted: Option<u64>,
-    /// The latest error of the API that the transcript tells of.
+    /// The latest error of the API that the transcript or telemetry tells of.
     pub error: Option<(u64, String)>,
+    /// Telemetry tells of it: its first words, where they are told.
+    pub signalled: Option<(At, Option<String>)>,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -105,6 +112,8 @@ pub(super) struct Tool {
     pub asked: Option<Asked>,
     /// The transcript's line that brings its result.
     pub answered: Option<Answered>,
+    /// What telemetry tells of it.
+    pub signal: Option<SignalTool>,
 }
 
 #[derive(Clone, Debug, Default)]
@@ -128,6 +137,8 @@ pub(super) struct Agent {
     pub interrupted: Option<u64>,
     /// The latest error of the API in its transcript.
     pub error: Option<(u64, String)>,
+    /// Telemetry tells that it ended: when, and when it began.
+    pub signalled: Option<(At, u64)>,
 }
 
 #[derive(Clone, Debug)]
@@ -152,11 +163,13 @@ pub struct SessionState {
     pub(super) agents: BTreeMap<String, Agent>,
     pub(super) calls: BTreeMap<[u8; 16], Call>,
     pub(super) lines: Lines,
+    pub(super) signals: Signals,
     /// What tells of no ids; see [`super::foreign`].
     pub(super) traces: Traces,
     /// Records of other recorders, by their names.
     pub(super) recorders: BTreeMap<Locator, &'static str>,
-    attempts: Attempts,
+    pub(super) attempts: Attempts,
+    pub(super) compactions: Compactions,
 }
 
 /// Keeps the smaller of what is there and what comes.
@@ -191,6 +204,8 @@ impl SessionState {
             + self.calls.len()
             + self.lines.weight()
             + self.traces.len()
+            + self.signals.weight()
+            + self.compactions.weight()
     }
 
     /// The session's project: the last component of its first working directory.
@@ -219,6 +234,7 @@ impl SessionState {
                 Changes { relinked: self.relink(exchange), observed, ..Changes::default() }
             }
             Fact::Transcript(lines) => self.apply_transcript(lines, record),
+            Fact::Telemetry(facts) => self.apply_telemetry(facts, record),
             Fact::Foreign(told) => match &**told {
                 Told::Same(recorder, fact) => {
                     self.recorders.insert(record, recorder);
@@ -272,7 +288,7 @@ impl SessionState {
                     }
                 }
                 HookKind::Stop { last } => keep_max(&mut prompt.stop, (at, last.clone())),
-                HookKind::Compacted => keep_max(&mut prompt.compacted, at),
+                HookKind::Compacted { .. } => keep_max(&mut prompt.compacted, at),
                 HookKind::StopFailure { error } => keep_max(&mut prompt.failure, (at, error.clone())),
                 _ => {}
             }
@@ -295,6 +311,7 @@ impl SessionState {
                 }
             }
         }
+        self.compactions.hook(hook, at);
         self.apply_tool_hook(hook, at);
     }
 

@@ -9,7 +9,7 @@ use std::collections::BTreeMap;
 
 use ccd_proto::api::Tokens;
 
-use super::billed::{Bill, Measured};
+use super::billed::{Bill, ChargeKey, Measured};
 use super::price::{Prices, Rates};
 use super::tally::{Kind, Tally, signed};
 
@@ -66,6 +66,37 @@ pub fn calls(bill: &Bill, rates: Option<&Rates<'_>>) -> Vec<(u64, CallShare)> {
         push(*key, tool, false, tokens);
     }
     out
+}
+
+/// What a charge means for the span that it is of.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Settled {
+    /// The charge.
+    pub key: ChargeKey,
+    /// [`super::ids::session_key`] of the session that was charged.
+    pub session: [u8; 16],
+    /// Tokens billed.
+    pub tokens: Tokens,
+    /// Their cost in micro-dollars; none where they have no price.
+    pub cost: Option<i64>,
+    /// What each tool call has of it, by [`super::billed::call_key`], in micro-dollars.
+    pub shares: Vec<(u64, u64)>,
+}
+
+impl Settled {
+    /// What a charge that is billed so means.
+    #[must_use]
+    pub fn new(key: ChargeKey, bill: &Bill, prices: &Prices) -> Self {
+        let whole = whole(bill, prices);
+        let shares = calls(bill, rates(bill, prices).as_ref()).into_iter();
+        Settled {
+            key,
+            session: bill.session,
+            tokens: bill.tokens,
+            cost: (whole.unpriced == 0).then_some(whole.micros),
+            shares: shares.map(|(call, share)| (call, share.micros)).collect(),
+        }
+    }
 }
 
 /// The kind of row that a bill is summed up in.

@@ -90,7 +90,7 @@ impl SessionState {
             let asked = t.requested.is_some_and(|(_, id)| {
                 t.result.is_some() || self.calls.get(&id).is_some_and(|c| c.facts.row.complete)
             });
-            hooked || asked || t.asked.is_some()
+            hooked || asked || t.asked.is_some() || t.signal.is_some()
         })
     }
 }

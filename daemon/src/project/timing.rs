@@ -3,7 +3,7 @@
 use ccd_proto::api::{self, millis};
 use serde::{Deserialize, Serialize};
 
-use crate::ingest::record::{ExchangeV2, Outcome};
+use crate::ingest::record::{ExchangeV3, Outcome};
 
 /// A silence of this length in a response is a stall. The figure is ours: the API's pings come some 15 to 30 seconds
 /// apart while it is busy, and the client tells its user that it waits after 20 seconds without a byte, so a silence
@@ -43,7 +43,7 @@ pub struct TimingRow {
 
 /// Reads an exchange's.
 #[must_use]
-pub fn read(record: &ExchangeV2) -> TimingRow {
+pub fn read(record: &ExchangeV3) -> TimingRow {
     let route = &record.route;
     let gaps = || gaps(record);
     let mut stalls: Vec<(u64, u64)> = gaps().filter(|(_, us)| *us >= STALL_US).collect();
@@ -70,7 +70,7 @@ pub fn read(record: &ExchangeV2) -> TimingRow {
 /// The silences between chunks: when each began, and how long it was. The last one is that before a cut; after the
 /// last chunk of a response that came to its end nothing is waited for, and after a chunk that was not kept nothing
 /// is known.
-fn gaps(record: &ExchangeV2) -> impl Iterator<Item = (u64, u64)> {
+fn gaps(record: &ExchangeV3) -> impl Iterator<Item = (u64, u64)> {
     let mut at = record.marks.first().map_or(0, |(_, us)| *us);
     let between: Vec<(u64, u64)> = record
         .marks
@@ -121,10 +121,10 @@ mod tests {
     use super::*;
     use crate::ingest::record::{BodyV1, RouteV1, Stored};
 
-    fn record(marks: &[(u64, u64)], end_us: u64, outcome: Outcome) -> ExchangeV2 {
+    fn record(marks: &[(u64, u64)], end_us: u64, outcome: Outcome) -> ExchangeV3 {
         let seen = marks.iter().map(|(bytes, _)| bytes).sum();
         let body = |seen| BodyV1 { seen, kept: seen, stored: Stored::Inline(Vec::new()) };
-        ExchangeV2 {
+        ExchangeV3 {
             id: [1; 16],
             session_id: None,
             agent_id: None,
@@ -149,6 +149,7 @@ mod tests {
             response: body(seen),
             marks: marks.to_vec(),
             route: RouteV1 { connect_us: Some(1500), peer: Some("[::1]:443".into()), ..RouteV1::default() },
+            redaction: crate::ingest::record::RedactionV1::default(),
         }
     }
 

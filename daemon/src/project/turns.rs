@@ -86,6 +86,7 @@ impl SessionState {
                 || p.compacted.is_some()
                 || p.answered
                 || p.error.is_some()
+                || p.signalled.is_some()
                 || p.told.as_ref().is_some_and(|t| t.kind != PromptKind::Command)
         });
         let tools = self.tools.values().filter_map(|t| t.prompt_id.as_deref());
@@ -107,20 +108,35 @@ impl SessionState {
                 }
             }
         }
+        // And the last call that no transcript tells of, as far as telemetry names its turn.
+        let mut signalled: HashMap<&str, &ModelCall<'_>> = HashMap::new();
+        for call in calls.iter().filter(|c| c.message.is_none() && c.purpose() == Purpose::Main) {
+            if let Some(prompt) = call.told.and_then(|(_, told)| told.prompt_id.as_deref()) {
+                let slot = signalled.entry(prompt).or_insert(call);
+                if slot.end_ns() < call.end_ns() {
+                    *slot = call;
+                }
+            }
+        }
         self.prompts
             .iter()
             .filter(|(id, _)| with_work.contains(id.as_str()))
-            .map(|(id, prompt)| frame(id, prompt, last.get(id.as_str()).copied()))
+            .map(|(id, prompt)| {
+                frame(id, prompt, last.get(id.as_str()).copied(), signalled.get(id.as_str()).copied())
+            })
             .collect()
     }
 }
 
-fn frame(id: &str, p: &Prompt, last: Option<&Message>) -> TurnFrame {
+fn frame(id: &str, p: &Prompt, last: Option<&Message>, told_last: Option<&ModelCall<'_>>) -> TurnFrame {
     let hook = |record: Locator, part| Some(ContentRef { record, part: Part::Hook(part) });
     let told = p.told.as_ref();
-    let start = p.submitted.map(|(ns, _)| ns).or(told.map(|t| t.at.0)).unwrap_or(p.first_ns);
+    let signalled = p.signalled.as_ref();
+    let start = p.submitted.map(|(ns, _)| ns).or(told.map(|t| t.at.0));
+    let start = start.or(signalled.map(|((ns, _), _)| *ns)).unwrap_or(p.first_ns);
     let command = p.compacted.as_ref().filter(|_| p.submitted.is_none());
-    let close = closed(p, last);
+    let close = closed(p, last, told_last);
+    let said = told_last.filter(|call| call.is_final());
     let answer = last.filter(|m| m.is_final());
     let (end, status, error) = match close {
         Some((ns, status, error)) => (Some(ns), status, error),
@@ -137,28 +153,35 @@ fn frame(id: &str, p: &Prompt, last: Option<&Message>) -> TurnFrame {
             .submitted
             .map(|_| p.preview.clone())
             .or_else(|| told.map(|t| t.preview.clone()))
+            .or_else(|| signalled.and_then(|(_, preview)| preview.clone()))
             .or_else(|| command.map(|_| "/compact".to_owned())),
         machine: if p.submitted.is_some() { p.machine } else { machine },
         result: p
             .stop
             .as_ref()
             .and_then(|(_, last)| last.clone())
-            .or_else(|| answer?.text.as_ref().map(|(_, text)| text.clone())),
+            .or_else(|| answer?.text.as_ref().map(|(_, text)| text.clone()))
+            .or_else(|| said?.text().map(str::to_owned)),
         input: p
             .submitted
             .and_then(|(_, r)| hook(r, "prompt"))
-            .or_else(|| told.map(|t| ContentRef { record: t.at.1, part: Part::Line(t.line) })),
+            .or_else(|| told.map(|t| ContentRef { record: t.at.1, part: Part::Line(t.line) }))
+            .or_else(|| {
+                let ((_, record), preview) = signalled?;
+                preview.as_ref().and_then(|_| hook(*record, "prompt"))
+            }),
         output: p
             .stop
             .as_ref()
             .and_then(|((_, r), _)| hook(*r, "last_assistant_message"))
-            .or_else(|| answer.and_then(Message::blocks)),
+            .or_else(|| answer.and_then(Message::blocks))
+            .or_else(|| said.and_then(ModelCall::output)),
     }
 }
 
 /// How a turn ended, if it did: by its hooks, unless the transcript tells of an interrupt after them; else by what the
 /// transcript tells last.
-fn closed(p: &Prompt, last: Option<&Message>) -> Option<Close> {
+fn closed(p: &Prompt, last: Option<&Message>, told_last: Option<&ModelCall<'_>>) -> Option<Close> {
     let stop = p.stop.as_ref().map(|((ns, _), _)| *ns);
     let failed = p.failure.as_ref().map(|((ns, _), error)| (*ns, error));
     let by_hook: Option<Close> = match (failed, stop) {
@@ -173,12 +196,15 @@ fn closed(p: &Prompt, last: Option<&Message>) -> Option<Close> {
         return interrupted.filter(|(ns, ..)| *ns > by_hook.0).or(Some(by_hook));
     }
     let message = last.map(|m| (m.last_ns, if m.is_final() { "ok" } else { "running" }, None));
+    let call = told_last.map(|c| (c.end_ns(), if c.is_final() { "ok" } else { "running" }, None));
     let error: Option<Close> = p.error.as_ref().map(|(ns, error)| (*ns, "error", Some(error.clone())));
     // In the middle of a turn it ends nothing.
-    let asked = p.told.as_ref().is_some_and(|t| t.kind != PromptKind::Command) || p.submitted.is_some();
+    let asked = p.told.as_ref().is_some_and(|t| t.kind != PromptKind::Command)
+        || p.submitted.is_some()
+        || p.signalled.is_some();
     let command = p.compacted.filter(|_| !asked).map(|(ns, _)| (ns, "ok", None));
     // Of what is told at the same time, the later here counts.
-    let told = [command, message, error, interrupted].into_iter().flatten().max_by_key(|(ns, ..)| *ns);
+    let told = [command, call, message, error, interrupted].into_iter().flatten().max_by_key(|(ns, ..)| *ns);
     told.filter(|(_, status, _)| *status != "running")
 }
 

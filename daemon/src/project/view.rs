@@ -13,6 +13,8 @@
 //!   transcript or in the next request decides; what then stays open after its turn is an interrupted call;
 //! - what a model call was billed is told once, by its span; agents and turns have the sums of their spans.
 
+mod compaction;
+
 use std::collections::{HashMap, HashSet};
 
 use ccd_proto::api;
@@ -85,6 +87,8 @@ pub struct SpanView {
     pub span: api::Span,
     /// Start, nanoseconds since the Unix epoch.
     pub start_ns: u64,
+    /// End, likewise; none while it runs, or where nothing tells of it.
+    pub end_ns: Option<u64>,
     /// What went in.
     pub input: Option<ContentRef>,
     /// What came out.
@@ -124,11 +128,15 @@ struct Builder<'a> {
     /// The span of each exchange and each message.
     by_exchange: HashMap<[u8; 16], usize>,
     by_message: HashMap<&'a MessageId, usize>,
+    /// Of those that telemetry tells of.
+    by_request: HashMap<&'a str, usize>,
     turns: Vec<TurnFrame>,
     turn_index: HashMap<String, usize>,
     /// The call that started each subagent.
     started_by: HashMap<&'a str, &'a str>,
     running: HashSet<&'a str>,
+    /// The exchange that each repetition repeats.
+    repeats: HashMap<[u8; 16], [u8; 16]>,
     spans: Vec<SpanView>,
 }
 
@@ -144,18 +152,21 @@ impl<'a> Builder<'a> {
         }
         let exchanges = calls.iter().enumerate().filter_map(|(i, c)| Some((c.call?.facts.row.id, i)));
         let messages = calls.iter().enumerate().filter_map(|(i, c)| Some((&**c.message?.0, i)));
-        let (by_exchange, by_message) = (exchanges.collect(), messages.collect());
+        let told = calls.iter().enumerate().filter_map(|(i, c)| Some((c.told?.0, i)));
+        let (by_exchange, by_message, by_request) = (exchanges.collect(), messages.collect(), told.collect());
         Builder {
             state,
             prices,
             of_agent,
             by_exchange,
             by_message,
+            by_request,
             calls,
             turn_index: turns.iter().enumerate().map(|(i, t)| (t.id.clone(), i)).collect(),
             turns,
             started_by: link_agents(state),
             running: HashSet::new(),
+            repeats: state.attempts.repeated().collect(),
             spans: Vec::new(),
         }
     }
@@ -181,6 +192,10 @@ impl<'a> Builder<'a> {
         }
         for (id, tool) in self.state.visible_tools() {
             let span = self.tool_span(id, tool);
+            self.spans.push(span);
+        }
+        for compaction in self.state.compactions.unseen(&self.state.session_id, &self.calls) {
+            let span = self.compaction_span(&compaction);
             self.spans.push(span);
         }
         for (i, proxy) in seen_by_proxy.into_iter().enumerate() {
@@ -286,10 +301,11 @@ impl<'a> Builder<'a> {
         let lines = lost.flat_map(|(_, message)| message.lines.iter().map(|line| line.at.0));
         let asked = prompt.and_then(|p| Some(p.told.as_ref()?.at.1));
         let told = self.state.told_by("transcript", told, lines.chain(asked));
-        span.sources = sources(hooks, proxy, told);
+        span.sources = sources(hooks, proxy, told, prompt.is_some_and(|p| p.signalled.is_some()));
         SpanView {
             span,
             start_ns: t.start,
+            end_ns: t.end,
             input: t.input.clone(),
             output: t.output.clone(),
             ..SpanView::default()
@@ -307,6 +323,7 @@ impl<'a> Builder<'a> {
             .map(|(ns, _)| ns)
             .or_else(|| first.into_iter().chain(told).min())
             .or_else(|| tools().filter_map(|t| t.start.map(|(ns, _)| ns)).min())
+            .or(agent.signalled.map(|(_, from)| from))
             .unwrap_or(self.state.first_ns);
         let turn = self.turn_of_agent(id);
         let kind = agent.kind.as_deref().filter(|t| !t.is_empty()).unwrap_or("subagent");
@@ -324,7 +341,8 @@ impl<'a> Builder<'a> {
         let over = agent.stop.as_ref().map(|((ns, _), _)| *ns).or_else(|| {
             // What it said last tells so where no hook does: an answer that asks for no tool.
             let last = last.filter(|c| c.is_final() && (c.message.is_some() || agent.start.is_none()));
-            last.map(|c| c.end_ns()).or(last_line.filter(|_| agent.finished))
+            let signalled = agent.signalled.map(|((ns, _), _)| ns);
+            last.map(|c| c.end_ns()).or(last_line.filter(|_| agent.finished)).or(signalled)
         });
         let stopped = agent.interrupted.map(|ns| (ns, INTERRUPTED.to_owned()));
         let broken = agent.error.clone().into_iter().chain(stopped).max();
@@ -334,29 +352,29 @@ impl<'a> Builder<'a> {
             ("error" | "denied", _, end) => end,
             _ => None,
         });
-        (span.status, span.duration_ms) = match (broken, over) {
+        let (status, end_ns) = match (broken, over) {
             (Some((ns, error)), _) => {
                 span.error = Some(error);
-                ("error".into(), Some(millis(start_ns, ns)))
+                ("error", Some(ns))
             }
-            (None, Some(end)) => ("ok".into(), Some(millis(start_ns, end))),
+            (None, Some(end)) => ("ok", Some(end)),
             (None, None) if starter_end.is_some() => {
                 span.error = Some(WITH_ITS_CALL.into());
-                ("error".into(), starter_end.map(|end| millis(start_ns, end)))
+                ("error", starter_end)
             }
             (None, None) if self.state.ended() => {
                 span.error = Some(OUTLIVED.into());
-                let end = last.map(|c| c.end_ns()).or(last_line);
-                ("error".into(), end.map(|end| millis(start_ns, end)))
+                ("error", last.map(|c| c.end_ns()).or(last_line))
             }
-            (None, None) => ("running".into(), None),
+            (None, None) => ("running", None),
         };
+        (span.status, span.duration_ms) = (status.into(), end_ns.map(|end| millis(start_ns, end)));
         let seen = calls.iter().any(|c| c.call.is_some());
         let hooks = [agent.start, agent.stop.as_ref().map(|(at, _)| *at)];
         let hooks = self.state.told_by("hook", false, hooks.into_iter().flatten().map(|(_, at)| at));
         let told =
             self.state.told_by("transcript", agent.lines.is_some(), agent.asked.map(|((_, at), _)| at));
-        span.sources = sources(hooks, seen, told);
+        span.sources = sources(hooks, seen, told, agent.signalled.is_some());
         let asked = agent.asked.map(|((_, record), line)| ContentRef { record, part: Part::Line(line) });
         let input = tool.and_then(|t| tool_input(starter.unwrap_or(""), t)).or(asked);
         let hook_output = agent.stop.as_ref().map(|((_, record), _)| *record);
@@ -365,7 +383,7 @@ impl<'a> Builder<'a> {
             (None, Some(c)) => c.output(),
             (None, None) => None,
         };
-        SpanView { span, start_ns, input, output, ..SpanView::default() }
+        SpanView { span, start_ns, end_ns, input, output, ..SpanView::default() }
     }
 
     fn turn_of_call(&self, call: &ModelCall<'_>) -> usize {
@@ -373,6 +391,7 @@ impl<'a> Builder<'a> {
             Some(agent) => self.turn_of_agent(agent),
             None => self
                 .turn_named(call.message.and_then(|(_, m)| m.prompt_id.as_deref()))
+                .or_else(|| self.turn_named(call.told?.1.prompt_id.as_deref()))
                 .unwrap_or_else(|| self.turn_at(call.start_ns())),
         }
     }
@@ -394,7 +413,15 @@ impl<'a> Builder<'a> {
             span.status = if failed { "error" } else { "ok" }.into();
             span.error = row.error.clone().or_else(|| failed.then(|| CUT.into()));
             span.exchange_id = Some(ids::exchange(row.id));
+            span.ttfb_ms = row.ttfb_us.map(|us| us / 1000);
+            let repeated = self.repeats.get(&row.id).and_then(|id| self.by_exchange.get(id));
+            span.retry_of = repeated.and_then(|i| Some(self.calls.get(*i)?.span_id.clone()));
         }
+        span.ttfb_ms = span.ttfb_ms.or_else(|| call.told?.1.request.ttft_ms);
+        span.asked_by = call.told.map(|(_, told)| told.request.asked_by.clone()).filter(|by| !by.is_empty());
+        span.client_usd_micros =
+            call.told.and_then(|(_, told)| i64::try_from(told.request.client_micros?).ok());
+        span.stop_reason = call.stop_reason().map(str::to_owned);
         span.summary = call.text().map(str::to_owned).or_else(|| {
             let names = self.tool_names(call);
             (!names.is_empty()).then(|| format!("→ {}", names.join(", ")))
@@ -406,9 +433,10 @@ impl<'a> Builder<'a> {
         span.reasoning = Some(call.reasoning()).filter(|r| r.blocks > 0);
         let lines = call.message.map(|(_, m)| m.lines.iter()).into_iter().flatten().map(|line| line.at.0);
         let told = self.state.told_by("transcript", call.message.is_some(), lines);
-        span.sources = sources(Vec::new(), call.call.is_some(), told);
+        span.sources = sources(Vec::new(), call.call.is_some(), told, call.told.is_some());
         let billed = call.billed().filter(|_| span.tokens.is_some());
-        SpanView { span, start_ns, input: call.input(), output: call.output(), billed }
+        let end_ns = Some(call.end_ns());
+        SpanView { span, start_ns, end_ns, input: call.input(), output: call.output(), billed }
     }
 
     fn tool_names(&self, call: &ModelCall<'a>) -> Vec<&'a str> {
@@ -433,15 +461,22 @@ impl<'a> Builder<'a> {
             .map(|a| self.turn_of_agent(a))
             .or_else(|| self.turn_named(tool.prompt_id.as_deref()))
             .unwrap_or_else(|| self.turn_at(start_ns));
-        let mut span = self.span(turn, agent, "tool", format!("execute_tool {}", tool.name), start_ns);
+        let signal = tool.signal.as_ref();
+        let name = signal.map(|s| &s.name).filter(|_| tool.name.is_empty()).unwrap_or(&tool.name);
+        let mut span = self.span(turn, agent, "tool", format!("execute_tool {name}"), start_ns);
         span.span_id = ids::span(&self.state.session_id, "tool", id);
         span.parent_id = self.parent(turn, agent);
         span.tool_use_id = Some(id.to_owned());
-        span.tool_name = Some(tool.name.clone());
-        span.summary.clone_from(&tool.summary);
-        span.execution_ms = tool.execution_ms;
+        span.tool_name = Some(name.clone());
+        span.summary = tool.summary.clone().or_else(|| signal?.summary.clone());
+        span.execution_ms = tool.execution_ms.or_else(|| signal?.ms);
+        if let Some((_, accepted, by)) = signal.and_then(|s| s.decided.as_ref()) {
+            span.decision = Some(if *accepted { "accept" } else { "reject" }.into());
+            span.decided_by = Some(by.clone());
+        }
         let asking = tool.requested.and_then(|(_, call)| self.by_exchange.get(&call));
         let asking = asking.or_else(|| self.by_message.get(&*tool.asked.as_ref()?.message));
+        let asking = asking.or_else(|| self.by_request.get(signal?.request_id.as_deref()?));
         span.requested_by = asking.and_then(|i| Some(self.calls.get(*i)?.span_id.clone()));
         let (status, error, end) = tool.outcome();
         span.duration_ms = end.map(|end| millis(start_ns, end));
@@ -452,14 +487,15 @@ impl<'a> Builder<'a> {
             span.status = "error".into();
             span.error = Some(NO_END.into());
         }
-        let end = tool.end.as_ref().map(|(at, _)| *at);
-        let hooks = [tool.start, end, tool.batch.as_ref().map(|(at, ..)| *at)];
+        let closed = tool.end.as_ref().map(|(at, _)| *at);
+        let hooks = [tool.start, closed, tool.batch.as_ref().map(|(at, ..)| *at)];
         let hooks = self.state.told_by("hook", false, hooks.into_iter().flatten().map(|(_, at)| at));
         let lines = [tool.asked.as_ref().map(|a| a.at.1), tool.answered.as_ref().map(|a| a.at.1)];
         let told = self.state.told_by("transcript", false, lines.into_iter().flatten());
-        span.sources = sources(hooks, tool.requested.is_some() || tool.result.is_some(), told);
+        let seen = tool.requested.is_some() || tool.result.is_some();
+        span.sources = sources(hooks, seen, told, signal.is_some());
         let output = tool_output(id, tool);
-        SpanView { span, start_ns, input: tool_input(id, tool), output, ..SpanView::default() }
+        SpanView { span, start_ns, end_ns: end, input: tool_input(id, tool), output, ..SpanView::default() }
     }
 
     fn turn_rows(&self) -> Vec<api::Turn> {

@@ -249,6 +249,33 @@ fn a_compact_command_is_a_turn_that_ends() {
 }
 
 #[test]
+fn a_call_says_when_its_first_byte_came_why_it_ended_and_what_it_repeats() {
+    let key =
+        Some(crate::project::retries::Key { group: [1; 16], exact: [2; 16], stream: true, max_tokens: 9 });
+    let attempt = |id: u8, start_ms: u64, failed: bool| {
+        let Fact::Exchange(mut facts) = call(main_call(id, start_ms, start_ms + 5), &[], &[], &["do it"])
+        else {
+            unreachable!()
+        };
+        (facts.retry_key, facts.failed) = (key, failed);
+        if failed {
+            (facts.row.error, facts.row.stop_reason) = (Some("HTTP status 529".into()), None);
+        } else {
+            facts.row.ttfb_us = Some(2_900);
+        }
+        Fact::Exchange(facts)
+    };
+    let facts = [attempt(3, 30, false), attempt(1, 10, true), attempt(2, 20, true)];
+    let facts: Vec<(usize, Fact)> = facts.into_iter().enumerate().collect();
+    let spans: Vec<Span> = tell(&facts).view(&prices()).spans.into_iter().map(|s| s.span).collect();
+    let calls: Vec<&Span> = spans.iter().filter(|s| s.kind == "llm").collect();
+    let says: Vec<_> =
+        calls.iter().map(|s| (s.ttfb_ms, s.stop_reason.as_deref(), s.retry_of.clone())).collect();
+    let id = |at: usize| Some(calls[at].span_id.clone());
+    assert_eq!(says, [(None, None, None), (None, None, id(0)), (Some(2), Some("end_turn"), id(1))]);
+}
+
+#[test]
 fn commands_that_ask_no_model_are_no_turns() {
     let mut state = SessionState::new("s");
     let switch = hook(5, "PreModelSwitch", json!({"prompt_id":"p"}));

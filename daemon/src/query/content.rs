@@ -14,7 +14,7 @@ use crate::live::body;
 use crate::project::exchange::{assemble, decoded_request};
 use crate::project::message::Assembled;
 use crate::project::view::{ContentRef, Part, SpanView};
-use crate::project::{foreign, transcript};
+use crate::project::{foreign, telemetry, transcript};
 
 /// A record's content, read once per question.
 enum Read {
@@ -63,9 +63,39 @@ impl<'a> Contents<'a> {
         span
     }
 
+    /// The system prompt of the request whose new messages stand at a place.
+    pub fn system(&mut self, at: &ContentRef) -> Option<Value> {
+        match &*self.read(at.record) {
+            Read::Exchange { request, .. } => request.as_ref()?.get("system").cloned(),
+            _ => None,
+        }
+    }
+
     /// What stands at a place.
     pub(super) fn value(&mut self, at: &ContentRef) -> Option<Value> {
         self.get(at)
+    }
+
+    /// What a tool was given and what it answered, as far as one record tells both: what somebody changed before allowing
+    /// the call is in the hook that closes it, and what a transcript keeps of the answer stands beside the message.
+    pub(super) fn call(&mut self, view: &SpanView) -> (Option<Value>, Option<Value>) {
+        if let Some(ContentRef { record, part: Part::Hook("tool_response") }) = &view.output
+            && let Read::Hook(payload) = &*self.read(*record)
+        {
+            let member = |name: &str| payload.get(name).cloned();
+            if let (Some(input), Some(response)) = (member("tool_input"), member("tool_response")) {
+                return (Some(input), Some(response));
+            }
+        }
+        let input = view.input.as_ref().and_then(|at| self.get(at));
+        let response = match &view.output {
+            Some(ContentRef { record, part: Part::LineResult(line, _) }) => {
+                self.member((*record, *line), "toolUseResult")
+            }
+            Some(at) => self.get(at),
+            None => None,
+        };
+        (input, response)
     }
 
     /// What the API, or the way to it, said went wrong with an exchange: all of it.
@@ -74,6 +104,18 @@ impl<'a> Contents<'a> {
             Read::Exchange { answer, failed, .. } => answer.error.clone().or_else(|| failed.clone()),
             _ => None,
         }
+    }
+
+    /// Tokens that a model call spent on thinking, where its answer says.
+    pub fn thinking_tokens(&mut self, at: &ContentRef) -> Option<u64> {
+        let usage = match &at.part {
+            Part::Lines(lines) => self.message(*lines.last()?)?.get("usage")?.clone(),
+            _ => match &*self.read(at.record) {
+                Read::Exchange { answer, .. } => answer.message.get("usage")?.clone(),
+                _ => return None,
+            },
+        };
+        usage.get("output_tokens_details")?.get("thinking_tokens")?.as_u64()
     }
 
     fn reasoning(&mut self, at: &ContentRef) -> Option<Reasoning> {
@@ -91,12 +133,17 @@ impl<'a> Contents<'a> {
     }
 
     /// The message in a line of a transcript.
-    fn message(&mut self, (record, line): (Locator, u64)) -> Option<Value> {
+    fn message(&mut self, at: (Locator, u64)) -> Option<Value> {
+        self.member(at, "message")
+    }
+
+    /// A member of a line of a transcript.
+    fn member(&mut self, (record, line): (Locator, u64), name: &str) -> Option<Value> {
         let read = self.read(record);
         let Read::Lines(bytes) = &*read else { return None };
         let rest = bytes.get(usize::try_from(line).ok()?..)?;
         let line = rest.split(|b| *b == b'\n').next()?;
-        transcript::json::value(transcript::json::member(line, "message")?)
+        transcript::json::value(transcript::json::member(line, name)?)
     }
 
     /// A message's content blocks, over all its lines.
@@ -195,6 +242,11 @@ fn read(ask: &Ask, at: Locator) -> Result<Read, QueryError> {
                 Some(foreign::Content::Line(line)) => Read::Lines(line),
                 None => Read::Nothing,
             }
+        }
+        Ok(Payload::Telemetry(told)) => {
+            let bytes = body(&ask.reader, &told.body)?;
+            let read = serde_json::from_slice::<Value>(&bytes);
+            read.map_or(Read::Nothing, |body| Read::Hook(telemetry::attributes(&body)))
         }
         Ok(_) => Read::Nothing,
         Err(e) => return Err(QueryError::not_found(e.to_string())),

@@ -7,9 +7,9 @@ use http::StatusCode;
 
 use super::filter::Filter;
 use super::{Ask, QueryError, content, sessions};
-use crate::ingest::record::{self, BodyV1, ExchangeV2, Payload};
+use crate::ingest::record::{self, BodyV1, ExchangeV3, Payload};
 use crate::live::body;
-use crate::project::exchange::{ExchangeRow, assemble, header, read};
+use crate::project::exchange::{ExchangeRow, assemble, header, read, request_encoding, response_encoding};
 use crate::project::retries::RetryRow;
 use crate::project::{decode, ids, limits, rows, sse};
 
@@ -117,7 +117,7 @@ pub fn resolve(ask: &Ask, prefix: &str) -> Result<[u8; 16], QueryError> {
     }
 }
 
-fn load(ask: &Ask, id: [u8; 16]) -> Result<Box<ExchangeV2>, QueryError> {
+pub(super) fn load(ask: &Ask, id: [u8; 16]) -> Result<Box<ExchangeV3>, QueryError> {
     let missing = || QueryError::not_found(format!("no exchange {}", ids::exchange(id)));
     let stored = ask.reader.record_by_id(&id)?.ok_or_else(missing)?;
     match record::read(&stored) {
@@ -125,6 +125,19 @@ fn load(ask: &Ask, id: [u8; 16]) -> Result<Box<ExchangeV2>, QueryError> {
         Ok(_) => Err(missing()),
         Err(e) => Err(QueryError::new(StatusCode::INTERNAL_SERVER_ERROR, "store", e.to_string())),
     }
+}
+
+/// Where an exchange was sent (scheme, host and path prefix), and a header of its request; none if it is not on record (any
+/// more).
+pub fn sent(ask: &Ask, id: [u8; 16], name: &str) -> Result<Option<(String, Option<String>)>, QueryError> {
+    let Some(stored) = ask.reader.record_by_id(&id)? else { return Ok(None) };
+    Ok(match record::read(&stored) {
+        Ok(Payload::Exchange(record)) => {
+            let value = header(&record.request_headers, name).map(str::to_owned);
+            Some((record.upstream.clone(), value))
+        }
+        _ => None,
+    })
 }
 
 /// Which of an exchange's bodies.
@@ -146,13 +159,97 @@ pub fn bytes(ask: &Ask, id: &str, side: Side) -> Result<Vec<u8>, QueryError> {
     Ok(body(&ask.reader, &of.stored)?)
 }
 
+/// The bytes of a body, and where values lay in pieces in it.
+pub fn with_cuts(ask: &Ask, id: &str, side: Side) -> Result<(Vec<u8>, Vec<record::CutV1>), QueryError> {
+    let record = load(ask, resolve(ask, id)?)?;
+    let (of, cuts) = match side {
+        Side::Request => (&record.request, Vec::new()),
+        Side::Response => (&record.response, record.redaction.cuts.clone()),
+    };
+    Ok((body(&ask.reader, &of.stored)?, cuts))
+}
+
 /// One exchange in full.
 pub fn exchange(ask: &Ask, id: &str, filter: &Filter) -> Result<ExchangeDetail, QueryError> {
     let record = load(ask, resolve(ask, id)?)?;
     let request = body(&ask.reader, &record.request.stored)?;
     let response = body(&ask.reader, &record.response.stored)?;
-    let facts = read(&record, &request, &response, &ask.shared.live.prices());
-    let answer = assemble(&record, &response);
+    detail(ask, &record, &request, &response, filter)
+}
+
+/// An exchange and its bodies.
+#[derive(Clone, Debug, Default)]
+pub struct Whole {
+    /// What is known of it.
+    pub detail: ExchangeDetail,
+    /// Scheme, host and path prefix that it was sent to.
+    pub upstream: String,
+    /// The request's body, inflated.
+    pub request: Vec<u8>,
+    /// The response's body, inflated.
+    pub response: Vec<u8>,
+    /// Why less of the request's or of the response's body could be inflated than there is.
+    pub cut: (Option<String>, Option<String>),
+}
+
+/// One exchange in full, with its bodies.
+pub fn whole(ask: &Ask, id: [u8; 16], filter: &Filter) -> Result<Whole, QueryError> {
+    let record = load(ask, id)?;
+    let request = body(&ask.reader, &record.request.stored)?;
+    let response = body(&ask.reader, &record.response.stored)?;
+    let detail = detail(ask, &record, &request, &response, filter)?;
+    let inflated = |encoding: &str, bytes: Vec<u8>| {
+        let decoded = decode::decode(&bytes, encoding);
+        (decoded.bytes.into_owned(), decoded.cut.map(|cut| cut.to_string()))
+    };
+    // What redaction stored inflated is not inflated again.
+    let (request, request_cut) = inflated(request_encoding(&record), request);
+    let (response, response_cut) = inflated(response_encoding(&record), response);
+    Ok(Whole { detail, upstream: record.upstream, request, response, cut: (request_cut, response_cut) })
+}
+
+/// When each exchange of a session began, and which it is, oldest first; without a session, those that belong to none that
+/// is known.
+pub fn places(
+    ask: &Ask,
+    session: Option<&str>,
+    since_ns: u64,
+    until_ns: Option<u64>,
+) -> Result<Vec<(u64, [u8; 16])>, QueryError> {
+    let to = until_ns.map_or_else(rows::exchanges_end, rows::exchanges_from);
+    let mut known: HashMap<String, bool> = HashMap::new();
+    let mut found = Vec::new();
+    for row in ask.reader.scan(&rows::exchanges_from(since_ns), &to) {
+        let row: ExchangeRow = rows::decode(&row?.1)?;
+        let is_of = match (session, row.session_id) {
+            (Some(asked), of) => of.as_deref() == Some(asked),
+            (None, None) => true,
+            (None, Some(id)) => {
+                if let Some(is_known) = known.get(&id) {
+                    !is_known
+                } else {
+                    let is_known = sessions::row(ask, ids::session_key(&id))?.is_some();
+                    known.insert(id, is_known);
+                    !is_known
+                }
+            }
+        };
+        if is_of {
+            found.push((row.started_ns, row.id));
+        }
+    }
+    Ok(found)
+}
+
+fn detail(
+    ask: &Ask,
+    record: &ExchangeV3,
+    request: &[u8],
+    response: &[u8],
+    filter: &Filter,
+) -> Result<ExchangeDetail, QueryError> {
+    let facts = read(record, request, response, &ask.shared.live.prices());
+    let answer = assemble(record, response);
     let mut exchange = rows::to_api(&facts.row, retry(ask, &facts.row)?.as_ref());
     exchange.reasoning = answer.reasoning(filter.reasoning);
     let text = |headers: &[(String, Vec<u8>)]| -> Vec<(String, String)> {
@@ -167,9 +264,9 @@ pub fn exchange(ask: &Ask, id: &str, filter: &Filter) -> Result<ExchangeDetail, 
         http: (http_version(record.client_http), http_version(record.upstream_http)),
         request_kept: kept(&record.request),
         response_kept: kept(&record.response),
-        events: events(&record, &response),
+        events: events(record, response),
         rate_limits: facts.limits.as_ref().map(|told| limits::LimitsRow::of(told).to_api(ask.now_ns)),
-        retry_after_s: limits::retry_after(&record),
+        retry_after_s: limits::retry_after(record),
         message: Some(answer.message).filter(|m| !m.is_null()),
     })
 }
@@ -186,13 +283,13 @@ fn http_version(version: u8) -> String {
 
 /// Each event of a stream and when its last byte arrived. A compressed stream's chunks do not tell where its
 /// events end, so its events carry no times.
-fn events(record: &ExchangeV2, response: &[u8]) -> Vec<StreamEvent> {
+fn events(record: &ExchangeV3, response: &[u8]) -> Vec<StreamEvent> {
     let content_type = header(&record.response_headers, "content-type").unwrap_or("");
     if !content_type.starts_with("text/event-stream") {
         return Vec::new();
     }
     let encoding = header(&record.response_headers, "content-encoding").unwrap_or("");
-    let decoded = decode::decode(response, encoding);
+    let decoded = decode::decode(response, response_encoding(record));
     let plain = matches!(encoding.trim(), "" | "identity");
     let mut marks = record.marks.iter();
     let (mut upto, mut at_us) = (0u64, 0u64);

@@ -24,7 +24,7 @@ pub struct Filter {
     pub turn: Option<String>,
     /// A tool's name.
     pub tool: Option<String>,
-    /// `agent`, `llm` or `tool`.
+    /// `agent`, `llm`, `tool` or `compaction`.
     pub kind: Option<String>,
     /// `ok`, `error`, `denied` or `running`.
     pub status: Option<String>,
@@ -101,7 +101,7 @@ impl Filter {
                 "project" => f.project = Some(value),
                 "turn" => f.turn = Some(value),
                 "tool" => f.tool = Some(value),
-                "kind" => f.kind = Some(one_of("kind", value, &["agent", "llm", "tool"])?),
+                "kind" => f.kind = Some(one_of("kind", value, &["agent", "llm", "tool", "compaction"])?),
                 "status" => {
                     f.status = Some(one_of("status", value, &["ok", "error", "denied", "running"])?);
                 }
@@ -157,7 +157,8 @@ impl Filter {
     }
 }
 
-pub(super) fn one_of(name: &str, value: String, known: &[&str]) -> Result<String, QueryError> {
+/// The value, if it is one of those that are known.
+pub(crate) fn one_of(name: &str, value: String, known: &[&str]) -> Result<String, QueryError> {
     if known.contains(&value.as_str()) {
         return Ok(value);
     }

@@ -51,7 +51,7 @@ fn found(ask: &Ask, filter: &Filter, limit: usize) -> Result<Vec<Session>, Query
 }
 
 /// Sessions that were used since then, newest first.
-pub(super) fn recent(ask: &Ask, since_ns: u64) -> impl Iterator<Item = Result<Session, QueryError>> {
+pub(crate) fn recent(ask: &Ask, since_ns: u64) -> impl Iterator<Item = Result<Session, QueryError>> {
     recent_until(ask, since_ns, u64::MAX)
 }
 
@@ -71,7 +71,7 @@ pub(super) fn recent_until(
     })
 }
 
-pub(super) fn row(ask: &Ask, key: [u8; 16]) -> Result<Option<Session>, QueryError> {
+pub(crate) fn row(ask: &Ask, key: [u8; 16]) -> Result<Option<Session>, QueryError> {
     Ok(ask.reader.get(&rows::session(key))?.map(|bytes| rows::decode(&bytes)).transpose()?)
 }
 

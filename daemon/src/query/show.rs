@@ -73,7 +73,7 @@ fn other(ask: &Ask, id: &str, filter: &Filter) -> Result<Shown, QueryError> {
     };
     let of = Filter { session: Some(session_id.clone()), limit: 0, ..Filter::default() };
     let session = sessions::matching(ask, &of)?.into_iter().next();
-    let turns = tree(ask, &session_id)?.turns;
+    let turns = tree(ask, &session_id)?.turns.clone();
     let detections = named(ask, &session_id, |_| true)?;
     Ok(Shown { kind: "session".into(), session, turns, detections, ..Shown::default() })
 }
@@ -124,16 +124,16 @@ fn within(ask: &Ask, session: &str, id: &str, filter: &Filter) -> Result<Option<
     let full = Filter { content: true, reasoning: filter.reasoning, ..Filter::default() };
     let is_it = |t: &Turn| t.turn_id == id || t.trace_id == id;
     if let Some(turn) = view.turns.iter().find(|t| is_it(t)).cloned() {
-        let spans = view.spans.into_iter().filter(|s| s.span.turn_id == turn.turn_id);
+        let spans = view.spans.iter().filter(|s| s.span.turn_id == turn.turn_id).cloned();
         let spans = spans.map(|s| contents.fill(s, &full)).collect();
         return Ok(Some(Shown { kind: "turn".into(), turn: Some(turn), spans, ..Shown::default() }));
     }
-    let span = view.spans.into_iter().find(|s| {
+    let span = view.spans.iter().find(|s| {
         s.span.span_id == id
             || s.span.tool_use_id.as_deref() == Some(id)
             || (s.span.kind == "agent" && s.span.agent_id.as_deref() == Some(id))
     });
-    let Some(span) = span else { return Ok(None) };
+    let Some(span) = span.cloned() else { return Ok(None) };
     let of_span = |brief: &Brief| brief.span_id.as_ref() == Some(&span.span.span_id);
     let detections = named(ask, session, of_span)?;
     let span = Some(contents.fill(span, &full));

@@ -21,7 +21,7 @@ pub fn spans(ask: &Ask, filter: &Filter) -> Result<Spans, QueryError> {
             break;
         }
         let view = tree(ask, &session.session_id)?;
-        found.extend(view.spans.into_iter().filter(|s| matches(filter, s)));
+        found.extend(view.spans.iter().filter(|s| matches(filter, s)).cloned());
     }
     // Within one session the view's order (an agent before what it did) is kept: the sort is stable.
     found.sort_by_key(|s| s.start_ns);

@@ -4,8 +4,8 @@ use std::sync::PoisonError;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use ccd_proto::api::{
-    CaptureStatus, DaemonStatus, DetectionStatus, HookStatus, ProxyStatus, RateLimits, SocketStatus, Status,
-    StoreStatus, WebStatus,
+    CaptureStatus, DaemonStatus, DetectionStatus, HookStatus, ProxyStatus, RateLimits, ReceiveStatus,
+    SocketStatus, Status, StoreStatus, TelemetryStatus, WebStatus,
 };
 
 use super::{detections, limits};
@@ -73,7 +73,12 @@ pub fn status(app: &Running) -> Status {
             last_request_at: moment(&proxy.last_request_ns),
             clock_skew_ms: proxy.clock_skew_ms(),
         },
-        web: WebStatus { listen: app.web.listen().map(|listen| listen.to_string()), error: app.web.error() },
+        web: WebStatus {
+            listen: app.web.listen().map(|listen| listen.to_string()),
+            logins: app.web.logins().count(app.clock.now_ns()) as u64,
+            error: app.web.error(),
+        },
+        receive: receive(app),
         hooks: HookStatus {
             installed: false,
             events: counters.hooks,
@@ -95,12 +100,36 @@ pub fn status(app: &Running) -> Status {
             dropped: gauges.dropped.load(Ordering::Relaxed),
             gaps: counters.gaps,
             queue_bytes: gauges.queue_bytes.load(Ordering::Relaxed),
+            redacted: app.scrub.redacted(),
+            unscanned: app.scrub.unscanned(),
+            rules_off: app.scrub.rules_off(),
         },
         detections: open_detections(app, &state),
         detect: app.detect.status(),
         heal: app.heal.status(),
         rate_limits: rate_limits(app, &state),
         transcripts: app.transcripts.status(),
+        vault: app.vault.status(),
+        forward: app.forwarding.status(app.clock.now_ns()),
+        telemetry: TelemetryStatus {
+            events: counters.telemetry,
+            last_at: Some(counters.telemetry_ns).filter(|ns| *ns > 0).map(rfc3339),
+        },
+    }
+}
+
+/// What other programs hand in.
+fn receive(app: &Running) -> ReceiveStatus {
+    let now_s = app.clock.now_ns() / 1_000_000_000;
+    let (listen, error) = app.web.receiver();
+    let tokens = app.receiver.tokens.list();
+    ReceiveStatus {
+        remote: listen.is_some_and(|listen| !listen.ip().is_loopback()),
+        listen: listen.map(|listen| listen.to_string()),
+        tokens: tokens.iter().filter(|token| token.is_good(now_s)).count() as u64,
+        requests: app.receiver.taken.load(Ordering::Relaxed),
+        refused: app.receiver.refused.load(Ordering::Relaxed),
+        error,
     }
 }
 

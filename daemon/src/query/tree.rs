@@ -6,25 +6,46 @@
 //! has no tokens of its own.
 
 use std::collections::{HashMap, HashSet};
+use std::sync::Arc;
 
 use ccd_proto::api::Span;
 
 use super::{Ask, QueryError, detections};
+use crate::ingest::marks::Known;
 use crate::project::account::Account;
-use crate::project::billed::{Bill, Charge, ChargeKey, call_key};
+use crate::project::billed::{Charge, ChargeKey, call_key};
 use crate::project::detections::{Brief, Place};
 use crate::project::price::Prices;
+use crate::project::share::Settled;
 use crate::project::view::SessionView;
-use crate::project::{ids, rows, share};
+use crate::project::{ids, rows};
 
-/// The session's turns and spans.
-pub fn tree(ask: &Ask, session_id: &str) -> Result<SessionView, QueryError> {
+/// The session's turns and spans. Of a session that is followed, what was worked out last is kept until something changes.
+pub fn tree(ask: &Ask, session_id: &str) -> Result<Arc<SessionView>, QueryError> {
+    let Some(mark) = ask.shared.marks.followed(session_id) else {
+        return Ok(Arc::new(grow(ask, session_id, &mut Known::new())?));
+    };
+    if let Some(view) = mark.tree() {
+        return Ok(view);
+    }
+    // Noted before anything is read: what changes meanwhile is worked out again.
+    let count = mark.count();
+    let mut known = mark.take_charges();
+    let grown = grow(ask, session_id, &mut known);
+    mark.give_back(count, known);
+    let view = Arc::new(grown?);
+    mark.keep(count, &view);
+    Ok(view)
+}
+
+fn grow(ask: &Ask, session_id: &str, known: &mut Known) -> Result<SessionView, QueryError> {
     let prices = ask.shared.live.prices();
     let mut view = ask.shared.live.get(&ask.reader, session_id)?.view(&prices);
     let mut settling = Settling {
         ask,
         prices: &prices,
         session: ids::session_key(session_id),
+        known,
         settled: HashSet::new(),
         names: HashMap::new(),
         shares: HashMap::new(),
@@ -70,6 +91,8 @@ struct Settling<'a> {
     ask: &'a Ask,
     prices: &'a Prices,
     session: [u8; 16],
+    /// Charges that were looked up already.
+    known: &'a mut Known,
     /// Charges that a span has already: no other has them too.
     settled: HashSet<ChargeKey>,
     /// Sessions by their keys.
@@ -80,20 +103,26 @@ struct Settling<'a> {
 
 impl Settling<'_> {
     fn settle(&mut self, span: &mut Span, message: &str, request: Option<&str>) -> Result<(), QueryError> {
-        // A charge that is not in the index yet is what its source said.
-        let Some((key, charge)) = self.charge(ChargeKey::new(message, request))? else { return Ok(()) };
-        let bill = charge.bill();
-        if bill.session != self.session || !self.settled.insert(key) {
+        let asked = ChargeKey::new(message, request);
+        if !self.known.contains_key(&asked) {
+            // A charge that is not in the index yet is what its source said.
+            let Some((key, charge)) = self.charge(asked)? else { return Ok(()) };
+            self.known.insert(asked, Settled::new(key, &charge.bill(), self.prices));
+        }
+        let Some(charge) = self.known.get(&asked) else { return Ok(()) };
+        if charge.session != self.session || !self.settled.insert(charge.key) {
             (span.tokens, span.cost_usd_micros) = (None, None);
-            if bill.session != self.session {
-                span.copied_from = self.name(bill.session)?;
+            let owner = charge.session;
+            if owner != self.session {
+                span.copied_from = self.name(owner)?;
             }
             return Ok(());
         }
-        let whole = share::whole(&bill, self.prices);
-        span.tokens = Some(bill.tokens);
-        span.cost_usd_micros = (whole.unpriced == 0).then_some(whole.micros);
-        self.share(&bill);
+        span.tokens = Some(charge.tokens);
+        span.cost_usd_micros = charge.cost;
+        for (call, micros) in &charge.shares {
+            *self.shares.entry(*call).or_default() += micros;
+        }
         Ok(())
     }
 
@@ -111,12 +140,6 @@ impl Settling<'_> {
         match self.ask.reader.get(&rows::charge(key))? {
             Some(bytes) => Ok(Some((key, rows::decode(&bytes)?))),
             None => Ok(None),
-        }
-    }
-
-    fn share(&mut self, bill: &Bill) {
-        for (call, share) in share::calls(bill, share::rates(bill, self.prices).as_ref()) {
-            *self.shares.entry(call).or_default() += share.micros;
         }
     }
 

@@ -18,10 +18,11 @@ pub fn turns(ask: &Ask, filter: &Filter) -> Result<Turns, QueryError> {
             break;
         }
         let view = tree(ask, &session.session_id)?;
-        turns.extend(view.turns.into_iter().filter(|t| {
+        let asked_for = |t: &&Turn| {
             parse_rfc3339(&t.started_at).is_ok_and(|ns| filter.in_range(ns))
                 && filter.matches_turn(&t.turn_id, &t.trace_id)
-        }));
+        };
+        turns.extend(view.turns.iter().filter(asked_for).cloned());
     }
     turns.sort_by(|a, b| b.started_at.cmp(&a.started_at));
     if filter.limit != 0 {

@@ -1,7 +1,7 @@
 //! The hook socket: takes one frame per connection, answers once it is on disk.
 //!
 //! Only our own user (or root) is heard. Limits are checked before memory is taken; a peer that is slow or
-//! wrong costs one task, for a bounded time. What an event is answered with is worked out in [`decide`]; nothing is read
+//! wrong costs one task, for a bounded time. An event is scrubbed as soon as it is read whole: nobody sees it before. What an event is answered with is worked out in [`decide`]; nothing is read
 //! of a payload here.
 
 mod decide;
@@ -16,8 +16,6 @@ use tokio::net::{UnixListener, UnixStream};
 use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
-
-use crate::ingest::HookEvent;
 
 use decide::Said;
 pub use decide::{Decide, Desk, Healer, LetRun, Times};
@@ -103,8 +101,8 @@ async fn one(mut stream: UnixStream, desk: &Desk, room: &Semaphore) -> std::io::
     let (status, said) = match header.kind {
         Kind::Probe => (Status::Durable, Said::Nothing),
         Kind::Event => {
-            let event = HookEvent { arrived_ns: header.arrived_ns, client, body: Bytes::from(body) };
-            desk.event(event).await
+            let scrub = desk.door.scrub();
+            desk.event(scrub.hook_beside(header.arrived_ns, client, Bytes::from(body)).await).await
         }
     };
     drop(permit);

@@ -165,14 +165,14 @@ pub(super) fn write(path: &Path, bytes: &[u8]) -> std::io::Result<File> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::ingest::record::{BodyV1, ExchangeV2, Outcome, RouteV1, Stored};
+    use crate::ingest::record::{BodyV1, ExchangeV3, Outcome, RedactionV1, RouteV1, Stored};
     use proptest::prelude::*;
     use std::os::unix::fs::PermissionsExt;
 
     fn exchange(path: String, request: Vec<u8>, response: Vec<Vec<u8>>) -> CapturedExchange {
         let body = |seen: usize| BodyV1 { seen: seen as u64, kept: 0, stored: Stored::Inline(Vec::new()) };
         CapturedExchange {
-            record: ExchangeV2 {
+            record: ExchangeV3 {
                 id: [7; 16],
                 session_id: Some("s".into()),
                 agent_id: None,
@@ -197,6 +197,7 @@ mod tests {
                 response: body(response.iter().map(Vec::len).sum()),
                 marks: vec![(1, 2)],
                 route: RouteV1::default(),
+                redaction: RedactionV1::default(),
             },
             request: vec![request.into()],
             response: response.into_iter().map(Bytes::from).collect(),

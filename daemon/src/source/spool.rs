@@ -2,9 +2,11 @@
 //! worker kept after it had given up the store, or counted because it had none.
 //!
 //! A file is removed only after what is in it is durable. What is neither is set aside as `*.rejected`, so
-//! that it is looked at once and lost never; what a later version wrote, as `*.later`, and every daemon that starts tries
-//! it again. The directory is read when something appears in it, not by a clock.
+//! that it is looked at once and lost never, scrubbed where it is raw; what a later version wrote, as `*.later`, and every daemon that starts tries
+//! it again. Events lie there as they came, for `cc-hook` cannot redact: in files of mode 0600, in a directory of mode 0700,
+//! until they are taken in, scrubbed like all others, and removed. The directory is read when something appears in it, not by a clock.
 
+use std::borrow::Cow;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -19,7 +21,8 @@ use tokio_util::sync::CancellationToken;
 use super::kept::KeptError;
 use super::{gap, kept};
 use crate::ingest::record::{GapV1, RecordError};
-use crate::ingest::{Ack, CapturedExchange, Door, HookEvent};
+use crate::ingest::scrub::Scrub;
+use crate::ingest::{Ack, CapturedExchange, Door};
 
 /// Longest file that is read: an exchange with the largest bodies that are captured is far below.
 const MAX_FILE: u64 = 1 << 30;
@@ -149,14 +152,16 @@ async fn take_in(
             Err(e) if e.kind() == std::io::ErrorKind::NotFound => continue,
             // One file that cannot be read must not hold up those behind it.
             Err(error) => {
-                set_aside(path, &Why::Unreadable(error), counts).await;
+                set_aside(path, &Why::Unreadable(error), door, counts).await;
                 continue;
             }
         };
         match read_file(&path, bytes) {
             Ok(found) => {
                 let ack = match found {
-                    Found::Event(event) => door.hook(event).await,
+                    Found::Event { arrived_ns, client, body } => {
+                        door.hook(door.scrub().hook_beside(arrived_ns, client, body).await).await
+                    }
                     Found::Exchange(exchange) => door.kept(*exchange).await,
                     Found::Gap(gap, id) => door.gap(gap, id).await,
                 };
@@ -166,7 +171,7 @@ async fn take_in(
                 // Left there it would come again, and be known by its id.
                 off_thread(move || fs_err::remove_file(path)).await?;
             }
-            Err(why) => set_aside(path, &why, counts).await,
+            Err(why) => set_aside(path, &why, door, counts).await,
         }
         counts.waiting.fetch_sub(1, Ordering::Relaxed);
     }
@@ -175,7 +180,12 @@ async fn take_in(
 
 /// What a file holds.
 enum Found {
-    Event(HookEvent),
+    /// As it came: `cc-hook` cannot redact.
+    Event {
+        arrived_ns: u64,
+        client: Vec<u8>,
+        body: Bytes,
+    },
     Exchange(Box<CapturedExchange>),
     Gap(GapV1, RecordId),
 }
@@ -218,14 +228,14 @@ fn read_file(path: &Path, bytes: Vec<u8>) -> Result<Found, Why> {
         return Ok(Found::Exchange(Box::new(kept::decode(&bytes.into())?)));
     }
     let frame = Frame::decode(&bytes)?;
-    Ok(Found::Event(HookEvent {
+    Ok(Found::Event {
         arrived_ns: frame.header.arrived_ns,
         client: frame.client.to_vec(),
         body: Bytes::copy_from_slice(frame.body),
-    }))
+    })
 }
 
-async fn set_aside(path: PathBuf, why: &Why, counts: &Counts) {
+async fn set_aside(path: PathBuf, why: &Why, door: &Door, counts: &Counts) {
     let later = why.is_of_later_version();
     let (to, count) = if later {
         tracing::warn!(error = %why, file = %path.display(), "set aside until a daemon of its version starts");
@@ -237,7 +247,12 @@ async fn set_aside(path: PathBuf, why: &Why, counts: &Counts) {
         tracing::warn!(error = %why, file = %path.display(), "set aside: neither event nor exchange");
         (path.with_extension(REJECTED), &counts.rejected)
     };
-    match off_thread(move || fs_err::rename(path, to)).await {
+    // What the daemon itself wrote was scrubbed before.
+    let is_raw = !later && !matches!(why, Why::Unreadable(_)) && is(&path, "frame");
+    let scrub = Arc::clone(door.scrub());
+    let moved =
+        off_thread(move || if is_raw { keep_scrubbed(&path, &to, &scrub) } else { fs_err::rename(path, to) });
+    match moved.await {
         Ok(()) => {
             count.fetch_add(1, Ordering::Relaxed);
         }
@@ -245,9 +260,46 @@ async fn set_aside(path: PathBuf, why: &Why, counts: &Counts) {
     }
 }
 
+/// Moves a file that stays for ever, without the credentials in it.
+fn keep_scrubbed(from: &Path, to: &Path, scrub: &Scrub) -> std::io::Result<()> {
+    use fs_err::os::unix::fs::OpenOptionsExt;
+    use std::io::Write;
+    let bytes = read_regular(from)?;
+    let scrubbed = match scrub.bytes("", &bytes) {
+        Cow::Borrowed(_) => return fs_err::rename(from, to),
+        Cow::Owned(scrubbed) => scrubbed,
+    };
+    let aside = to.with_extension("aside");
+    // Of one that was killed here.
+    let _ = fs_err::remove_file(&aside);
+    let mut file = fs_err::OpenOptions::new().write(true).create_new(true).mode(0o600).open(&aside)?;
+    file.write_all(&scrubbed)?;
+    file.sync_all()?;
+    fs_err::rename(&aside, to)?;
+    fs_err::remove_file(from)
+}
+
 /// Disk work off the threads that the streams run on: a disk may hang.
 pub(super) async fn off_thread<T: Send + 'static>(
     work: impl FnOnce() -> std::io::Result<T> + Send + 'static,
 ) -> std::io::Result<T> {
     tokio::task::spawn_blocking(work).await.unwrap_or_else(|e| Err(std::io::Error::other(e)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn what_is_set_aside_for_ever_holds_no_credential() {
+        let dir = tempfile::tempdir().unwrap();
+        let (door, _writer) = Door::new();
+        let value = ccd_redact::sample::filled("ghp_{a36}", 3);
+        let torn = dir.path().join("7-1.frame");
+        fs_err::write(&torn, [b"\0\x01 no frame, but a command: ", value.as_bytes()].concat()).unwrap();
+        let _ = take_in(dir.path(), &door, &Counts::default(), &CancellationToken::new()).await.unwrap();
+        let kept = fs_err::read(dir.path().join("7-1.rejected")).unwrap();
+        assert!(!String::from_utf8_lossy(&kept).contains(&value[4..]) && !torn.exists());
+        assert_eq!(fs_err::read_dir(dir.path()).unwrap().count(), 1);
+    }
 }

@@ -1,48 +1,62 @@
 //! The web door: HTTP/1.1 on a loopback port, for browsers.
 //!
+//! ```text
+//!   a connection ── whose is it? ── room ── guard: who may ask what ── door ─┬─ assets   our own files
+//!                   (the system)                                            ├─ login    a code becomes a cookie
+//!                                                                           ├─ api      the questions of ccd.sock
+//!                                                                           └─ receive  what other programs hand in
+//! ```
+//!
 //! Must never keep the daemon from starting, or anything else from working: a port that is taken is told in `status`
 //! and tried again. Must never be answered to another user, to another site's page, or by another name than ours
-//! ([`guard`]).
+//! ([`guard`]); and nothing that was captured to who has not come by `ccctl open` ([`login`]).
 
+mod assets;
+mod door;
 mod guard;
+mod login;
+mod room;
 
 use std::convert::Infallible;
-use std::net::SocketAddr;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, Weak};
 use std::time::Duration;
 
-use bytes::Bytes;
-use http::header::{CONTENT_TYPE, HeaderValue};
-use http::{Request, Response, StatusCode};
-use http_body_util::Full;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+use crate::app::Running;
 use crate::source::proxy::peer::{Peer, Peers};
 use crate::startup;
 use crate::supervise::listeners::{Holder, Listener};
-use guard::Guard;
+use door::Door;
+use guard::{Guard, HEAD};
+pub(crate) use login::CODE_S;
+use login::Logins;
+use room::{Place, Room};
 
-/// Connections at a time; the others wait in the listener's queue.
+/// Connections at a time. Those that have nothing to say make room; while all are answered, others wait.
 const CONNECTIONS: usize = 128;
 /// How long a connection may take to bring a request.
 const PATIENCE: Duration = Duration::from_secs(10);
-/// Longest head of a request, in bytes.
-const HEAD: usize = 64 << 10;
 /// How long nothing is accepted after that failed: the system is out of something, files most likely.
 const PAUSE: Duration = Duration::from_millis(100);
 /// How long answers under way may take once the door closes.
 const LAST: Duration = Duration::from_secs(2);
 
 /// The door, open or not.
-#[derive(Default)]
 pub struct Web {
     state: Mutex<State>,
+    /// The listener for other programs only, where there is one.
+    receiver: Mutex<State>,
+    logins: Arc<Logins>,
+    /// Whose questions are answered here.
+    app: OnceLock<Weak<Running>>,
     closing: CancellationToken,
     tasks: TaskTracker,
 }
@@ -54,6 +68,42 @@ struct State {
 }
 
 impl Web {
+    /// Closed as yet; who is logged in lies in this file.
+    #[must_use]
+    pub fn new(logins: PathBuf) -> Arc<Self> {
+        Arc::new(Web {
+            state: Mutex::default(),
+            receiver: Mutex::default(),
+            logins: Arc::new(Logins::new(logins)),
+            app: OnceLock::new(),
+            closing: CancellationToken::new(),
+            tasks: TaskTracker::new(),
+        })
+    }
+
+    /// Says whose questions are answered here; before it opens, and once.
+    pub fn belongs_to(&self, app: &Arc<Running>) {
+        let _ = self.app.set(Arc::downgrade(app));
+    }
+
+    /// Codes and logins.
+    pub(crate) fn logins(&self) -> &Arc<Logins> {
+        &self.logins
+    }
+
+    /// The address of the pages, for a browser on this machine; none while they are not served.
+    #[must_use]
+    pub fn url(&self) -> Option<String> {
+        let mut listen = self.listen()?;
+        if listen.ip().is_unspecified() {
+            listen.set_ip(match listen.ip() {
+                IpAddr::V4(_) => Ipv4Addr::LOCALHOST.into(),
+                IpAddr::V6(_) => Ipv6Addr::LOCALHOST.into(),
+            });
+        }
+        Some(format!("http://{listen}"))
+    }
+
     /// Where it is open.
     #[must_use]
     pub fn listen(&self) -> Option<SocketAddr> {
@@ -88,7 +138,8 @@ impl Web {
         match opened {
             Ok((socket, listen, holder)) => {
                 *state = State { open: Some((listen, holder)), error: None };
-                self.tasks.spawn(Arc::clone(self).serve(socket, Guard::new(listen)));
+                let door = self.door(Guard::new(listen));
+                self.tasks.spawn(Arc::clone(self).serve(socket, door, true));
             }
             Err(error) => {
                 if state.error.as_ref() != Some(&error) {
@@ -96,6 +147,55 @@ impl Web {
                 }
                 state.error = Some(error);
             }
+        }
+    }
+
+    /// Where other programs hand something in beside the web port, or why not.
+    #[must_use]
+    pub fn receiver(&self) -> (Option<SocketAddr>, Option<String>) {
+        let state = self.receiver.lock().unwrap_or_else(PoisonError::into_inner);
+        (state.open.map(|(listen, _)| listen), state.error.clone())
+    }
+
+    /// Opens a listener for other programs, that serves nothing else. Nothing to do where it is open already.
+    pub fn open_receiver(self: &Arc<Self>, wanted: Option<SocketAddr>) {
+        let mut state = self.receiver.lock().unwrap_or_else(PoisonError::into_inner);
+        if state.open.is_some() || self.closing.is_cancelled() {
+            return;
+        }
+        let Some(wanted) = wanted else {
+            state.error = None;
+            return;
+        };
+        let opened = startup::listen_as(wanted, "receive").map_err(|e| e.to_string()).and_then(|socket| {
+            let socket = TcpListener::from_std(socket).map_err(|e| e.to_string())?;
+            let listen = socket.local_addr().map_err(|e| e.to_string())?;
+            Ok((socket, listen))
+        });
+        match opened {
+            Ok((socket, listen)) => {
+                *state = State { open: Some((listen, Holder::Own)), error: None };
+                if !listen.ip().is_loopback() {
+                    tracing::warn!(%listen, "other machines can hand something in here, unencrypted");
+                }
+                let door = self.door(Guard::of_receiver(listen));
+                self.tasks.spawn(Arc::clone(self).serve(socket, door, listen.ip().is_loopback()));
+            }
+            Err(error) => {
+                if state.error.as_ref() != Some(&error) {
+                    tracing::warn!(error, "other programs have no listener of their own");
+                }
+                state.error = Some(error);
+            }
+        }
+    }
+
+    fn door(&self, guard: Guard) -> Door {
+        Door {
+            guard,
+            logins: Arc::clone(&self.logins),
+            app: self.app.get().cloned().unwrap_or_default(),
+            closing: self.closing.clone(),
         }
     }
 
@@ -110,18 +210,15 @@ impl Web {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    async fn serve(self: Arc<Self>, listener: TcpListener, guard: Guard) {
-        let (room, guard) = (Arc::new(Semaphore::new(CONNECTIONS)), Arc::new(guard));
+    /// `is_ours`: only our own user is let in. Where other machines are, a token has to do.
+    async fn serve(self: Arc<Self>, listener: TcpListener, door: Door, is_ours: bool) {
+        let (room, door) = (Room::new(CONNECTIONS), Arc::new(door));
         let us = rustix::process::geteuid().as_raw();
         let (mut peers, mut failing) = (Peers::default(), false);
         loop {
-            let accepted = async {
-                let place = Arc::clone(&room).acquire_owned().await;
-                (place, listener.accept().await)
-            };
-            let (place, accepted) = tokio::select! {
+            let accepted = tokio::select! {
                 () = self.closing.cancelled() => return,
-                accepted = accepted => accepted,
+                accepted = listener.accept() => accepted,
             };
             let (stream, peer) = match accepted {
                 Ok(accepted) => accepted,
@@ -134,7 +231,7 @@ impl Web {
                 }
             };
             failing = false;
-            match peers.owner(&stream, peer) {
+            match if is_ours { peers.owner(&stream, peer) } else { Peer::Unknown } {
                 owner if owner.is_welcome(us) => {}
                 Peer::Gone => continue,
                 owner => {
@@ -142,19 +239,22 @@ impl Web {
                     continue;
                 }
             }
-            let (guard, closing) = (Arc::clone(&guard), self.closing.clone());
-            self.tasks.spawn(async move {
-                connection(stream, guard, closing).await;
-                drop(place);
-            });
+            let place = tokio::select! {
+                () = self.closing.cancelled() => return,
+                place = room.enter() => place,
+            };
+            let Some(place) = place else { return };
+            let door = Arc::clone(&door);
+            self.tasks.spawn(async move { connection(stream, &place, door).await });
         }
     }
 }
 
-async fn connection(stream: TcpStream, guard: Arc<Guard>, closing: CancellationToken) {
+async fn connection(stream: TcpStream, place: &Place, door: Arc<Door>) {
+    let line = &place.line;
     let service = service_fn(|request| {
-        let answer = answer(&guard, &request);
-        async move { Ok::<_, Infallible>(answer) }
+        let (door, line) = (Arc::clone(&door), Arc::clone(line));
+        async move { Ok::<_, Infallible>(door.answer(request, &line).await) }
     });
     let connection = http1::Builder::new()
         .timer(TokioTimer::new())
@@ -163,77 +263,20 @@ async fn connection(stream: TcpStream, guard: Arc<Guard>, closing: CancellationT
         .serve_connection(TokioIo::new(stream), service);
     tokio::pin!(connection);
     let ended = tokio::select! {
-        ended = connection.as_mut() => ended,
-        () = closing.cancelled() => {
+        ended = connection.as_mut() => Some(ended),
+        () = door.closing.cancelled() => None,
+        () = line.leave.cancelled() => None,
+    };
+    let ended = match ended {
+        Some(ended) => ended,
+        // Nothing is on its way there, not even what the system has not taken yet.
+        None if line.is_unused() => Ok(()),
+        None => {
             connection.as_mut().graceful_shutdown();
             connection.as_mut().await
         }
     };
     if let Err(error) = ended {
         tracing::debug!(%error, "a web connection ended in an error");
-    }
-}
-
-/// Answers a request: the body is not looked at.
-fn answer<B>(guard: &Guard, request: &Request<B>) -> Response<Full<Bytes>> {
-    let (status, kind, text) = match guard.check(request) {
-        Err(status) => (status, TEXT, format!("{status}\n")),
-        Ok(()) => page(request.uri().path()),
-    };
-    let mut response = Response::new(Full::from(text));
-    *response.status_mut() = status;
-    response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static(kind));
-    guard::protect(status, response.headers_mut());
-    response
-}
-
-const TEXT: &str = "text/plain; charset=utf-8";
-
-/// What lies at a path.
-fn page(path: &str) -> (StatusCode, &'static str, String) {
-    match path {
-        "/health" => {
-            let body = serde_json::json!({ "ccd": ccd_proto::VERSION });
-            (StatusCode::OK, "application/json", format!("{body}\n"))
-        }
-        // What was asked for is not repeated: it may be anybody's text.
-        _ => (
-            StatusCode::NOT_FOUND,
-            TEXT,
-            "ccd: no such page. What was captured is shown by `ccctl traces`.\n".into(),
-        ),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use http_body_util::BodyExt;
-
-    use super::*;
-
-    async fn ask(method: &str, path: &str) -> (StatusCode, String, String) {
-        let guard = Guard::new("127.0.0.1:7789".parse().unwrap());
-        let request = Request::builder().method(method).uri(path).header("host", "localhost:7789");
-        let response = answer(&guard, &request.body(()).unwrap());
-        assert!(response.headers().contains_key("content-security-policy"));
-        let kind = response.headers()[CONTENT_TYPE].to_str().unwrap().to_owned();
-        let status = response.status();
-        let body = response.into_body().collect().await.unwrap().to_bytes();
-        (status, kind, String::from_utf8(body.to_vec()).unwrap())
-    }
-
-    #[tokio::test]
-    async fn health_is_told_and_everything_else_is_no_page() {
-        let (status, kind, body) = ask("GET", "/health?x=1").await;
-        assert_eq!((status, kind.as_str()), (StatusCode::OK, "application/json"));
-        assert_eq!(body, format!("{{\"ccd\":\"{}\"}}\n", ccd_proto::VERSION));
-        for path in ["/", "/healthz", "/%3Cscript%3E", "/health/"] {
-            let (status, kind, body) = ask("GET", path).await;
-            assert_eq!((status, kind.as_str()), (StatusCode::NOT_FOUND, TEXT), "{path}");
-            assert!(
-                body.contains("no such page") && body.contains("`ccctl traces`") && !body.contains("script")
-            );
-        }
-        assert_eq!(ask("POST", "/health").await.0, StatusCode::METHOD_NOT_ALLOWED);
     }
 }

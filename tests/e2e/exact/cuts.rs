@@ -53,7 +53,8 @@ fn recorded_as_cut(world: &World, session: &str, body: &[u8]) {
     assert_eq!((record.status, record.complete), (Some(200), false), "{session}: {record:?}");
     let told = record.error.as_deref().unwrap_or_default();
     assert!(told.starts_with("upstream broke off: the connection was "), "{session}: {record:?}");
-    assert_eq!(world.body(&record.exchange_id, "response"), body, "{session}: what came is kept");
+    let kept = world.body(&record.exchange_id, "response");
+    assert!(super::is_kept_as_cut(body, &kept), "{session}: {}", String::from_utf8_lossy(&kept));
 }
 
 fn event(n: usize) -> Vec<u8> {
@@ -182,7 +183,7 @@ fn an_answer_that_breaks_off_within_its_head_is_a_bad_gateway_and_upstream_is_as
                 world.origin.reset();
                 if reused {
                     world.origin.play([Script::answer(["HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n"])]);
-                    assert!(way.ask(&Request::post(&format!("{session}-before"), b"{}")).is_some());
+                    assert!(way.ask(&Request::post(&format!("before-{session}"), b"{}")).is_some());
                     world.origin.seen(1);
                 }
                 let steps = [start.as_bytes().to_vec()].into_iter().filter(|bytes| !bytes.is_empty());

@@ -63,7 +63,7 @@ fn a_client_that_leaves_while_it_sends_ends_the_request_upstream() {
             assert_eq!(api.read_body(half.len()), half);
         });
         assert_eq!((record.status, record.request_bytes), (None, 50_000), "{record:?}");
-        assert_eq!(text(&sent), text(&half), "what was sent is kept");
+        assert!(super::is_kept_as_cut(&half, &sent), "what was sent is kept: {}", text(&sent));
         tell("while it sends", how, took);
     }
 }

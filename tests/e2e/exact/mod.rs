@@ -99,3 +99,17 @@ fn peak_memory(pid: u32) -> Option<u64> {
     let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"))?;
     line.trim().trim_end_matches(" kB").parse::<u64>().ok().map(|kib| kib << 10)
 }
+
+/// Whether what broke off is kept as it came, up to a last word that may be half of a credential.
+fn is_kept_as_cut(came: &[u8], kept: &[u8]) -> bool {
+    let mark = b"[unscanned ";
+    let end = kept.windows(mark.len()).rposition(|part| part == mark);
+    kept == came || end.is_some_and(|end| came.starts_with(&kept[..end]) && kept.ends_with(b" bytes]"))
+}
+
+/// Whether a body that came like this may be on record like that: a text byte for byte; what is no text was not looked through
+/// for credentials, and so is not kept, which the record says.
+fn is_kept_as(came: &[u8], kept: &[u8]) -> bool {
+    let is_text = std::str::from_utf8(came).is_ok() && !came.contains(&0);
+    kept == came || (!is_text && String::from_utf8_lossy(kept).contains("[unscanned "))
+}

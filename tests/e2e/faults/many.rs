@@ -122,7 +122,8 @@ fn f27_a_store_of_a_newer_version_is_left_alone_and_the_proxy_relays() {
         files += before.len();
 
         let daemon = Daemon::start(&home);
-        assert_eventually!(status(&home).store.error.is_some(), "the store is looked at");
+        let is_told = || status(&home).store.error.is_some_and(|error| error.contains("newer ccd"));
+        assert_eventually!(is_told(), "the store is looked at");
         let error = status(&home).store.error.unwrap();
         assert!(error.contains("newer ccd") && error.contains("v2"), "{error}");
         assert!(status(&home).proxy.bypass);

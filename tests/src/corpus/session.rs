@@ -90,7 +90,7 @@ impl<'a> Session<'a> {
             "/home/user/alpha",
             "/home/user/beta api",
             "/home/user/größe",
-            "/home/user/work/ccd",
+            "/home/user/src/ccd",
             "/srv/gamma",
         ];
         let client = if random.percent(40) { Client::Older } else { Client::Newer };

@@ -20,8 +20,10 @@ mod manager;
 #[cfg(target_os = "linux")]
 pub mod mount;
 mod notify;
+mod pisama;
 mod process;
 pub mod raw;
+mod rotel;
 pub mod soak;
 #[cfg(target_os = "linux")]
 pub mod strace;
@@ -37,5 +39,7 @@ pub use home::{TestHome, bin_dir, binary, repo_root};
 #[cfg(target_os = "linux")]
 pub use manager::UserManager;
 pub use notify::Notified;
+pub use pisama::{PISAMA_VERSION, pisama, pisama_bin, pisama_hook};
 pub use process::{Out, run, run_within, signal};
+pub use rotel::{ROTEL_SHA256, ROTEL_VERSION, Rotel};
 pub use wait::{PATIENCE, eventually, poll};

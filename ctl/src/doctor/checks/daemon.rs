@@ -1,11 +1,12 @@
 //! The daemon, its configuration, and the port that it needs.
 
-use ccd_proto::api::{Status, Supervision};
+use ccd_proto::api::{ReceiveStatus, Status, Supervision};
 
 use crate::doctor::Check;
 use crate::doctor::facts::Facts;
 use crate::env::Env;
-use crate::{ports, status};
+use crate::telemetry::Stand;
+use crate::{ports, status, telemetry};
 
 pub(in crate::doctor) fn all(facts: &Facts<'_>) -> Vec<Check> {
     let checks = match &facts.status {
@@ -15,7 +16,9 @@ pub(in crate::doctor) fn all(facts: &Facts<'_>) -> Vec<Check> {
         Ok(None) => vec![Check::fail("daemon", "it is not running", "`ccctl start`").fixable()],
         Err(e) => vec![Check::failed("daemon", e.clone())],
     };
-    checks.into_iter().chain(port(facts.env, facts.daemon())).collect()
+    let receive = facts.daemon().and_then(|status| receive(&status.receive));
+    let telemetry = facts.daemon().and_then(|status| telemetry(status, &telemetry::stand(facts.env)));
+    checks.into_iter().chain(port(facts.env, facts.daemon())).chain(receive).chain(telemetry).collect()
 }
 
 /// Whether the file that a process was started from is another one by now: after an upgrade, say, which need not have
@@ -23,6 +26,43 @@ pub(in crate::doctor) fn all(facts: &Facts<'_>) -> Vec<Check> {
 fn is_replaced(pid: u32) -> bool {
     let program = std::fs::read_link(format!("/proc/{pid}/exe"));
     program.is_ok_and(|path| path.as_os_str().as_encoded_bytes().ends_with(b" (deleted)"))
+}
+
+/// Whether Claude Code's telemetry, where it is sent here, arrives.
+pub(super) fn telemetry(status: &Status, stand: &Stand) -> Option<Check> {
+    let file = stand.files.first()?;
+    let endpoint = stand.endpoint.as_deref().unwrap_or_default();
+    let again = "`ccctl telemetry on` sets it up again";
+    let listen = status.web.listen.as_deref().unwrap_or_default();
+    let port = |address: &str| address.rsplit(':').next().map(str::to_owned);
+    Some(if stand.token_is_good == Some(false) {
+        Check::warn("telemetry", format!("the daemon does not know the token in {}", file.display()), again)
+    } else if listen.is_empty() || port(endpoint) != port(listen) {
+        let told = format!("{} sends it to {endpoint}, the daemon listens on {listen}", file.display());
+        Check::warn("telemetry", told, again)
+    } else {
+        Check::good("telemetry", format!("it is sent here, {} events so far", status.telemetry.events))
+    })
+}
+
+/// Whether other machines may hand something in, and whether the listener for that is there.
+pub(super) fn receive(receive: &ReceiveStatus) -> Option<Check> {
+    if let Some(error) = &receive.error {
+        let fix = "a free port: `ccctl config set receive.listen 127.0.0.1:0`";
+        return Some(Check::warn("receive", error.clone(), fix));
+    }
+    let listen = receive.listen.as_ref()?;
+    Some(if receive.remote {
+        let told =
+            format!("other machines can reach {listen}, and what they send is not encrypted on its way");
+        Check::warn(
+            "receive",
+            told,
+            "`ccctl config set receive.listen 127.0.0.1:4318` keeps it to this machine",
+        )
+    } else {
+        Check::good("receive", format!("other programs hand in at {listen}"))
+    })
 }
 
 pub(super) fn daemon(env: &Env, status: &Status, supervision: Option<&Supervision>) -> Check {

@@ -11,6 +11,7 @@ pub(super) mod request;
 mod service;
 pub(super) mod sockets;
 pub(super) mod store;
+pub(super) mod vault;
 
 #[cfg(test)]
 mod tests;

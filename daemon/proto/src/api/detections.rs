@@ -16,6 +16,8 @@ pub struct Evidence {
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct Intervention {
+    /// 32 hexadecimal digits.
+    pub intervention_id: String,
     /// When.
     pub at: String,
     /// The session.

@@ -7,11 +7,26 @@
 //! | `GET /v0/turns` | [`Turns`] |
 //! | `GET /v0/spans` | [`Spans`] |
 //! | `GET /v0/spans/follow` | one [`Span`] per line (JSON lines), for as long as the reader stays |
+//! | `GET /v0/spans/ID/records` | [`SpanRecords`] |
+//! | `GET /v0/records/ID` | [`RecordContent`] |
+//! | `GET /v0/follow?session=ID&after=CURSOR` | one [`FollowLine`] per line, for as long as the reader stays |
+//! | `GET /v0/files?session=ID` | [`Files`] |
+//! | `GET /v0/tools?since=…` | [`ToolTimes`] |
+//! | `GET /v0/export/session/ID.html?full=1` | one inert page, redacted; with `POST`, on `ccd.sock` alone, `reveal=1` leaves it as it is |
+//! | `GET /v0/export?format=jsonl\|csv\|har\|otlp` | a file as it is made; with `framed=1` in [`ExportFrame`]s; with `POST`, on `ccd.sock` alone, `reveal=1` |
 //! | `GET /v0/exchanges` | [`Exchanges`] |
 //! | `GET /v0/exchanges/follow` | one [`Exchange`] per line as it ends, for as long as the reader stays |
 //! | `GET /v0/exchanges/ID` | [`ExchangeDetail`] |
+//! | `GET /v0/exchanges/ID/changes` | [`RequestChanges`] |
 //! | `GET /v0/exchanges/ID/request`, `…/response` | the exact body bytes |
-//! | `GET /v0/show/ID` | [`Shown`] |
+//! | `POST` to either, on `ccd.sock` alone, `?reason=WORDS` | the bytes as they went by, credentials in them, too |
+//! | `GET /v0/show/ID` | [`Shown`]; with `POST`, on `ccd.sock` alone, with credentials in it |
+//! | `GET /v0/vault` | [`VaultStatus`]; the vault is on `ccd.sock` alone |
+//! | `GET /v0/vault/audit` | [`VaultAudit`] |
+//! | `POST /v0/vault/lookup` with a [`VaultAsk`] | [`VaultLookup`] |
+//! | `POST /v0/vault/delete`, `…/rotate`, `…/health`, likewise | [`VaultDeleted`], [`VaultRotated`], [`VaultHealth`] |
+//! | `POST /v0/vault/backup`, likewise | the backup's bytes |
+//! | `POST /v0/vault/restore` with a [`VaultAsk`] on a line, and a backup's bytes | [`VaultRestored`] |
 //! | `GET /v0/search?q=WORDS` | [`Search`] |
 //! | `GET /v0/search/lines?q=WORDS` | [`SearchLine`]s, each hit as it is found |
 //! | `GET /v0/usage` | [`Usage`] |
@@ -23,7 +38,12 @@
 //! | `GET /v0/analyze?session=ID&tree=1` | [`Report`] |
 //! | `GET /v0/heal` | [`Heal`] |
 //! | `POST /v0/heal/allow?session=ID&kind=KIND`, `…/pause?session=ID&for_s=N`, `…/resume?session=ID` | [`Heal`] |
+//! | `GET /v0/forward`, `POST /v0/forward/reload` | [`ForwardSinks`] |
+//! | `GET /v0/forward/preview?name=NAME&session=ID` | [`ForwardPreview`]: exactly what would be sent |
+//! | `POST /v0/forward/connect?name=NAME` | [`Connected`] |
+//! | `POST /v0/forward/sync?name=NAME&last=N&dry_run=1` | lines, at the end [`Synced`] |
 //! | `POST /v0/statusline` with the client's JSON | [`StatusLine`] |
+//! | `POST /v0/web/login` | [`WebLogin`]; on `ccd.sock` alone |
 //! | `POST /v0/stop` | [`Done`]; the daemon drains its streams and exits. `?now=1`: without draining |
 //! | `POST /v0/retire` | [`Done`]; the daemon goes on answering and exits once nobody uses it |
 //! | `POST /v0/log-level?level=debug` | [`Done`] |
@@ -54,12 +74,20 @@ mod budget;
 mod detections;
 mod exchanges;
 mod explain;
+mod export;
+mod forward;
 mod limits;
+mod live;
+mod otel;
+mod records;
 mod search;
 mod status;
 mod store;
 mod timing;
+mod tokens;
 mod usage;
+mod vault;
+mod web;
 
 use serde::{Deserialize, Serialize};
 
@@ -70,19 +98,34 @@ pub use self::detections::{
 };
 pub use self::exchanges::{Exchange, ExchangeDetail, Exchanges, StreamEvent};
 pub use self::explain::{Explain, ExplainCharge, ExplainTerm};
+pub use self::export::{EXPORT_SCHEMA, ExportEnd, ExportFrame};
+pub use self::forward::{
+    Connected, ForwardParcel, ForwardPreview, ForwardSinks, ForwardStatus, SyncNote, Synced,
+};
 pub use self::limits::{Limited, RateLimit, RateLimits};
+pub use self::live::{FollowLine, FollowOpen, Gone};
+pub use self::otel::{OtelExport, OtelExported};
+pub use self::records::{
+    Change, Files, RecordContent, RecordRef, RequestChanges, SessionFile, SpanRecords, ToolTime, ToolTimes,
+};
 pub use self::search::{Hit, Search, SearchEnd, SearchLine};
 pub use self::status::{
     CaptureStatus, DaemonStatus, DetectStatus, DetectionStatus, HealStatus, HookStatus, ProxyStatus,
-    RetiringSession, RetiringStatus, SocketStatus, Status, StoreStatus, Supervision, SupervisorStatus,
-    TranscriptRoot, TranscriptStatus, UpstreamProbe, WebStatus,
+    ReceiveStatus, RetiringSession, RetiringStatus, SocketStatus, Status, StoreStatus, Supervision,
+    SupervisorStatus, TelemetryStatus, TranscriptRoot, TranscriptStatus, UpstreamProbe, WebStatus,
 };
 pub use self::store::{
     BackedUp, DamagedRange, DamagedRecord, FileStats, Imported, Line, LostRecord, NotImported, Operation,
     Progress, Pruned, Rebuilt, Restored, Retention, StoreStats, Verified,
 };
 pub use self::timing::{Stall, Timing, millis};
+pub use self::tokens::{TokenCreated, TokenInfo, TokenList, TokenRevoked};
 pub use self::usage::{Block, Cache, Retries, Side, Usage, UsageRow, UsageSession};
+pub use self::vault::{
+    VaultAsk, VaultAudit, VaultDeleted, VaultHealth, VaultLook, VaultLookup, VaultRestored, VaultRotated,
+    VaultStatus,
+};
+pub use self::web::WebLogin;
 
 /// Any reply: `schema_version`, then the reply's own fields.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -120,6 +163,9 @@ pub struct ApiError {
     pub hint: Option<String>,
 }
 
+/// The last bytes of an exported page: one without them was cut off.
+pub const HTML_END: &str = "</body></html>\n";
+
 /// The reply to a command.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub struct Done {
@@ -128,7 +174,7 @@ pub struct Done {
 }
 
 /// Tokens, split as the API splits them. The kinds are disjoint: their sum is everything that was billed.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct Tokens {
     /// Input tokens that touched no cache.
     pub input: u64,
@@ -311,9 +357,10 @@ pub struct Span {
     pub agent_id: Option<String>,
     /// That subagent's type.
     pub agent_type: Option<String>,
-    /// `agent`, `llm` or `tool`.
+    /// `agent`, `llm`, `tool` or `compaction`: one that only hooks or transcripts tell of; one that the proxy saw is the
+    /// model call that made the summary.
     pub kind: String,
-    /// `invoke_agent …`, `chat MODEL` or `execute_tool TOOL`.
+    /// `invoke_agent …`, `chat MODEL`, `execute_tool TOOL` or `compact manual|auto`.
     pub name: String,
     /// Start.
     pub started_at: String,
@@ -342,6 +389,12 @@ pub struct Span {
     pub purpose: Option<String>,
     /// A model call's exchange.
     pub exchange_id: Option<String>,
+    /// Milliseconds from a model call's start to the first byte of its answer.
+    pub ttfb_ms: Option<u64>,
+    /// Why a model call ended.
+    pub stop_reason: Option<String>,
+    /// A model call that was made again: the span of the call that failed before it.
+    pub retry_of: Option<String>,
     /// For a tool call, the model call that asked for it.
     pub requested_by: Option<String>,
     /// Tokens: a model call's own; an agent's sum over itself and the agents below it.
@@ -356,7 +409,15 @@ pub struct Span {
     /// A model call that was copied from another session's transcript, such as by a fork: that session, which was
     /// charged for it. It has no tokens of its own then.
     pub copied_from: Option<String>,
-    /// What told us of it: `hook`, `proxy`, `transcript`.
+    /// What became of a tool call where somebody was asked: `accept` or `reject`. Telemetry alone tells it, as the three below.
+    pub decision: Option<String>,
+    /// Who said so: `config`, `hook`, `user_permanent`, `user_temporary`, `user_abort`, `user_reject`.
+    pub decided_by: Option<String>,
+    /// Who made a model call, in the client's words: `sdk`, `compact`, `agent:builtin:Explore`, …
+    pub asked_by: Option<String>,
+    /// What a model call cost by the client's own prices, in micro-dollars. No sum has it.
+    pub client_usd_micros: Option<i64>,
+    /// What told us of it: `hook`, `proxy`, `transcript`, `telemetry`.
     pub sources: Vec<String>,
     /// Ids of what it showed to go wrong, as far as that was not dismissed, oldest first.
     pub detections: Vec<String>,

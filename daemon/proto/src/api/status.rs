@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::RateLimits;
+use super::{ForwardStatus, RateLimits, VaultStatus};
 
 /// `GET /v0/status`.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
@@ -14,6 +14,8 @@ pub struct Status {
     pub proxy: ProxyStatus,
     /// The web UI's door.
     pub web: WebStatus,
+    /// What other programs hand in.
+    pub receive: ReceiveStatus,
     /// Hook events.
     pub hooks: HookStatus,
     /// The store.
@@ -30,6 +32,24 @@ pub struct Status {
     pub rate_limits: Option<RateLimits>,
     /// The client's own files.
     pub transcripts: TranscriptStatus,
+    /// What keeps that which is taken out of records.
+    #[serde(default)]
+    pub vault: VaultStatus,
+    /// To whom what is recorded is sent.
+    pub forward: Vec<ForwardStatus>,
+    /// The client's own telemetry.
+    pub telemetry: TelemetryStatus,
+}
+
+/// The client's own telemetry, as far as it was taken in.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct TelemetryStatus {
+    /// Events, spans and metrics.
+    pub events: u64,
+    /// When the latest of them was told.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub last_at: Option<String>,
 }
 
 /// The client's transcripts, and how far they were taken.
@@ -263,7 +283,28 @@ pub struct UpstreamProbe {
 pub struct WebStatus {
     /// `address:port`, or null while there is none.
     pub listen: Option<String>,
+    /// Browsers that are logged in.
+    pub logins: u64,
     /// Why there is none: its port is taken, most likely.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub error: Option<String>,
+}
+
+/// What other programs hand in over the network.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct ReceiveStatus {
+    /// `address:port` of the listener that serves nothing else; null where there is none: the web port takes it in.
+    pub listen: Option<String>,
+    /// Whether other machines can reach that one.
+    pub remote: bool,
+    /// Tokens, those that have ended left out.
+    pub tokens: u64,
+    /// Requests that were let in, since the daemon started.
+    pub requests: u64,
+    /// Requests that were not.
+    pub refused: u64,
+    /// Why there is no listener where one is configured.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub error: Option<String>,
 }
@@ -319,6 +360,15 @@ pub struct CaptureStatus {
     pub gaps: u64,
     /// Bytes waiting to be written.
     pub queue_bytes: u64,
+    /// Marks put in the place of credentials since start.
+    #[serde(default)]
+    pub redacted: u64,
+    /// Pieces left out since start because they could not be scanned for credentials.
+    #[serde(default)]
+    pub unscanned: u64,
+    /// Ids of the built-in rules that the configuration has put out of use.
+    #[serde(default)]
+    pub rules_off: Vec<String>,
 }
 
 /// Detections. All zero where the store cannot be asked.

@@ -4,7 +4,7 @@ use serde_json::{Value, json};
 
 use super::CC_TRACER;
 use crate::clock::rfc3339;
-use crate::ingest::record::{Stored, TranscriptPart, TranscriptV1};
+use crate::ingest::record::{Stored, TranscriptPart, TranscriptV2};
 use crate::project::session::Fact;
 use crate::project::{hook, transcript};
 
@@ -48,7 +48,7 @@ pub(super) fn as_written(at_ns: u64, event: &Value) -> Option<(String, Vec<u8>)>
 
 /// What a line tells that the client could have written.
 pub(super) fn of_line(session: &str, at_ns: u64, line: &[u8]) -> Option<transcript::TranscriptFacts> {
-    let record = TranscriptV1 {
+    let record = TranscriptV2 {
         path: format!("{session}.jsonl").into_bytes(),
         part: TranscriptPart::Lines,
         device: 0,
@@ -56,6 +56,7 @@ pub(super) fn of_line(session: &str, at_ns: u64, line: &[u8]) -> Option<transcri
         born_ns: at_ns,
         offset: 0,
         body: Stored::Inline(Vec::new()),
+        in_file: None,
     };
     transcript::read(&record, line)
 }

@@ -8,10 +8,12 @@
 //! ([`pisama`], [`shadow`]): its tool calls are shown only in sessions of which no other source tells anything, and what
 //! it says was billed is counted only for sessions that nothing else was billed for; once another source tells of the
 //! session, that alone counts. Its proxy's lines do not name the client's session at all: nobody could tell which of them
-//! a transcript has told already, so they are kept and counted nowhere.
+//! a transcript has told already, so they are kept and counted nowhere. What is handed in over the network as to a platform
+//! ([`platform`]) goes by the same rule.
 
 mod cc_tracer;
 mod pisama;
+pub mod platform;
 mod shadow;
 
 use serde::Deserialize;
@@ -19,7 +21,7 @@ use serde_json::Value;
 use serde_json::value::RawValue;
 
 use super::session::Fact;
-pub use pisama::Trace;
+pub use pisama::{Billed, Trace};
 pub(super) use shadow::Traces;
 pub use shadow::{is_foreign_start, message_of, start_of};
 
@@ -29,6 +31,8 @@ pub const CC_TRACER: &str = "cc-tracer";
 pub const PISAMA_TRACES: &str = "pisama-traces";
 /// Lines of `pisama`'s proxy.
 pub const PISAMA_CALLS: &str = "pisama-calls";
+/// Traces that were handed in over the network.
+pub const PLATFORM: &str = "platform";
 /// How `pisama` is named as a source.
 pub const PISAMA: &str = "pisama";
 
@@ -97,6 +101,10 @@ pub fn read(format: &str, at_ns: u64, line: &[u8]) -> Option<(String, Fact)> {
             let trace = pisama::read(at_ns, line)?;
             (trace.hook.session_id.clone(), Told::Trace(Box::new(trace)))
         }
+        PLATFORM => {
+            let trace = platform::read(at_ns, line)?;
+            (trace.hook.session_id.clone(), Told::Trace(Box::new(trace)))
+        }
         _ => return None,
     };
     Some((session, Fact::Foreign(Box::new(told))))
@@ -121,6 +129,7 @@ pub fn content(format: &str, at_ns: u64, line: &[u8]) -> Option<Content> {
             None => Content::Hook(value),
         }),
         PISAMA_TRACES => Some(Content::Hook(pisama::as_hook(&value)?)),
+        PLATFORM => Some(Content::Hook(pisama::as_hook(value.get(platform::TRACE)?)?)),
         _ => None,
     }
 }

@@ -2,15 +2,19 @@
 //!
 //! Its lines name no call and no message, so that they are held apart from what other sources tell, and shown only while
 //! those tell nothing. What its lines say was billed repeats with each call of a message: the same figures of the same
-//! model are one message. They go to the books as a closing total, which counts only where nothing else was billed.
+//! model are one message, and figures that tell less of the cache are those of one that tells more. They go to the books as a
+//! closing total, which counts only where nothing else was billed.
+//!
+//! A call may be told of several times, as when a session is uploaded again: the fullest line of it stands, and of equally
+//! full ones the last.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use ccd_proto::api::Tokens;
 use ccd_store::Locator;
 
-use super::{PISAMA, Trace};
+use super::{Billed, PISAMA, Trace};
 use crate::project::charge::{CostState, ModelTotal};
 use crate::project::hook::{HookFacts, HookKind};
 use crate::project::ids;
@@ -25,13 +29,91 @@ const HOUR_NS: u64 = 3_600_000_000_000;
 pub(in crate::project) struct Traces {
     /// Lines by the id of their call.
     calls: BTreeMap<String, (Trace, Locator)>,
-    /// Messages that are in the totals.
-    counted: BTreeSet<String>,
+    /// What lines say was billed, by all that they have in common, and how many lines say so.
+    billed: BTreeMap<Alike, BTreeMap<Billed, usize>>,
     /// What was billed, by model.
     totals: BTreeMap<String, Tokens>,
 }
 
+/// Model, input, output, and the call that it was billed for alone: what lines about one message have in common.
+type Alike = (String, u64, u64, Option<String>);
+
+fn alike(billed: &Billed) -> Alike {
+    (billed.model.clone(), billed.tokens.input, billed.tokens.output, billed.alone.clone())
+}
+
+/// Those of alike figures that tell most: each of them is a message.
+fn fullest(of: &BTreeMap<Billed, usize>) -> impl Iterator<Item = &Billed> {
+    let most = of.keys().map(|billed| billed.told).max();
+    of.keys().filter(move |billed| Some(billed.told) == most)
+}
+
+/// How much a line tells of its call.
+fn fullness((trace, record): &(Trace, Locator)) -> (u8, bool, Locator) {
+    (trace.billed.as_ref().map_or(0, |billed| billed.told + 1), trace.whole, *record)
+}
+
+fn without(of: Tokens, less: Tokens) -> Tokens {
+    Tokens {
+        input: of.input.saturating_sub(less.input),
+        output: of.output.saturating_sub(less.output),
+        cache_read: of.cache_read.saturating_sub(less.cache_read),
+        cache_write_5m: of.cache_write_5m.saturating_sub(less.cache_write_5m),
+        cache_write_1h: of.cache_write_1h.saturating_sub(less.cache_write_1h),
+    }
+}
+
 impl Traces {
+    /// Adds a line; whether anything that was billed changed.
+    fn add(&mut self, call: &str, trace: &Trace, record: Locator) -> bool {
+        let new = (trace.clone(), record);
+        if let Some(known) = self.calls.get(call) {
+            if fullness(&new) <= fullness(known) {
+                return false;
+            }
+            let known = known.0.billed.clone();
+            self.bill(known.as_ref(), false);
+        }
+        self.bill(trace.billed.as_ref(), true);
+        self.calls.insert(call.to_owned(), new);
+        trace.billed.is_some()
+    }
+
+    fn bill(&mut self, billed: Option<&Billed>, comes: bool) {
+        let Some(billed) = billed else { return };
+        let sum = |of: &BTreeMap<Billed, usize>| {
+            fullest(of).fold(Tokens::default(), |mut sum, billed| {
+                sum += billed.tokens;
+                sum
+            })
+        };
+        let of = self.billed.entry(alike(billed)).or_default();
+        let before = sum(of);
+        let lines = of.entry(billed.clone()).or_default();
+        if comes {
+            *lines += 1;
+        } else {
+            *lines -= 1;
+            if *lines == 0 {
+                of.remove(billed);
+            }
+        }
+        let after = sum(of);
+        if of.is_empty() {
+            self.billed.remove(&alike(billed));
+        }
+        let total = self.totals.entry(billed.model.clone()).or_default();
+        *total = without(*total, before);
+        *total += after;
+    }
+
+    /// The message that a line's figures are of.
+    fn message<'a>(&'a self, billed: &'a Billed) -> &'a Billed {
+        let of = self.billed.get(&alike(billed));
+        let full = of.and_then(|of| fullest(of).find(|full| *full == billed).or_else(|| fullest(of).next()));
+        full.unwrap_or(billed)
+    }
+
     /// Lines.
     pub(in crate::project) fn len(&self) -> usize {
         self.calls.len()
@@ -55,10 +137,16 @@ pub fn is_foreign_start(start_ns: u64) -> bool {
 
 /// The name of a message that is known by its figures alone.
 #[must_use]
-pub fn message_of((model, t): &(String, Tokens)) -> String {
+pub fn message_of(billed: &Billed) -> String {
+    let Billed { model, tokens: t, alone, .. } = billed;
     let figures = format!(
-        "{model} {} {} {} {} {}",
-        t.input, t.output, t.cache_read, t.cache_write_5m, t.cache_write_1h
+        "{model} {} {} {} {} {} {}",
+        t.input,
+        t.output,
+        t.cache_read,
+        t.cache_write_5m,
+        t.cache_write_1h,
+        alone.as_deref().unwrap_or("")
     );
     format!("{PISAMA}-{:016x}", text_hash(&figures))
 }
@@ -79,12 +167,9 @@ impl SessionState {
         if let Some(cwd) = &trace.hook.cwd {
             keep_min(&mut self.cwd, (ns, cwd.clone()));
         }
-        if let Some(call) = call_of(&trace.hook) {
-            self.traces.calls.insert(call.to_owned(), (trace.clone(), record));
-        }
-        let Some(billed) = &trace.billed else { return Changes::default() };
-        if self.traces.counted.insert(message_of(billed)) {
-            *self.traces.totals.entry(billed.0.clone()).or_default() += billed.1;
+        let is_billed = call_of(&trace.hook).is_some_and(|call| self.traces.add(call, trace, record));
+        if !is_billed {
+            return Changes::default();
         }
         let models = self.traces.totals.iter().map(|(model, tokens)| ModelTotal {
             model: model.clone(),
@@ -124,7 +209,7 @@ impl SessionState {
             let latest = last.entry(turn).or_insert(at);
             *latest = (*latest).max(at);
             if let Some(billed) = &trace.billed {
-                shadow.tell_message(billed, trace);
+                shadow.tell_message(self.traces.message(billed), trace);
             }
         }
         // Of how a turn ended it has no word: it is over with its last call.
@@ -139,14 +224,14 @@ impl SessionState {
         Some(shadow)
     }
 
-    fn tell_message(&mut self, billed: &(String, Tokens), trace: &Trace) {
+    fn tell_message(&mut self, billed: &Billed, trace: &Trace) {
         let ns = trace.hook.at_ns;
         let id = Arc::new(MessageId { message: message_of(billed), request: String::new() });
         let message = self.lines.messages.entry(id).or_insert_with(|| Message {
             first_ns: ns,
             prompt_id: trace.hook.prompt_id.clone(),
-            model: billed.0.clone(),
-            tokens: Some(billed.1),
+            model: billed.model.clone(),
+            tokens: Some(billed.tokens),
             stop_reason: Some((0, "tool_use".into())),
             ..Message::default()
         });

@@ -111,7 +111,7 @@ fn older_lines_have_their_figures_beside_the_call() {
         panic!()
     };
     let Told::Trace(trace) = *told else { panic!() };
-    let (model, tokens) = trace.billed.unwrap();
+    let Billed { model, tokens, .. } = trace.billed.unwrap();
     assert_eq!((model.as_str(), tokens.input, tokens.output), ("claude-opus-4-5", 150, 50));
 }
 
@@ -126,10 +126,72 @@ fn the_librarys_lines_are_read_as_the_hooks() {
     assert!(read(PISAMA_TRACES, 5, before.as_bytes()).is_none());
 }
 
+/// As it is uploaded: without what was read from the cache, and maybe without what came back.
+fn uploaded(n: u64, output: bool) -> String {
+    let mut line = json!({"session_id":"s","timestamp":format!("2026-05-01T10:00:{n:02}.5+00:00"),"hook_type":"PostToolUse",
+        "tool_name":"Bash","tool_input":{"command":format!("ls {n}")},"model":"claude-sonnet-4-5","input_tokens":"3",
+        "output_tokens":7.0,"user_input":"do it"});
+    if output {
+        line["tool_output"] = "a".into();
+    }
+    let sender = platform::Sender { tenant: "local".into(), source: platform::SOURCE.into(), version: None };
+    platform::line(&sender, &line.to_string())
+}
+
+#[test]
+fn a_call_that_is_told_again_is_the_fullest_line_of_it() {
+    let prices = Prices::new(&std::collections::BTreeMap::new());
+    // The same call in its own file, with all figures.
+    let mut whole = trace(1, "Bash", "do it", 3);
+    whole["timestamp"] = "2026-05-01T10:00:01.5+00:00".into();
+    let whole = whole.to_string();
+    let lines = [(PLATFORM, uploaded(1, true)), (PLATFORM, uploaded(1, false)), (PISAMA_TRACES, whole)];
+    for order in [[0, 1, 2], [2, 1, 0], [1, 2, 0], [1, 0, 2]] {
+        let mut state = SessionState::new("s");
+        for (at, n) in order.into_iter().enumerate() {
+            tell(&mut state, at as u64 + 1, lines[n].0, lines[n].1.as_bytes());
+        }
+        assert_eq!(state.summary(&prices).tool_calls, 1, "{order:?}");
+        let view = state.view(&prices);
+        let tokens = view.turns[0].tokens;
+        assert_eq!((tokens.input, tokens.output, tokens.cache_read), (3, 7, 100), "{order:?}");
+    }
+    // Figures that tell nothing of the cache are those of a message that is known with it, whichever call told of it.
+    let mut state = SessionState::new("s");
+    let mut last = None;
+    for (n, (format, line)) in
+        [(PISAMA_TRACES, lines[2].1.clone()), (PLATFORM, uploaded(2, true))].iter().enumerate()
+    {
+        last = tell(&mut state, n as u64 + 1, format, line.as_bytes()).cost_states.pop().or(last);
+    }
+    assert_eq!(last.unwrap().models[0].tokens.input, 3, "one message");
+    assert_eq!(state.summary(&prices).tool_calls, 2);
+}
+
+#[test]
+fn what_is_reported_call_by_call_is_each_calls_own() {
+    let event = |second: u64| {
+        let line = json!({"session_id":"s","timestamp":format!("2026-05-01T10:00:{second:02}Z"),"hook_type":"post_tool",
+            "tool_name":"Bash","tool_input":{},"model":"claude-sonnet-4","tokens_in":1500,"tokens_out":800});
+        let sender = platform::Sender { tenant: "t".into(), source: platform::SOURCE.into(), version: None };
+        platform::line(&sender, &line.to_string())
+    };
+    let mut state = SessionState::new("s");
+    let mut total = None;
+    for (n, second) in [(1, 1), (2, 2), (3, 2)] {
+        total = tell(&mut state, n, PLATFORM, event(second).as_bytes()).cost_states.pop().or(total);
+    }
+    assert_eq!(total.unwrap().models[0].tokens.output, 1600);
+    let proxy = uploaded(1, true).replace("PostToolUse", "proxy");
+    assert!(read(PLATFORM, 1, proxy.as_bytes()).is_none(), "it names no session of the client's");
+    let before = uploaded(1, true).replace("PostToolUse", "pre_tool");
+    assert!(read(PLATFORM, 1, before.as_bytes()).is_none());
+}
+
 proptest! {
     #[test]
     fn any_bytes_are_read_or_refused(bytes in prop::collection::vec(any::<u8>(), 0..200)) {
-        for format in [CC_TRACER, PISAMA_TRACES, PISAMA_CALLS] {
+        for format in [CC_TRACER, PISAMA_TRACES, PISAMA_CALLS, PLATFORM] {
             let _ = (read(format, 1, &bytes), content(format, 1, &bytes));
         }
         let _ = (format_of(&bytes), written_at(&bytes));

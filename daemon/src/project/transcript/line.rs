@@ -9,6 +9,7 @@ use super::json::{self, Elements, Members};
 use super::{AgentMeta, Answer, Costs, LineFact, LineKind, Prompt, PromptKind, ToolResult, TranscriptFacts};
 use crate::clock::parse_rfc3339;
 use crate::project::charge::MAX_COUNT;
+use crate::project::compactions::{Boundary, Trigger};
 use crate::project::request::is_denial;
 use crate::project::text::preview;
 
@@ -289,8 +290,14 @@ impl<'a> Line<'a> {
     fn system(&self) -> Told {
         match self.subtype {
             b"compact_boundary" => {
-                let left = self.compact.and_then(|meta| count(json::member(meta, "postTokens")));
-                Told::Fact(LineKind::Compacted { left })
+                let number = |name| self.compact.and_then(|meta| count(json::member(meta, name)));
+                let trigger = self.compact.and_then(|meta| json::member(meta, "trigger"));
+                Told::Fact(LineKind::Compacted(Boundary {
+                    trigger: trigger.and_then(|name| json::text(name, 8)).as_deref().and_then(Trigger::named),
+                    before: number("preTokens"),
+                    left: number("postTokens"),
+                    duration_ms: number("durationMs"),
+                }))
             }
             _ => Told::Nothing,
         }

@@ -15,7 +15,8 @@ mod tests;
 
 use ccd_proto::api::Tokens;
 
-use crate::ingest::record::{TranscriptPart, TranscriptV1};
+use crate::ingest::record::{TranscriptPart, TranscriptV2};
+use crate::project::compactions::Boundary;
 
 /// What a stretch of a transcript tells.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -30,8 +31,10 @@ pub struct TranscriptFacts {
     pub file: u64,
     /// Where in the file the stretch begins.
     pub offset: u64,
-    /// Bytes of the stretch.
+    /// Bytes of the stretch in the file.
     pub size: u64,
+    /// Where its lines lie further on in the file than in the record ([`crate::ingest::record::InFileV1`]).
+    pub shifts: Vec<(u64, i64)>,
     /// The earliest time that a line tells, nanoseconds since the Unix epoch; 0 where none tells any.
     pub first_ns: u64,
     /// The latest time that a line tells; 0 where none tells any.
@@ -52,6 +55,17 @@ pub struct TranscriptFacts {
     pub unknown: u64,
     /// Lines that are no JSON object. They are kept in the record.
     pub unreadable: u64,
+}
+
+impl TranscriptFacts {
+    /// Where in the file a line begins that begins there in the record's bytes.
+    #[must_use]
+    pub fn place(&self, at: u64) -> u64 {
+        let behind = self.shifts.partition_point(|(from, _)| *from <= at);
+        let shift =
+            behind.checked_sub(1).and_then(|last| self.shifts.get(last)).map_or(0, |(_, shift)| *shift);
+        self.offset.saturating_add(at.saturating_add_signed(shift))
+    }
 }
 
 /// What a subagent's `.meta.json` tells.
@@ -98,10 +112,7 @@ pub enum LineKind {
     /// The turn was ended by an error of the API.
     ApiError(String),
     /// The context was summarised.
-    Compacted {
-        /// Tokens of the context after it, where the client says.
-        left: Option<u64>,
-    },
+    Compacted(Boundary),
     /// Something went to the model beside prompts and results, so many bytes.
     Fresh(u64),
     /// The client's closing totals.
@@ -216,7 +227,7 @@ pub struct Costs {
 
 /// Reads a stretch of a transcript. `None` where its file's name tells no session, and no line does.
 #[must_use]
-pub fn read(record: &TranscriptV1, body: &[u8]) -> Option<TranscriptFacts> {
+pub fn read(record: &TranscriptV2, body: &[u8]) -> Option<TranscriptFacts> {
     let named = name::of(&record.path);
     let mut facts = TranscriptFacts {
         session_id: named.session_id.unwrap_or_default(),
@@ -224,7 +235,8 @@ pub fn read(record: &TranscriptV1, body: &[u8]) -> Option<TranscriptFacts> {
         born_ns: record.born_ns,
         file: file_hash(record),
         offset: record.offset,
-        size: body.len() as u64,
+        size: record.in_file.as_ref().map_or(body.len() as u64, |in_file| in_file.length),
+        shifts: record.in_file.as_ref().map(|in_file| in_file.shifts.clone()).unwrap_or_default(),
         ..TranscriptFacts::default()
     };
     match record.part {
@@ -245,13 +257,19 @@ pub fn prompt_of(text: &str) -> (PromptKind, String) {
     }
 }
 
+/// The session whose transcript a file of this name is.
+#[must_use]
+pub fn session_of(path: &[u8]) -> Option<String> {
+    name::of(path).session_id
+}
+
 /// The subagent whose transcript a file of this name is.
 #[must_use]
 pub fn agent_of(path: &[u8]) -> Option<String> {
     name::of(path).agent_id
 }
 
-fn file_hash(record: &TranscriptV1) -> u64 {
+fn file_hash(record: &TranscriptV2) -> u64 {
     let mut hasher = blake3::Hasher::new();
     for part in [record.device, record.inode, record.born_ns] {
         hasher.update(&part.to_be_bytes());

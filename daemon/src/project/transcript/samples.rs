@@ -8,7 +8,7 @@ const NEWER: &[u8] = include_bytes!("../../../../tests/fixtures/transcript/2.1.3
 const META: &[u8] = include_bytes!("../../../../tests/fixtures/transcript/agent.meta.json");
 
 fn read_as(path: &str, part: TranscriptPart, body: &[u8]) -> TranscriptFacts {
-    let record = TranscriptV1 {
+    let record = TranscriptV2 {
         path: path.as_bytes().to_vec(),
         part,
         device: 1,
@@ -16,6 +16,7 @@ fn read_as(path: &str, part: TranscriptPart, body: &[u8]) -> TranscriptFacts {
         born_ns: 3,
         offset: 0,
         body: Stored::Inline(Vec::new()),
+        in_file: None,
     };
     read(&record, body).unwrap()
 }
@@ -55,6 +56,7 @@ fn shown(fact: &LineFact) -> String {
                 call.unwrap_or_default(),
             )
         }
+        LineKind::Compacted(says) => format!("compacted {:?} → {:?}", says.before, says.left),
         LineKind::Costs(costs) => format!("costs {} {:?}", costs.start_ns, costs.models),
         other => format!("{other:?}"),
     };
@@ -99,7 +101,7 @@ fn the_newer_clients_lines() {
             r#"a23c635b86fe84d19: msg_1795200179304918 req_2 claude-opus-5-5 12/42/15000/3400/0 0+0 "" Agent toolu_17952001793049180 inner"#,
             "Fresh(211)",
             r#"costs 1795198509863000000 [("claude-opus-5-5", Tokens { input: 96, output: 336, cache_read: 120000, cache_write_5m: 27200, cache_write_1h: 0 }, 0, 167104)]"#,
-            "Compacted { left: Some(2979) }",
+            "compacted Some(18570) → Some(2979)",
             "Summary <elided>",
             "Typed please make hello",
             "Meta <elided>",

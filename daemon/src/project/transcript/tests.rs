@@ -5,12 +5,13 @@ use serde_json::{Value, json};
 
 use super::*;
 use crate::ingest::record::Stored;
+use crate::project::compactions::Trigger;
 use crate::project::text::{text_hash, tool_summary};
 
 const SESSION: &str = "c4aea1f3-66f1-45dc-b211-c365079e7020";
 
-fn record(path: &str) -> TranscriptV1 {
-    TranscriptV1 {
+fn record(path: &str) -> TranscriptV2 {
+    TranscriptV2 {
         path: path.as_bytes().to_vec(),
         part: TranscriptPart::Lines,
         device: 1,
@@ -18,6 +19,7 @@ fn record(path: &str) -> TranscriptV1 {
         born_ns: 3,
         offset: 0,
         body: Stored::Inline(Vec::new()),
+        in_file: None,
     }
 }
 
@@ -230,9 +232,13 @@ fn results_tell_failures_denials_and_subagents() {
 
 #[test]
 fn compactions_closing_totals_and_reminders() {
-    let boundary =
-        line("system", json!({"subtype":"compact_boundary","compactMetadata":{"postTokens":2979}}));
-    assert_eq!(only(facts(&[boundary])), LineKind::Compacted { left: Some(2979) });
+    let boundary = line(
+        "system",
+        json!({"subtype":"compact_boundary","compactMetadata":{"trigger":"auto","preTokens":180_000,"postTokens":2979}}),
+    );
+    let says =
+        Boundary { trigger: Some(Trigger::Auto), before: Some(180_000), left: Some(2979), duration_ms: None };
+    assert_eq!(only(facts(&[boundary])), LineKind::Compacted(says));
     let LineKind::Costs(costs) = only(facts(&[
         json!({"type":"cost-state","sessionId":SESSION,"totalDuration":1814,
         "startTime":1_795_198_509_863_u64,"modelUsage":{"claude-opus-5-5":{"inputTokens":96,"outputTokens":336,
@@ -327,7 +333,7 @@ proptest! {
     #[test]
     fn any_bytes_are_read(bytes in proptest::collection::vec(any::<u8>(), 0..400)) {
         let _ = read(&record(&format!("/p/{SESSION}.jsonl")), &bytes);
-        let _ = read(&TranscriptV1 { part: TranscriptPart::AgentMeta, ..record("agent-a.meta.json") }, &bytes);
+        let _ = read(&TranscriptV2 { part: TranscriptPart::AgentMeta, ..record("agent-a.meta.json") }, &bytes);
     }
 
     #[test]

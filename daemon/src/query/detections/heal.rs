@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 
-use ccd_proto::api::{Heal, HealException, Session};
+use ccd_proto::api::{Heal, HealException, Intervention, Session};
 
 use super::wanted::Wanted;
 use super::{done_to_api, keys, session};
@@ -55,6 +55,22 @@ pub fn heal(ask: &Ask, settings: &config::Heal, wanted: &Wanted) -> Result<Heal,
         interventions,
         more,
     })
+}
+
+/// What was done in a session since a time, oldest first.
+pub fn done_in(ask: &Ask, session_id: &str, since_ns: u64) -> Result<Vec<Intervention>, QueryError> {
+    let (from, to) = keys::interventions(since_ns, None);
+    let mut found = Vec::new();
+    for row in ask.reader.scan(&from, &to) {
+        let (key, value) = row?;
+        let Some(place) = keys::of_key(&key) else { continue };
+        let row: InterventionRow = rows::decode(&value)?;
+        if row.session_id == session_id {
+            found.push(done_to_api(ask, place, &row));
+        }
+    }
+    found.reverse();
+    Ok(found)
 }
 
 /// Pauses and allowances in force, newest first; those of one session, and those of all.

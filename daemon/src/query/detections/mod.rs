@@ -21,7 +21,7 @@ use crate::project::detections::{
 };
 use crate::project::{ids, rows};
 
-pub use heal::{heal, judgements};
+pub use heal::{done_in, heal, judgements};
 pub use trend::trend;
 pub use wanted::{OF_LIST, OF_TREND, States, Wanted, kind};
 
@@ -64,8 +64,8 @@ pub fn one(ask: &Ask, prefix: &str) -> Result<Judged, QueryError> {
         && let Some(span) = &detection.span_id
     {
         let view = tree(ask, &row.session_id)?;
-        let span = view.spans.into_iter().find(|view| view.span.span_id == *span);
-        detection.turn_id = span.map(|view| view.span.turn_id);
+        let span = view.spans.iter().find(|view| view.span.span_id == *span);
+        detection.turn_id = span.map(|view| view.span.turn_id.clone());
     }
     let (from, to) = keys::all_about(row.about);
     let others = (ask.reader.scan(&from, &to).count() as u64).saturating_sub(1);
@@ -303,8 +303,9 @@ fn reason(ask: &Ask, row: &DetectionRow) -> Result<Option<String>, QueryError> {
     Ok(said.map(|said| said.reason).filter(|reason| !reason.is_empty()))
 }
 
-fn done_to_api(ask: &Ask, (at_ns, _): Place, row: &InterventionRow) -> Intervention {
+fn done_to_api(ask: &Ask, (at_ns, id): Place, row: &InterventionRow) -> Intervention {
     let known = Intervention {
+        intervention_id: id_text(id),
         at: rfc3339(at_ns),
         session_id: row.session_id.clone(),
         detection_id: row.detection.map(id_text),

@@ -11,10 +11,10 @@ use super::session::{Found, Look};
 use super::snippet::Snippet;
 use super::words::Words;
 use crate::clock::{parse_rfc3339, rfc3339};
-use crate::ingest::record::{self, ExchangeV2, Payload};
+use crate::ingest::record::{self, ExchangeV3, Payload};
 use crate::live::body;
-use crate::project::exchange::{assemble, decoded_request, header};
-use crate::project::{decode, ids};
+use crate::project::exchange::{assemble, decoded_request, response_encoding};
+use crate::project::{decode, ids, telemetry};
 use crate::query::{Ask, QueryError};
 
 impl Look<'_> {
@@ -54,6 +54,15 @@ impl Look<'_> {
                 let bytes = body(&ask.reader, &lines.body)?;
                 self.lines(&bytes, stored.at_ns, hits);
             }
+            Ok(Payload::Telemetry(told)) => {
+                let bytes = body(&ask.reader, &told.body)?;
+                if let Ok(payload) = serde_json::from_slice::<Value>(&bytes) {
+                    let name = telemetry::name_of(&payload).to_owned();
+                    let hit = Hit { kind: telemetry::SOURCE.into(), name, ..Hit::default() };
+                    let attributes = telemetry::attributes(&payload);
+                    self.tell(hit, told.at_ns, hits, |m, words| m.look_at(words, "payload", &attributes));
+                }
+            }
             Ok(Payload::Foreign(lines)) => {
                 let bytes = body(&ask.reader, &lines.body)?;
                 self.lines(&bytes, stored.at_ns, hits);
@@ -92,7 +101,7 @@ impl Look<'_> {
 
     fn exchange(
         &mut self,
-        exchange: &ExchangeV2,
+        exchange: &ExchangeV3,
         request: &[u8],
         response: &[u8],
         hits: &mut Vec<(u64, Hit)>,
@@ -116,8 +125,7 @@ impl Look<'_> {
                 m.look(words, "response", error);
             }
             if answer.message.is_null() {
-                let encoding = header(&exchange.response_headers, "content-encoding").unwrap_or("");
-                let plain = decode::decode(response, encoding);
+                let plain = decode::decode(response, response_encoding(exchange));
                 match serde_json::from_slice::<Value>(&plain.bytes) {
                     Ok(value) => m.look_at(words, "response", &value),
                     Err(_) => m.look(words, "response", &String::from_utf8_lossy(&plain.bytes)),

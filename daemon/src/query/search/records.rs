@@ -11,9 +11,9 @@ use ccd_store::{BlobRef, Locator, Record, Seen, StoreError};
 
 use super::words::Words;
 use super::{Stop, texts};
-use crate::ingest::record::{self, ExchangeV2, Payload, Stored};
+use crate::ingest::record::{self, ExchangeV3, Payload, Stored};
 use crate::live::body;
-use crate::project::exchange::{assemble, decoded_request, header};
+use crate::project::exchange::{assemble, decoded_request, request_encoding, response_encoding};
 use crate::project::foreign;
 use crate::query::{Ask, QueryError};
 
@@ -96,6 +96,7 @@ impl Sifter<'_> {
                 };
                 told | self.words.in_json(&bytes)
             }
+            Ok(Payload::Telemetry(told)) => self.words.in_json(&body(reader, &told.body)?),
             Ok(Payload::Exchange(exchange)) => self.exchange(at, &exchange)?,
             Ok(
                 Payload::Gap(_)
@@ -111,7 +112,7 @@ impl Sifter<'_> {
         Ok(())
     }
 
-    fn exchange(&mut self, at: Locator, exchange: &ExchangeV2) -> Result<u32, StoreError> {
+    fn exchange(&mut self, at: Locator, exchange: &ExchangeV3) -> Result<u32, StoreError> {
         let reader = &self.ask.reader;
         // A stream's texts come in pieces that only make sense together.
         let response = body(reader, &exchange.response.stored)?;
@@ -120,10 +121,10 @@ impl Sifter<'_> {
         mask |= answer.error.as_deref().map_or(0, |error| self.words.in_text(error));
         mask |= exchange.error.as_deref().map_or(0, |error| self.words.in_text(error));
         if answer.message.is_null() {
-            let encoding = header(&exchange.response_headers, "content-encoding").unwrap_or("");
-            mask |= self.words.in_json(&crate::project::decode::decode(&response, encoding).bytes);
+            let decoded = crate::project::decode::decode(&response, response_encoding(exchange));
+            mask |= self.words.in_json(&decoded.bytes);
         }
-        let encoded = header(&exchange.request_headers, "content-encoding").is_some();
+        let encoded = !request_encoding(exchange).is_empty();
         match &exchange.request.stored {
             Stored::Blob(blob) if !self.whole && !encoded => {
                 self.requests.push(Request { started_ns: exchange.started_ns, at, body: *blob });

@@ -139,6 +139,7 @@ impl Look<'_> {
         let name = match span.kind.as_str() {
             "tool" => span.tool_name,
             "llm" => span.model,
+            "compaction" => Some(span.name),
             _ => Some(span.agent_type.unwrap_or_else(|| "main".into())),
         };
         let hit = Hit {

@@ -161,7 +161,8 @@ mod tests {
     #[tokio::test]
     async fn a_full_queue_counts_as_lost() {
         let (bypass, _store, door, mut rx) = on(Budget::unlimited());
-        let event = || HookEvent { arrived_ns: 0, client: Vec::new(), body: bytes::Bytes::new() };
+        let event =
+            || HookEvent { id: [0; 16], arrived_ns: 0, client: Vec::new(), body: bytes::Bytes::new() };
         let waiting: Vec<_> = (0..QUEUE)
             .map(|_| {
                 let door = door.clone();

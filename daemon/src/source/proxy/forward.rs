@@ -15,7 +15,7 @@ use super::server::Proxy;
 use super::tap::{Tap, version};
 use super::upstream::{Outgoing, Target};
 use super::{headers, respond};
-use crate::ingest::record::{BodyV1, ExchangeV2, Outcome, RouteV1, Stored};
+use crate::ingest::record::{BodyV1, ExchangeV3, Outcome, RedactionV1, RouteV1, Stored};
 
 impl Proxy {
     /// Sends a request on and hands its answer back.
@@ -58,9 +58,9 @@ impl Proxy {
         }
     }
 
-    fn record(&self, parts: &http::request::Parts, path: &str, target: &Target) -> ExchangeV2 {
+    fn record(&self, parts: &http::request::Parts, path: &str, target: &Target) -> ExchangeV3 {
         let none = || BodyV1 { seen: 0, kept: 0, stored: Stored::Inline(Vec::new()) };
-        ExchangeV2 {
+        ExchangeV3 {
             id: uuid::Uuid::now_v7().into_bytes(),
             session_id: headers::name_of(&parts.headers, "x-claude-code-session-id"),
             agent_id: headers::name_of(&parts.headers, "x-claude-code-agent-id"),
@@ -85,6 +85,7 @@ impl Proxy {
             response: none(),
             marks: Vec::new(),
             route: RouteV1::default(),
+            redaction: RedactionV1::default(),
         }
     }
 }

@@ -58,7 +58,7 @@ impl Peers {
         let found = self.ask(peer, local);
         if found == Peer::Unknown && !std::mem::replace(&mut self.told, true) {
             tracing::info!(
-                "this system does not tell whose a TCP connection is: the path token alone decides"
+                "this system does not tell whose a TCP connection is: the path token, or the login, alone decides"
             );
         }
         found

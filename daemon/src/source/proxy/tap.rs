@@ -16,7 +16,7 @@ use http::header::DATE;
 use super::Gauges;
 use super::headers::captured;
 use crate::config::Capture;
-use crate::ingest::record::{ExchangeV2, Outcome, RouteV1};
+use crate::ingest::record::{ExchangeV3, Outcome, RouteV1};
 use crate::ingest::{CapturedExchange, Door, Reserved};
 
 /// Pieces from this size on are shared, not copied: they are most of the read buffer that they keep alive.
@@ -88,7 +88,7 @@ impl Copy {
 
 struct State {
     /// Everything but bodies; `None` once it was handed in.
-    record: Option<ExchangeV2>,
+    record: Option<ExchangeV3>,
     request: Copy,
     response: Copy,
     budget: Option<Reserved>,
@@ -109,7 +109,7 @@ pub struct Tap {
 impl Tap {
     /// Starts with what the request's head told. Without a door nothing is kept (bypass).
     #[must_use]
-    pub fn new(record: ExchangeV2, limits: Capture, door: Option<Door>, gauges: Arc<Gauges>) -> Arc<Self> {
+    pub fn new(record: ExchangeV3, limits: Capture, door: Option<Door>, gauges: Arc<Gauges>) -> Arc<Self> {
         gauges.in_flight.fetch_add(1, Ordering::Relaxed);
         let budget = door.as_ref().map(|d| Reserved::new(Arc::clone(d.gauges())));
         Arc::new(Tap {

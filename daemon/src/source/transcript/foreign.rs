@@ -11,6 +11,7 @@ use jiff::tz::TimeZone;
 use super::read::{self, Next};
 use crate::ingest::Ready;
 use crate::ingest::record::{ForeignV1, Stored, first16};
+use crate::ingest::scrub::Scrub;
 use crate::project::foreign;
 
 /// What a file holds.
@@ -71,6 +72,8 @@ pub struct Lines<'a> {
     pub zone: &'a TimeZone,
     /// The time of lines that tell none, nanoseconds since the Unix epoch.
     pub written_ns: u64,
+    /// What takes credentials out of them.
+    pub scrub: &'a Scrub,
 }
 
 impl Lines<'_> {
@@ -93,13 +96,14 @@ impl Lines<'_> {
     fn record(&self, offset: u64, line: &[u8]) -> std::io::Result<Ready> {
         let line = line.trim_ascii();
         let at_ns = foreign::written_at(line).and_then(|text| self.time(&text)).unwrap_or(self.written_ns);
-        let mut hash = blake3::Hasher::new();
+        let mut hash = self.scrub.ids().hasher();
         hash.update(b"ccd foreign v1");
         hash.update(self.format.as_bytes());
         hash.update(line);
+        let line = &*self.scrub.payload(line);
         let record = ForeignV1 {
             format: self.format.to_owned(),
-            path: self.path.as_os_str().as_bytes().to_vec(),
+            path: self.scrub.foreign_file(self.path.as_os_str().as_bytes()),
             offset,
             body: Stored::Inline(line.to_vec()),
         };
@@ -141,7 +145,9 @@ mod tests {
     #[test]
     fn a_time_without_a_zone_is_local() {
         let zone = TimeZone::fixed(jiff::tz::offset(2));
-        let lines = Lines { path: Path::new("/x"), format: "cc-tracer", zone: &zone, written_ns: 7 };
+        let scrub = Scrub::default();
+        let lines =
+            Lines { path: Path::new("/x"), format: "cc-tracer", zone: &zone, written_ns: 7, scrub: &scrub };
         assert_eq!(lines.time("1970-01-01T02:00:01.5"), Some(1_500_000_000));
         assert_eq!(lines.time("1970-01-01T00:00:01+00:00"), Some(1_000_000_000));
         assert_eq!(lines.time("soon"), None);

@@ -10,8 +10,9 @@ use std::path::Path;
 use fs_err::os::unix::fs::OpenOptionsExt;
 
 use super::discover::Stat;
-use crate::ingest::cursors::Cursor;
+use crate::ingest::cursors::{Cursor, keyed_tail};
 use crate::ingest::record::first16;
+use crate::ingest::scrub::IdKey;
 
 /// A stretch is cut at the last line end before this size.
 pub const STRETCH: usize = 1 << 20;
@@ -35,14 +36,14 @@ pub fn open(path: &Path) -> std::io::Result<(File, Stat)> {
 }
 
 /// Whether the bytes before a cursor are those that were taken.
-pub fn fits(file: &File, size: u64, cursor: &Cursor) -> std::io::Result<bool> {
+pub fn fits(file: &File, size: u64, cursor: &Cursor, key: &IdKey) -> std::io::Result<bool> {
     let len = u64::from(cursor.tail_len);
     if cursor.offset > size || len > cursor.offset || (len == 0 && cursor.offset > 0) {
         return Ok(false);
     }
     let mut tail = vec![0; cursor.tail_len as usize];
     match file.read_exact_at(&mut tail, cursor.offset - len) {
-        Ok(()) => Ok(first16(blake3::hash(&tail)) == cursor.tail),
+        Ok(()) => Ok(first16(blake3::hash(&tail)) == cursor.tail || keyed_tail(key, &tail).1 == cursor.tail),
         Err(error) if error.kind() == ErrorKind::UnexpectedEof => Ok(false),
         Err(error) => Err(error),
     }
@@ -204,8 +205,13 @@ mod tests {
                 prop_assert_eq!(offset, at);
                 at += bytes.len() as u64;
                 let cursor = Cursor::behind(0, 0, offset, &bytes);
-                prop_assert!(fits(&f, whole.len() as u64, &cursor).unwrap());
-                prop_assert!(!fits(&f, at - 1, &cursor).unwrap());
+                let key = IdKey::new([1; 32]);
+                prop_assert!(fits(&f, whole.len() as u64, &cursor, &key).unwrap());
+                prop_assert!(!fits(&f, at - 1, &cursor, &key).unwrap());
+                let (tail_len, tail) = keyed_tail(&key, &bytes);
+                let keyed = Cursor { tail_len, tail, ..cursor };
+                prop_assert!(fits(&f, whole.len() as u64, &keyed, &key).unwrap());
+                prop_assert!(!fits(&f, whole.len() as u64, &keyed, &IdKey::new([2; 32])).unwrap());
                 got.extend(bytes);
             }
             prop_assert_eq!(got, whole.as_bytes());

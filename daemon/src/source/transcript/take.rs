@@ -1,5 +1,6 @@
 //! Takes a file in, as far as it goes: stretch after stretch, each handed in once the one before is durable.
 //!
+//! Each is scrubbed on the thread that read it, before there is a record; places in the file stay those of the file.
 //! What is held in memory is only what saves looking again; how far a file was taken is in the index, worked out from
 //! the journal. Must never go past a stretch that was refused.
 
@@ -16,7 +17,7 @@ use super::discover::{Stat, part_of, plain};
 use super::read::{self, Next, STRETCH};
 use crate::clock::Clock;
 use crate::ingest::cursors::{self, Cursor, FileId};
-use crate::ingest::record::{Stored, TranscriptPart, TranscriptV1};
+use crate::ingest::record::{Stored, TranscriptPart, TranscriptV2};
 use crate::ingest::shared::{Shared, StoreState};
 use crate::ingest::{Ack, Door, Ready};
 use crate::project::session::Fact;
@@ -268,7 +269,7 @@ impl Taker {
         let mut from = Cursor { born_ns: stat.born_ns, ..Cursor::default() };
         let own = seen.or(row);
         for known in own.iter().chain(&others) {
-            if known.offset > 0 && read::fits(&file, stat.size, known)? {
+            if known.offset > 0 && read::fits(&file, stat.size, known, self.door.scrub().ids())? {
                 // What is copied was made when it was copied.
                 let born_ns = if own.as_ref() == Some(known) { known.born_ns } else { stat.born_ns };
                 from = Cursor { born_ns, ..known.clone() };
@@ -326,15 +327,19 @@ impl Taker {
             // longer, and every start would read it again. Each of its lines counts once all the same.
             name.extend_from_slice(&open.stat.written_ns.to_be_bytes());
         }
-        let id = TranscriptV1::record_id(&name, offset, &bytes);
-        let record = TranscriptV1 {
-            path: path.to_vec(),
+        let scrub = self.door.scrub();
+        let id = TranscriptV2::record_id(scrub.ids(), &name, offset, &bytes);
+        let session = transcript::session_of(path).unwrap_or_default();
+        let (bytes, in_file) = scrub.stretch(&session, open.part, bytes);
+        let record = TranscriptV2 {
+            path: scrub.file(path),
             part: open.part,
             device: open.stat.id.0,
             inode: open.stat.id.1,
             born_ns: open.cursor.born_ns,
             offset,
             body: Stored::Inline(bytes),
+            in_file,
         };
         let Stored::Inline(bytes) = &record.body else { return Err(std::io::Error::other("no bytes")) };
         let fact = transcript::read(&record, bytes)

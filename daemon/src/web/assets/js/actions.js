@@ -1,16 +1,50 @@
 // What keys, buttons and the palette do, by name (keys.js has the names).
 //
-// Changes the state through `set` and moves the focus; draws nothing itself.
+// Changes the state through `set` and moves the focus; draws nothing itself. Here, too, is how a state gets into the address.
 
-import { copy, notice } from "./dom.js";
+import { copy, h, notice } from "./dom.js";
+import { exportName, exportUrl } from "./files.js";
 import { openHelp } from "./help.js";
 import { openPalette } from "./palette.js";
+import { format } from "./state.js";
 import { kept, toggleTheme } from "./theme.js";
 import { closeMenu } from "./toolbar.js";
 
 /** Narrower than this, the sessions are a drawer (layout.css). */
 const DRAWER = 1100;
-const NOTHING = { q: "", kinds: [], tools: [], agents: [], statuses: [] };
+/** After so long, an address that was refused is written again. */
+const AGAIN_MS = 1000;
+const WORDS = { match: "match", prompt: "prompt", agent: "subagent", detection: "detection", error: "error" };
+/** A state that leaves out no row. */
+export const NOTHING = { q: "", kinds: [], tools: [], agents: [], statuses: [] };
+
+/** Writes states into the address. Browsers refuse that when it is done too often: the last one is written a little later. */
+export class Address {
+  /** `get()`: the state as it is. */
+  constructor(get, { history = globalThis.history, location = globalThis.location, timers = globalThis } = {}) {
+    Object.assign(this, { get, history, location, timers, later: null, push: false });
+  }
+
+  /** `quiet`: no further entry in the history. */
+  write(quiet) {
+    this.timers.clearTimeout(this.later);
+    // An entry that was refused is made once one is taken.
+    this.push ||= !quiet;
+    const hash = format(this.get());
+    try {
+      if (hash !== this.location.hash) this.history[this.push ? "pushState" : "replaceState"](null, "", hash);
+      this.push = false;
+    } catch {
+      this.later = this.timers.setTimeout(() => this.write(true), AGAIN_MS);
+    }
+  }
+
+  /** The address was changed by somebody else: nothing is left to be written. */
+  forget() {
+    this.timers.clearTimeout(this.later);
+    this.push = false;
+  }
+}
 
 /** `c`: the panes, and functions that give and change what the page has. Gives `act(name)`. */
 export function makeActions(c) {
@@ -28,13 +62,14 @@ export function makeActions(c) {
     "row.last": () => c.timeline.list.select(c.timeline.list.items.length - 1, true),
     "row.collapse": () => collapse(),
     "row.expand": () => {
-      const r = c.timeline.list.items[c.timeline.list.at];
-      if (r) c.timeline.fold(r, false);
+      const r = c.timeline.list.items.at(c.timeline.list.at);
+      if (r && c.timeline.list.at >= 0) c.timeline.fold(r, false);
     },
     "session.next": () => step(1),
     "session.previous": () => step(-1),
     search: () => {
-      c.set({ view: "timeline" });
+      // From another view it is a step of the history: the way back leads there.
+      c.set({ view: "timeline" }, c.state().view === "timeline");
       c.timeline.bar.focus();
     },
     "sessions.find": () => {
@@ -66,6 +101,9 @@ export function makeActions(c) {
       c.allRoot.focus();
     },
     "scale.toggle": () => c.set({ scale: c.state().scale === "turn" ? "session" : "turn", zoom: null }),
+    "zoom.in": () => c.timeline.zoom(0.5),
+    "zoom.out": () => c.timeline.zoom(2),
+    "zoom.all": () => c.set({ zoom: null }),
     "live.toggle": () => {
       const data = c.data();
       if (data) {
@@ -77,22 +115,25 @@ export function makeActions(c) {
       notice(`Colours: ${toggleTheme()}`);
       c.drawTop();
     },
-    "c.inspector.focus": () => {
+    "inspector.focus": () => {
       if (c.row()) c.inspector.focus();
     },
     "fold.all": () => {
-      const prompts = c.timeline.list.items.filter((r) => r.type === "prompt"),
-        fold = prompts.some((r) => !c.timeline.folded.has(r.key));
-      for (const r of prompts)
-        if (fold) c.timeline.folded.add(r.key);
-        else c.timeline.folded.delete(r.key);
-      c.timeline.refresh();
+      if (c.data()) c.timeline.foldAll();
     },
     copy: () => {
       const row = c.row();
       if (row) copy(row.span?.error ? `${row.note}\n${row.span.error}` : row.note, "Text copied");
     },
-    "copy.link": () => copy(location.href, "Link copied"),
+    export: () => {
+      const id = c.data()?.id;
+      if (!id) return;
+      // Whatever the browser does with a download, and nothing of this page goes away for it.
+      const link = h("a", { href: exportUrl(id), download: exportName(id) });
+      link.click();
+      notice("The session as one file, redacted");
+    },
+    "copy.link": () => copy(`${location.origin}/${format(c.state())}`, "Link copied"),
     help: () => {
       if (c.layer.get()) return;
       c.layer.set(
@@ -116,12 +157,18 @@ export function makeActions(c) {
       if (closeMenu()) return;
       if (c.layer.get()) c.layer.get()();
       else if (c.app.classList.contains("drawer")) c.app.classList.remove("drawer");
-      else if (document.activeElement?.matches("input")) {
-        if (document.activeElement.value) {
-          if (document.activeElement === c.pane.input) c.pane.find("");
+      else if ([c.pane.input, c.timeline.bar.input].includes(document.activeElement)) {
+        const input = document.activeElement;
+        if (!input.value) c.timeline.list.el.focus();
+        else {
+          if (input === c.pane.input) c.pane.find("");
           else c.set({ q: "" });
-          document.activeElement.value = "";
-        } else c.timeline.list.el.focus();
+          input.value = "";
+        }
+      } else if (document.activeElement?.matches("input:not([type=checkbox])")) {
+        // What was typed elsewhere is nobody's search: it goes first, then the focus.
+        if (document.activeElement.value) document.activeElement.value = "";
+        else (document.activeElement.closest('[role="tabpanel"], [role="region"]') ?? c.timeline.list.el).focus();
       } else if (c.inspectorRoot.contains(document.activeElement)) c.timeline.list.el.focus();
       else if (
         c.state().q ||
@@ -140,14 +187,14 @@ export function makeActions(c) {
 
   function collapse() {
     const list = c.timeline.list,
-      r = list.items[list.at];
+      r = list.at < 0 ? undefined : list.items.at(list.at);
     if (!r) return;
-    if (r.kids > 0 && !c.timeline.folded.has(r.key)) {
+    if (r.kids > 0 && c.timeline.view.open(r)) {
       c.timeline.fold(r, true);
       return;
     }
     for (let i = list.at - 1; i >= 0; i -= 1)
-      if (list.items[i].depth < r.depth && list.items[i].turn === r.turn) {
+      if (list.items.at(i).depth < r.depth && list.items.at(i).turn === r.turn) {
         list.select(i, true);
         return;
       }
@@ -162,7 +209,8 @@ export function makeActions(c) {
     const [thing, direction] = name.split(".");
     if (thing === "tab") c.inspector.tab(Number(direction) - 1);
     else if (c.data()) {
-      c.timeline.go(thing, direction === "next" ? 1 : -1);
+      if (c.state().view !== "timeline") c.set({ view: "timeline" }, false);
+      if (!c.timeline.go(thing, direction === "next" ? 1 : -1)) notice(`No ${WORDS[thing] ?? thing} here`);
       c.timeline.list.el.focus();
     }
   }

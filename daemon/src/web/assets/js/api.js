@@ -1,6 +1,8 @@
 // Questions to the daemon: the routes under `/v0/` of this origin. No other address is ever asked.
 //
-// No DOM. An answer that is an error becomes an ApiError with the daemon's words; whoever asks decides what it means.
+// No DOM. An answer that is an error becomes an ApiError with the daemon's words; whoever asks decides what it means. That
+// nobody is signed in any more is told to `onlogin`, too. Changes nothing but by `change`, which the daemon takes from its
+// own pages alone.
 // What cannot change any more (an exchange's bytes) is kept, a bounded number of the last ones.
 
 export class ApiError extends Error {
@@ -17,6 +19,8 @@ export class Api {
   constructor(fetch = globalThis.fetch.bind(globalThis)) {
     this.fetch = fetch;
     this.kept = new Map();
+    this.onlogin = null;
+    this.onjudged = null;
   }
 
   url(path, query = {}) {
@@ -25,9 +29,10 @@ export class Api {
     return `/v0/${path}${text ? `?${text}` : ""}`;
   }
 
-  async answer(path, query, signal) {
-    const answer = await this.fetch(this.url(path, query), { signal });
+  async answer(path, query, signal, more = {}) {
+    const answer = await this.fetch(this.url(path, query), { signal, ...more });
     if (answer.ok) return answer;
+    if (answer.status === 401) this.onlogin?.();
     let error = {};
     try {
       error = (await answer.json()).error ?? {};
@@ -40,6 +45,12 @@ export class Api {
   /** A reply as an object. */
   async json(path, query = {}, signal = undefined) {
     return (await this.answer(path, query, signal)).json();
+  }
+
+  /** Has something changed: what the user said of a detection, what is done about one. */
+  async change(path, query = {}) {
+    const headers = { "content-type": "application/json" };
+    return (await this.answer(path, query, undefined, { method: "POST", headers, body: "{}" })).json();
   }
 
   /** A reply, or `otherwise` where the daemon has no such thing. */
@@ -91,6 +102,16 @@ export class Api {
   /** An exchange in full. */
   exchange(id) {
     return this.once(`exchange ${id}`, () => this.json(`exchanges/${encodeURIComponent(id)}`));
+  }
+
+  /** What a request has that the one before had not. */
+  changes(id) {
+    return this.once(`changes ${id}`, () => this.json(`exchanges/${encodeURIComponent(id)}/changes`));
+  }
+
+  /** What a record of the journal says. */
+  record(id) {
+    return this.once(`record ${id}`, () => this.json(`records/${encodeURIComponent(id)}`));
   }
 
   /** A span with its content. One that runs is asked for each time. */

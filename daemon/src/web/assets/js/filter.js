@@ -85,7 +85,10 @@ export function compile(state, found = null) {
     if (statuses && !statuses.has(row.status)) return false;
     if (models.length > 0 && !models.some((m) => s?.model?.toLowerCase().includes(m))) return false;
     if (words.length === 0) return true;
-    if (s && found?.has(s.id) && row.type !== "detection" && row.type !== "intervention") return true;
+    if (found && row.type !== "detection" && row.type !== "intervention") {
+      // The row of a call shows the helper that it started, too.
+      if ((s && found.has(s.id)) || (row.agent && found.has(row.agent.id))) return true;
+    }
     const text = haystack(row);
     return words.every((w) => text.includes(w));
   };
@@ -126,25 +129,4 @@ export function around(text, words, limit = 300) {
     );
   if (!(at > 48) || at === Infinity) return line.slice(0, limit);
   return `…${line.slice(at - 24, at - 24 + limit)}`;
-}
-
-/** The values that a session's rows have, with how often: for menus. */
-export function facets(blocks) {
-  const tools = new Map(),
-    agents = new Map(),
-    kinds = new Map(),
-    statuses = new Map();
-  const add = (map, key) => map.set(key, (map.get(key) ?? 0) + 1);
-  for (const block of blocks) {
-    for (const row of block.rows) {
-      add(kinds, row.type);
-      if (row.span && row.type !== "prompt" && row.type !== "detection" && row.type !== "intervention") {
-        if (row.span.tool) add(tools, row.span.tool);
-        add(statuses, row.status);
-        add(agents, agentOf(row));
-      }
-    }
-  }
-  const order = (map) => [...map].sort((a, b) => b[1] - a[1] || (a[0] < b[0] ? -1 : 1));
-  return { tools: order(tools), agents: order(agents), kinds, statuses };
 }

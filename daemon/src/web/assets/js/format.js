@@ -92,6 +92,12 @@ export function money(micros) {
   return `${sign}$0.${pad(abs, 6)}`;
 }
 
+/** Money at a plot's axis that reaches up to `top`: as many digits at each place. */
+export function moneyTick(micros, top) {
+  const places = top >= 5_000_000 ? 0 : top >= 50_000 ? 2 : top >= 500 ? 4 : 6;
+  return micros === 0 ? "$0" : `$${(micros / 1e6).toFixed(places)}`;
+}
+
 /** A count that fits in five characters: 999, 1.2k, 34k, 1.2M. */
 export function count(n) {
   if (n === null || n === undefined || !Number.isFinite(n)) return "–";

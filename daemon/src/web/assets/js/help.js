@@ -14,6 +14,23 @@ export function openHelp({ onclose }) {
     back?.focus?.();
     onclose();
   };
+  // Two places to be: the list takes the focus to be scrolled by keys.
+  const list = h(
+    "div",
+    { class: "keys", tabindex: "0", role: "group", "aria-label": "Keys" },
+    [...groups].map(([name, rows]) =>
+      h(
+        "section",
+        {},
+        h("h3", { text: name }),
+        h(
+          "dl",
+          {},
+          rows.flatMap(([keys, label]) => [h("dt", {}, h("kbd", { text: keys })), h("dd", { text: label })]),
+        ),
+      ),
+    ),
+  );
   const shut = button(icon("close"), close, { "aria-label": "Close" });
   const veil = h(
     "div",
@@ -25,7 +42,7 @@ export function openHelp({ onclose }) {
       onkeydown: (e) => {
         if (e.key === "Tab") {
           e.preventDefault();
-          shut.focus();
+          (document.activeElement === shut ? list : shut).focus();
         }
       },
     },
@@ -33,22 +50,7 @@ export function openHelp({ onclose }) {
       "div",
       { class: "dialog help", role: "dialog", "aria-modal": "true", "aria-label": "Keyboard" },
       h("header", {}, h("h2", { text: "Keyboard" }), shut),
-      h(
-        "div",
-        { class: "keys", tabindex: "0" },
-        [...groups].map(([name, list]) =>
-          h(
-            "section",
-            {},
-            h("h3", { text: name }),
-            h(
-              "dl",
-              {},
-              list.flatMap(([keys, label]) => [h("dt", {}, h("kbd", { text: keys })), h("dd", { text: label })]),
-            ),
-          ),
-        ),
-      ),
+      list,
     ),
   );
   document.body.append(veil);

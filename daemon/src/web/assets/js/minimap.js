@@ -80,6 +80,8 @@ export class Minimap {
     if (this.here.hidden) return;
     const a = this.axis.x(t0),
       b = this.axis.x(t1);
+    // All of it: nothing to point out.
+    this.here.hidden = b - a > 0.97;
     this.here.style.left = `${a * 100}%`;
     this.here.style.width = `${Math.max(0, b - a) * 100}%`;
   }
@@ -132,7 +134,11 @@ export class Minimap {
     g.fillStyle = colours.compaction;
     for (const x of columns.compaction) g.fillRect(x, 12, 2, 30);
     g.fillStyle = colours.found;
+    let before = -Infinity;
     for (const x of columns.found) {
+      // Those that stand together are one.
+      if (x - before < 6) continue;
+      before = x;
       g.beginPath();
       g.moveTo(x, 46);
       g.lineTo(x - 3.5, 41);

@@ -1,12 +1,13 @@
 // Where "next error" and the like lead.
 //
-// Pure: no DOM.
+// Pure: no DOM. Rows are read by `length` and `at`.
 
 const KINDS = {
   prompt: (r) => r.type === "prompt",
   agent: (r) => r.type === "agent",
   detection: (r) => r.type === "detection" || r.type === "intervention",
-  error: (r) => r.type !== "prompt" && (r.status === "error" || r.status === "denied"),
+  // As the bar's button "failed" means it: what was denied did not fail.
+  error: (r) => r.type !== "prompt" && r.status === "error",
   match: (r) => r.type !== "gap",
 };
 
@@ -20,7 +21,7 @@ export function nextRow(rows, from, step, wanted) {
   const n = rows.length;
   for (let i = 1; i <= n; i += 1) {
     const at = (((from + step * i) % n) + n) % n;
-    if (wanted(rows[at])) return at;
+    if (wanted(rows.at(at))) return at;
   }
   return -1;
 }
@@ -30,14 +31,18 @@ export function rowAt(rows, t) {
   let from = 0,
     to = rows.length;
   for (let i = 0; i < rows.length; i += 1) {
-    if (rows[i].type !== "prompt") continue;
-    if (rows[i].t0 > t && i > 0) {
+    const row = rows.at(i);
+    if (row.type !== "prompt") continue;
+    if (row.t0 > t && i > 0) {
       to = i;
       break;
     }
     from = i;
   }
   let best = rows.length > 0 ? from : -1;
-  for (let i = from; i < to; i += 1) if (rows[i].t0 <= t && rows[i].type !== "gap") best = i;
+  for (let i = from; i < to; i += 1) {
+    const row = rows.at(i);
+    if (row.t0 <= t && row.type !== "gap") best = i;
+  }
   return best;
 }

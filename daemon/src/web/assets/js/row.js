@@ -7,7 +7,7 @@ import { h, s, setAttr, setText, marked } from "./dom.js";
 import { around, ranges } from "./filter.js";
 import { clock, count, duration, model, money, oneLine, promptTokens } from "./format.js";
 import { pathOf } from "./icons.js";
-import { place, segments } from "./waterfall.js";
+import { activity, place, segments } from "./waterfall.js";
 
 const MOST_SEGMENTS = 2;
 
@@ -85,6 +85,9 @@ export function shorten(text, cwd) {
   return cwd && text.startsWith(`${cwd}/`) ? text.slice(cwd.length + 1) : text;
 }
 
+/** What a model call usually stops for. */
+const ORDINARY = new Set(["tool_use", "end_turn", "stop_sequence"]);
+
 /** Chips behind the text. */
 function marksOf(row, view) {
   const out = [],
@@ -102,10 +105,10 @@ function marksOf(row, view) {
   if (row.status === "running") chip("running", "running");
   if (row.status === "dismissed") chip("", "dismissed");
   if (row.type === "llm") {
-    const x = view.exchange(s2.exchange);
-    if (x?.attempt > 1) chip("denied", `attempt ${x.attempt}`);
+    if (row.attempt > 1) chip("denied", `attempt ${row.attempt}`);
+    if (s2.copied) chip("", "copied");
     if (s2.thinking?.[1]) chip("", "∅ thinking");
-    if (x?.stop && !["tool_use", "end_turn"].includes(x.stop)) chip("denied", oneLine(x.stop, 24));
+    if (s2.stop && !ORDINARY.has(s2.stop)) chip("denied", oneLine(s2.stop, 24));
   }
   return out;
 }
@@ -120,7 +123,7 @@ export function updateRow(el, row, view) {
   setAttr(el, "data-mono", type === "tool" && MONO.has(s2.tool) ? "" : null);
   setAttr(el, "aria-level", String(row.depth + 1));
   setAttr(el, "aria-expanded", row.kids > 0 ? String(view.open(row)) : null);
-  el.classList.toggle("context", view.context.has(row.key));
+  el.classList.toggle("context", view.context(row));
   if (el.depth !== row.depth) {
     el.depth = row.depth;
     el.style.setProperty("--d", row.depth);
@@ -162,12 +165,36 @@ export function updateRow(el, row, view) {
         ? duration(Math.max(0, view.now - row.t0))
         : duration(row.t1 - row.t0),
   );
-  drawBars(p, row, view);
+  drawBars(el, row, view);
 }
 
-function drawBars(p, row, view) {
-  const list = segments(row, view.now, view.exchange(row.span?.exchange)),
-    axis = view.axis(row);
+const PARTS = 96;
+const HUES = { llm: "--k-llm", tool: "--k-tool", compaction: "--k-compaction", error: "--error" };
+const stripes = new WeakMap(); // a turn's rows → { axis, image }
+
+/** A folded turn's bar: what went on in it, as stripes. */
+function striped(turn, axis, now) {
+  const known = stripes.get(turn.rows);
+  if (known && known.axis === axis && turn.t1 !== null) return known.image;
+  const stops = [];
+  activity(turn, axis, now, PARTS).forEach((kind, i) => {
+    const c = kind ? `var(${HUES[kind]})` : "transparent",
+      last = stops[stops.length - 1];
+    if (last && last[0] === c) last[2] = i + 1;
+    else stops.push([c, i, i + 1]);
+  });
+  const at = (i) => `${((i / PARTS) * 100).toFixed(2)}%`,
+    image = `linear-gradient(90deg, ${stops.map(([c, a, b]) => `${c} ${at(a)} ${at(b)}`).join(", ")})`;
+  stripes.set(turn.rows, { axis, image });
+  return image;
+}
+
+function drawBars(el, row, view) {
+  const p = el.parts,
+    list = segments(row, view.now),
+    axis = view.axis(row),
+    bad = row.status === "error" && row.type !== "prompt" && row.type !== "agent";
+  el.axis = axis;
   for (let i = 0; i < MOST_SEGMENTS; i += 1) {
     const bar = p.bars[i],
       segment = list[i],
@@ -177,9 +204,17 @@ function drawBars(p, row, view) {
       continue;
     }
     if (bar.hidden) bar.hidden = false;
-    setAttr(bar, "data-what", segment.what);
+    // Stripes are of the whole turn: where only a part of the time is looked at, a line has to do.
+    const whole = view.zoom[0] === 0 && view.zoom[1] === 1,
+      folded = whole && segment.what === "turn" && row.kids > 0 && !view.open(row),
+      image = folded ? striped(row.turn, axis, view.now) : "";
+    setAttr(bar, "data-what", folded ? "folded" : segment.what);
+    if ((bar.image ?? "") !== image) {
+      bar.image = image;
+      bar.style.backgroundImage = image;
+    }
     setAttr(bar, "data-open", segment.open ? "" : null);
-    setAttr(bar, "data-bad", row.status === "error" && row.type !== "prompt" && row.type !== "agent" ? "error" : null);
+    setAttr(bar, "data-bad", bad && segment.what !== "ask" && segment.what !== "wait" ? "error" : null);
     const left = `${at[0].toFixed(3)}%`,
       width = `${at[1].toFixed(3)}%`;
     if (bar.l !== left) {

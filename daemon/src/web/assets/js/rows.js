@@ -1,16 +1,14 @@
-// A session's spans as a list of rows: prompts, model calls, tool calls, subagents inside the call that started them,
+// A session's spans as rows, turn by turn: prompts, model calls, tool calls, subagents inside the call that started them,
 // compactions, detections, interventions, and the gaps in which nothing went on.
 //
-// Pure: no DOM, no clock. Spans may come in any order, any number of times, and change: the list depends on the last
+// Pure: no DOM, no clock. Spans may come in any order, any number of times, and change: the rows depend on the last
 // state of each alone. Only the turns that something changed in are built again. Must be total: a span without its
 // parent, its turn, or a time still gets its row.
 // A row: { key, type, depth, span, agent, turn, t0, t1, kids, status, note }. `kids`: rows below it that belong to it.
 
 import { parseTime } from "./format.js";
-import { build, gapRow } from "./row-tree.js";
-
-/** Nothing went on for so long between two turns, in ms. */
-const GAP_BETWEEN = 60_000;
+import { build } from "./row-tree.js";
+import { Tally } from "./tally.js";
 
 /** What the page keeps of a span of the API: fields under short names, times as numbers, no text twice. */
 export function compact(s, words = new Map()) {
@@ -21,8 +19,9 @@ export function compact(s, words = new Map()) {
     words.set(text, text);
     return text;
   };
-  const t0 = parseTime(s.started_at);
-  const open = s.status === "running" || s.duration_ms === null || s.duration_ms === undefined;
+  const t0 = parseTime(s.started_at),
+    status = one(s.status) || "ok",
+    took = s.duration_ms ?? null;
   return {
     id: s.span_id,
     parent: s.parent_id ?? null,
@@ -30,9 +29,9 @@ export function compact(s, words = new Map()) {
     agentId: one(s.agent_id),
     agentType: one(s.agent_type),
     kind: one(s.kind),
-    status: one(s.status) ?? "ok",
+    status,
     t0,
-    t1: open ? (s.status === "running" ? null : t0) : t0 + s.duration_ms,
+    t1: status === "running" ? null : t0 + (took ?? 0),
     exec: s.execution_ms ?? null,
     tool: one(s.tool_name),
     toolUse: s.tool_use_id ?? null,
@@ -41,13 +40,16 @@ export function compact(s, words = new Map()) {
     model: one(s.model),
     purpose: one(s.purpose),
     exchange: s.exchange_id ?? null,
+    ttfb: s.ttfb_ms ?? null,
+    stop: one(s.stop_reason),
+    retryOf: s.retry_of ?? null,
     by: s.requested_by ?? null,
     tokens: s.tokens ?? null,
     cost: s.cost_usd_micros ?? null,
     share: s.attributed_usd_micros ?? null,
-    thinking: s.reasoning && s.reasoning.blocks > 0 ? [s.reasoning.blocks, s.reasoning.omitted] : null,
+    copied: s.copied_from ?? null,
+    thinking: s.reasoning && s.reasoning.blocks > 0 ? [s.reasoning.blocks, s.reasoning.omitted ?? 0] : null,
     sources: one((s.sources ?? []).join(" ")),
-    ttfb: s.ttfb_ms ?? null,
   };
 }
 
@@ -58,20 +60,31 @@ export class Model {
     this.spans = new Map(); // span id → span
     this.order = [];
     this.sorted = true;
-    this.detections = new Map(); // span id ("" where there is none) → detections
-    this.interventions = new Map();
+    this.dirty = new Set(); // blocks
+    this.found = new Map(); // detection id → detection
+    this.done = new Map(); // intervention id → intervention
+    this.about = { found: new Map(), done: new Map() }; // span id, or turn id where no span is known → ids
+    this.places = { found: new Map(), done: new Map() }; // id → { key: where it is in `about`, turn }
+    this.loose = { found: new Set(), done: new Set() }; // ids of what does not stand at its own span
+    this.unsettled = false;
+    this.tally = new Tally();
     this.version = 0;
   }
 
   block(id) {
     let block = this.turns.get(id);
     if (!block) {
-      block = { id, info: null, spans: new Map(), rows: [], t0: Infinity, t1: -Infinity, dirty: true };
+      block = { id, info: null, spans: new Map(), rows: [], t0: Infinity, t1: -Infinity, errors: 0, findings: 0 };
       this.turns.set(id, block);
       this.order.push(block);
-      this.sorted = false;
+      this.touch(block);
     }
     return block;
+  }
+
+  /** Its rows are made again before they are looked at. */
+  touch(block) {
+    if (block) this.dirty.add(block);
   }
 
   /** What the API tells of turns: their number, prompt, result. */
@@ -79,12 +92,7 @@ export class Model {
     for (const t of turns) {
       const block = this.block(t.turn_id);
       block.info = t;
-      block.dirty = true;
-      const t0 = parseTime(t.started_at);
-      if (t0 < block.t0) {
-        block.t0 = t0;
-        this.sorted = false;
-      }
+      this.touch(block);
     }
     this.version += 1;
   }
@@ -94,112 +102,194 @@ export class Model {
     for (const raw of spans) {
       const s = compact(raw, this.words),
         before = this.spans.get(s.id);
-      if (before) {
-        if (before.turn !== s.turn) {
-          const b = this.block(before.turn);
-          b.spans.delete(s.id);
-          b.dirty = true;
-        }
-        s.ttfb ??= before.ttfb;
-      }
+      if (before && before.turn !== s.turn) this.drop(before);
       this.spans.set(s.id, s);
       const block = this.block(s.turn);
       block.spans.set(s.id, s);
-      block.dirty = true;
-      if (s.t0 < block.t0) {
-        block.t0 = s.t0;
-        this.sorted = false;
-      }
+      this.touch(block);
     }
     this.version += 1;
   }
 
-  /** When the first byte of each model call came, from its exchange. No row comes or goes by it. */
-  setExchanges(exchanges) {
-    this.byExchange ??= new Map();
-    for (const e of exchanges) {
-      this.byExchange.set(e.exchange_id, {
-        ttfb: e.ttfb_ms ?? null,
-        attempt: e.attempt ?? 1,
-        retried: e.retried_by ?? null,
-        stop: e.stop_reason ?? null,
-      });
-    }
+  drop(s) {
+    const block = this.turns.get(s.turn);
+    this.spans.delete(s.id);
+    block.spans.delete(s.id);
+    // What stood there finds another place before rows are looked at.
+    for (const what of WHAT) for (const id of this.about[what].get(s.id) ?? []) this.loose[what].add(id);
+    this.touch(block);
   }
 
-  setDetections(detections, interventions = []) {
-    const by = (list) => {
-      const map = new Map();
-      for (const d of list) {
-        const k = d.span_id ?? "";
-        if (!map.has(k)) map.set(k, []);
-        map.get(k).push(d);
-      }
-      return map;
-    };
-    this.detections = by(detections);
-    this.interventions = by(interventions);
-    for (const block of this.order) block.dirty = true;
+  setDetection(d) {
+    this.put("found", d.detection_id, d);
+  }
+
+  setIntervention(i) {
+    this.put("done", i.intervention_id, i);
+  }
+
+  /** Notes a detection or an intervention, and has the rows of its turn made again. */
+  put(what, id, x) {
+    this.move(what, id, null);
+    this[what].delete(id);
+    this.loose[what].delete(id);
+    if (x !== null) {
+      this[what].set(id, x);
+      this.loose[what].add(id);
+      // Where that is known already, its turn need not be built twice.
+      if (this.spans.has(x.span_id)) this.seat(what, id);
+    }
+    this.unsettled = true;
     this.version += 1;
+  }
+
+  /** Gives it a place, or (null) takes it away; both turns' rows are made again where that is another. */
+  move(what, id, to) {
+    const about = this.about[what],
+      from = this.places[what].get(id);
+    if (from?.key === to?.key && from?.turn === to?.turn) return;
+    if (from) {
+      const ids = about.get(from.key);
+      ids.delete(id);
+      if (ids.size === 0) about.delete(from.key);
+      this.places[what].delete(id);
+      this.touch(this.turns.get(from.turn));
+    }
+    if (!to) return;
+    if (!about.has(to.key)) about.set(to.key, new Set());
+    about.get(to.key).add(id);
+    this.places[what].set(id, to);
+    this.touch(this.turns.get(to.turn));
+  }
+
+  /** To its span; else its turn; else where its detection stands; else the turn of its time. */
+  seat(what, id) {
+    const x = this[what].get(id),
+      span = this.spans.get(x.span_id);
+    if (span) {
+      this.loose[what].delete(id);
+      this.move(what, id, { key: span.id, turn: span.turn });
+      return;
+    }
+    const turn = this.turns.has(x.turn_id) ? x.turn_id : null,
+      cause = what === "done" ? this.places.found.get(x.detection_id) : null;
+    this.move(what, id, turn !== null ? { key: turn, turn } : (cause ?? this.placeAt(parseTime(x.at))));
+  }
+
+  /** The last turn that had begun, or the first where none had; null where there is none. Needs the turns in order. */
+  placeAt(at) {
+    let lo = 0,
+      hi = this.order.length;
+    if (hi === 0) return null;
+    while (lo < hi) {
+      const mid = (lo + hi) >> 1;
+      if (this.order[mid].t0 <= at) lo = mid + 1;
+      else hi = mid;
+    }
+    const turn = this.order[Math.max(0, lo - 1)].id;
+    return { key: turn, turn };
+  }
+
+  /** Places again what may stand elsewhere, now that spans, turns or detections came or went. */
+  settle() {
+    this.unsettled = false;
+    for (const what of WHAT) for (const id of [...this.loose[what]]) this.seat(what, id);
+  }
+
+  /** What is about a span or a turn: detections ("found") or interventions ("done"), oldest first. */
+  aboutOf(what, id) {
+    const ids = this.about[what].get(id);
+    if (!ids || ids.size === 0) return [];
+    return [...ids]
+      .map((x) => this[what].get(x))
+      .sort((a, b) => (a.at < b.at ? -1 : a.at > b.at ? 1 : idOf(a) < idOf(b) ? -1 : 1));
+  }
+
+  /** What is not there any more: ids, as the API tells them. */
+  remove({ turns = [], spans = [], detections = [], interventions = [] }) {
+    for (const id of spans) {
+      const s = this.spans.get(id);
+      if (s) this.drop(s);
+    }
+    for (const id of turns) {
+      const block = this.turns.get(id);
+      if (!block) continue;
+      block.info = null;
+      this.touch(block);
+    }
+    for (const id of detections) this.put("found", id, null);
+    for (const id of interventions) this.put("done", id, null);
+    this.version += 1;
+  }
+
+  /** Everything was told again: what is not among it is not there any more. */
+  keepOnly({ spans, turns, detections, interventions }) {
+    const gone = (map, kept) => [...map.keys()].filter((id) => !kept.has(id));
+    this.remove({
+      spans: gone(this.spans, spans),
+      turns: gone(this.turns, turns),
+      detections: gone(this.found, detections),
+      interventions: gone(this.done, interventions),
+    });
+  }
+
+  /** The turn whose rows have the one with this key; undefined where it is not known. */
+  turnOf(key) {
+    const id = key.slice(2);
+    switch (key[0]) {
+      case "t":
+        return id;
+      case "d":
+      case "i": {
+        if (this.unsettled) this.blocks();
+        const place = this.places[key[0] === "d" ? "found" : "done"].get(id);
+        return this.spans.get(place?.key)?.turn ?? place?.turn;
+      }
+      default:
+        return this.spans.get(id)?.turn;
+    }
   }
 
   /** Blocks in the order of their beginnings, each with its rows. */
   blocks() {
-    if (!this.sorted) {
-      this.order.sort((a, b) => a.t0 - b.t0);
-      this.sorted = true;
-    }
-    for (const block of this.order) if (block.dirty) build(this, block);
+    if (this.dirty.size === 0 && !this.unsettled && this.sorted) return this.order;
+    // When a turn began is known once it is built; where things stand by their time, once all are.
+    this.rebuild();
+    this.settle();
+    this.rebuild();
     return this.order;
   }
-}
 
-/** Folded rows leave out what is below them; `keep` (a function or null) leaves out what does not match. Gives the rows
-    to be shown, how many matched, and how many rows there are in all. A row that something below it matched stays, as the
-    place that it belongs to (`context`). */
-export function flatten(model, { folded, keep = null }) {
-  const rows = [],
-    context = new Set();
-  let matched = 0,
-    all = 0,
-    last = null;
-  for (const block of model.blocks()) {
-    if (last !== null && !keep && block.t0 - last >= GAP_BETWEEN)
-      rows.push(gapRow(`g:t:${block.id}`, 0, block, last, block.t0));
-    last = block.t1 === null ? null : Math.max(last ?? -Infinity, block.t1);
-    const list = block.rows;
-    all += list.length;
-    if (keep) matched += sift(list, keep, rows, context);
-    else {
-      for (let i = 0; i < list.length; i += 1) {
-        rows.push(list[i]);
-        if (folded.has(list[i].key)) i += list[i].kids;
+  rebuild() {
+    let gone = false;
+    for (const block of this.dirty) {
+      const { t0 } = block;
+      this.tally.take(block.rows, -1);
+      if (block.spans.size === 0 && block.info === null) {
+        this.turns.delete(block.id);
+        block.rows = [];
+        gone = true;
+        continue;
       }
+      build(this, block);
+      this.tally.take(block.rows, 1);
+      if (block.t0 !== t0 || block.number !== block.info?.number) this.sorted = false;
+      block.number = block.info?.number;
+    }
+    this.dirty.clear();
+    if (gone) this.order = this.order.filter((b) => this.turns.get(b.id) === b);
+    if (!this.sorted) {
+      this.order.sort(byBeginning);
+      this.sorted = true;
     }
   }
-  return { rows, matched: keep ? matched : all, all, context };
 }
 
-/** The rows that are kept, and the path to each. */
-function sift(list, keep, rows, context) {
-  const path = [];
-  let matched = 0;
-  for (let i = 0; i < list.length; i += 1) {
-    const row = list[i];
-    while (path.length > 0 && i > path[path.length - 1].end) path.pop();
-    const entry = { row, end: i + row.kids, out: false };
-    if (keep(row)) {
-      for (const above of path)
-        if (!above.out) {
-          above.out = true;
-          rows.push(above.row);
-          context.add(above.row.key);
-        }
-      rows.push(row);
-      entry.out = true;
-      matched += 1;
-    }
-    if (row.kids > 0) path.push(entry);
-  }
-  return matched;
+/** Detections before interventions: these may stand where those do. */
+const WHAT = ["found", "done"];
+const idOf = (x) => x.detection_id ?? x.intervention_id;
+
+function byBeginning(a, b) {
+  if (a.t0 !== b.t0) return a.t0 < b.t0 ? -1 : 1;
+  return (a.number ?? 0) - (b.number ?? 0) || (a.id < b.id ? -1 : a.id > b.id ? 1 : 0);
 }

@@ -5,11 +5,14 @@
 
 import { promptTokens } from "./format.js";
 
-/** The main thread's model calls in time. */
+/** The main thread's model calls and compactions in time. */
 export function mainCalls(model) {
   const out = [];
   for (const s of model.spans.values())
-    if (s.kind === "llm" && s.agentId === null && s.tokens && (s.purpose === "main" || s.purpose === "compaction"))
+    if (
+      s.agentId === null &&
+      (s.kind === "compaction" || (s.kind === "llm" && s.tokens && (s.purpose === "main" || s.purpose === "compaction")))
+    )
       out.push(s);
   return out.sort((a, b) => a.t0 - b.t0);
 }
@@ -19,7 +22,7 @@ export function contextFill(model) {
   const points = [],
     drops = [];
   for (const s of mainCalls(model)) {
-    if (s.purpose === "compaction") {
+    if (s.kind === "compaction" || s.purpose === "compaction") {
       drops.push(points.length);
       continue;
     }
@@ -42,14 +45,15 @@ export function tokensPerTurn(blocks) {
   return blocks.filter((b) => b.info?.tokens).map((b) => ({ block: b, ...b.info.tokens }));
 }
 
-/** Per tool: calls, failures, time, the slowest call, and its share of the cost. */
+/** Per tool: calls, failures, those that were denied, time, the slowest call, and its share of the cost. */
 export function byTool(model) {
   const out = new Map();
   for (const s of model.spans.values()) {
     if (s.kind !== "tool" || !s.tool) continue;
-    const r = out.get(s.tool) ?? { tool: s.tool, calls: 0, failed: 0, ms: 0, slowest: null, share: 0 };
+    const r = out.get(s.tool) ?? { tool: s.tool, calls: 0, failed: 0, denied: 0, ms: 0, slowest: null, share: 0 };
     r.calls += 1;
-    if (s.status === "error" || s.status === "denied") r.failed += 1;
+    if (s.status === "error") r.failed += 1;
+    if (s.status === "denied") r.denied += 1;
     const ms = s.exec ?? (s.t1 === null ? 0 : s.t1 - s.t0);
     r.ms += ms;
     if (!r.slowest || ms > r.slowest.ms) r.slowest = { ms, id: s.id };

@@ -1,151 +1,128 @@
-// A session's data as it comes in: first its turns, then its spans piece by piece, then what is new.
+// A session's data as it comes in: one stream tells what there is, turns first, then whatever changes.
 //
-// No DOM. The outline (turns) comes first, so that there is something to look at at once; spans follow in pieces of bounded
-// size, those around what is looked at first. Must lose nothing: pieces overlap nowhere and leave no gap, because their
-// borders are the turns' beginnings; what comes live is taken as often as it comes.
+// No DOM. The outline (turns) comes first, so that there is something to look at before the rest is there. Each thing is put
+// over what was known of it; where the daemon could not go on from the last cursor, what it does not tell of again is
+// forgotten once all of it has come. Must lose nothing, and must not matter how often a thing comes.
 
+import { LIVE_MS } from "./find-sessions.js";
 import { parseTime } from "./format.js";
 import { Model } from "./rows.js";
-import { Follow, Gate } from "./stream.js";
+import { Feed, Gate, TIMERS } from "./stream.js";
 
-/** Spans per piece, about. */
-const PIECE = 2500;
-const LIVE_MS = 10 * 60_000;
+/** The lines that say that something happened; all others are the stream's own. */
+const NEWS = ["span", "turn", "session", "detection", "intervention", "gone"];
 
 export class SessionData {
-  /** `onchange(what)`: "rows", "exchanges", "live", "loaded", "error". */
-  constructor(api, id, { onchange, now }) {
+  /** `onchange(what)`: "rows", "live", "session", "complete", "error". */
+  constructor(api, id, { onchange, now, timers = TIMERS }) {
     Object.assign(this, { api, id, onchange, now });
     this.model = new Model();
     this.session = null;
-    this.loaded = 0;
-    this.pieces = 0;
     this.error = null;
-    this.live = "off";
-    this.waiting = 0;
-    this.abort = new AbortController();
-    this.gate = new Gate(
-      (s) => s.span_id,
-      (spans) => this.take(spans),
-    );
+    /** Whether everything there was has come. */
+    this.complete = false;
+    this.expected = 0;
+    this.came = 0;
+    /** As `Feed` names it. */
+    this.live = "connecting";
+    this.stopped = false;
+    this.again = null;
+    this.gate = new Gate((lines) => this.take(lines));
+    this.feed = new Feed({
+      url: (after) => api.url("follow", { session: id, after }),
+      take: (lines) => {
+        this.gate.take(lines);
+        if (this.gate.paused) this.tell("live");
+      },
+      onState: (state, error) => this.state(state, error),
+      fetch: api.fetch,
+      timers,
+    });
+  }
+
+  load() {
+    this.feed.start();
+    return this;
   }
 
   stop() {
-    this.abort.abort();
-    this.follow?.stop();
-    clearTimeout(this.later);
+    this.stopped = true;
+    this.feed.stop();
   }
 
   tell(what) {
-    if (!this.abort.signal.aborted) this.onchange(what);
+    if (!this.stopped) this.onchange(what);
   }
 
-  /** Loads everything; `around`: the turn to begin with, `null` for the first. */
-  async load(around = null) {
-    const { signal } = this.abort,
-      session = this.id;
-    const began = this.now();
-    try {
-      const turns = (await this.api.json("turns", { session, limit: 0 }, signal)).turns.reverse();
-      this.model.setTurns(turns);
-      this.tell("rows");
-      this.begin(began);
-      const pieces = split(turns);
-      this.pieces = pieces.length;
-      const at =
-        around === null
-          ? 0
-          : Math.max(
-              0,
-              pieces.findIndex((p) => p.turns.includes(around)),
-            );
-      for (const p of [...pieces.slice(at), ...pieces.slice(0, at).reverse()]) {
-        const { spans } = await this.api.json("spans", { session, limit: 0, since: p.since, until: p.until }, signal);
-        this.model.upsert(spans);
-        this.loaded += 1;
-        this.tell("rows");
-        // Input and drawing come between two pieces.
-        await new Promise((done) => {
-          setTimeout(done, 0);
-        });
+  state(state, error) {
+    this.live = state;
+    if (state === "ended") this.error = new Error(error?.message ?? "The daemon does not have this session");
+    if (state === "login") this.api.onlogin?.();
+    this.tell(state === "ended" ? "error" : "live");
+  }
+
+  /** Takes in lines as the stream tells them, in their order. */
+  take(lines) {
+    // An empty object keeps the connection alive and says nothing of the session.
+    if (lines.every((line) => Object.keys(line).length === 0)) return;
+    let spans = [];
+    const put = () => {
+      if (spans.length > 0) this.model.upsert(spans);
+      spans = [];
+    };
+    let complete = false,
+      session = false;
+    for (const line of lines) {
+      if (line.span) {
+        spans.push(line.span);
+        this.again?.spans.add(line.span.span_id);
+        this.came += 1;
+      } else if (line.turn) {
+        this.model.setTurns([line.turn]);
+        this.again?.turns.add(line.turn.turn_id);
+      } else if (line.detection) {
+        this.model.setDetection(line.detection);
+        this.again?.detections.add(line.detection.detection_id);
+      } else if (line.intervention) {
+        this.model.setIntervention(line.intervention);
+        this.again?.interventions.add(line.intervention.intervention_id);
+      } else if (line.session) {
+        this.session = line.session;
+        session = true;
+      } else if (line.gone) {
+        put();
+        this.model.remove(line.gone);
+      } else if (line.open) {
+        put();
+        this.expected = line.open.spans ?? 0;
+        this.came = 0;
+        this.again = line.open.resumed
+          ? null
+          : { spans: new Set(), turns: new Set(), detections: new Set(), interventions: new Set() };
+        if (!line.open.resumed) this.complete = false;
+      } else if (typeof line.cursor === "string") {
+        put();
+        if (this.again) this.model.keepOnly(this.again);
+        this.again = null;
+        complete ||= !this.complete;
+        this.complete = true;
       }
-      this.tell("loaded");
-      await Promise.all([this.detections(), this.exchanges(pieces)]);
-    } catch (e) {
-      if (signal.aborted) return;
-      this.error = e;
-      this.tell("error");
     }
-  }
-
-  async detections() {
-    const { signal } = this.abort,
-      session = this.id;
-    const [found, healed] = await Promise.all([
-      this.api.optional("detections", { session, limit: 0 }, { detections: [] }, signal),
-      this.api.optional("heal", { session, limit: 0 }, { interventions: [] }, signal),
-    ]);
-    this.all = found.detections ?? [];
-    this.model.setDetections(
-      this.all,
-      (healed.interventions ?? []).filter((i) => i.session_id === session),
-    );
+    put();
+    if (this.complete && !complete && lines.some((line) => NEWS.some((what) => line[what]))) this.lastAt = this.now();
     this.tell("rows");
+    if (session) this.tell("session");
+    if (complete) this.tell("complete");
   }
 
-  /** When first bytes came: spans do not tell it, their exchanges do. */
-  async exchanges(pieces) {
-    const { signal } = this.abort;
-    for (const p of pieces) {
-      const { exchanges } = await this.api.optional(
-        "exchanges",
-        { session: this.id, limit: 0, since: p.since, until: p.until },
-        { exchanges: [] },
-        signal,
-      );
-      this.model.setExchanges(exchanges);
-      this.tell("exchanges");
-      await new Promise((done) => {
-        setTimeout(done, 0);
-      });
-    }
+  /** How much of what there is has come, 0 to 1. */
+  get progress() {
+    return this.complete ? 1 : this.expected > 0 ? Math.min(0.99, this.came / this.expected) : 0;
   }
 
-  /** Follows what is new since `from`. */
-  begin(from) {
-    this.follow = new Follow({
-      url: (since) => this.api.url("spans/follow", { session: this.id, from: since }),
-      onValues: (spans) => this.gate.take(spans),
-      onState: (state) => {
-        this.live = state;
-        this.tell("live");
-      },
-      // What is seen is as new as it is when it comes: a span may have begun long ago.
-      stamp: () => this.now(),
-      from,
-      fetch: this.api.fetch,
-      setTimeout: globalThis.setTimeout.bind(globalThis),
-    }).start();
-  }
-
-  take(spans) {
-    const news = spans.some((s) => !this.model.turns.has(s.turn_id) || (s.kind === "agent" && !s.parent_id));
-    this.model.upsert(spans);
-    this.lastAt = this.now();
-    this.tell("rows");
-    if (news || !this.later) this.later ??= setTimeout(() => this.refresh(), news ? 150 : 2000);
-  }
-
-  /** Turns and detections change with their spans: asked for again, now and then. */
-  async refresh() {
-    this.later = null;
-    try {
-      const { turns } = await this.api.json("turns", { session: this.id, limit: 5 }, this.abort.signal);
-      this.model.setTurns(turns);
-      await this.detections();
-    } catch {
-      /* the next change asks again */
-    }
+  /** Everything that was found, the newest first. */
+  get detections() {
+    return [...this.model.found.values()].sort((a, b) => (a.at < b.at ? 1 : a.at > b.at ? -1 : 0));
   }
 
   /** Pauses what is live: what comes meanwhile is kept. */
@@ -156,29 +133,12 @@ export class SessionData {
   }
 
   get held() {
-    return this.gate.held.size;
+    return this.gate.things;
   }
 
   isLive() {
-    const at = this.session?.ended === false ? parseTime(this.session.last_at) : NaN;
+    if (this.session?.ended === true) return false;
+    const at = parseTime(this.session?.last_at);
     return this.now() - Math.max(Number.isFinite(at) ? at : 0, this.lastAt ?? 0) < LIVE_MS;
   }
-}
-
-/** Turns in the order of their beginnings → pieces of about `PIECE` spans, each from a turn's beginning to the next piece's. */
-export function split(turns, piece = PIECE) {
-  const pieces = [];
-  let spans = 0,
-    current = null;
-  for (const t of turns) {
-    if (current === null || spans >= piece) {
-      if (current) current.until = t.started_at;
-      current = { since: current ? t.started_at : null, until: null, turns: [] };
-      pieces.push(current);
-      spans = 0;
-    }
-    current.turns.push(t.turn_id);
-    spans += 1 + t.exchanges + t.tool_calls + t.agents;
-  }
-  return pieces;
 }

@@ -1,22 +1,27 @@
 // The list of sessions: live ones, by day, searched and filtered.
 //
-// Asks for the list again only while the page is looked at. Search is over what the list shows, in the browser: thousands
-// of sessions take a millisecond.
+// The list is followed: each session comes again when it changes. Search is over what the list shows, in the browser:
+// thousands of sessions take a millisecond.
 
 import { button, h, setAttr, setText } from "./dom.js";
 import { ranges } from "./filter.js";
-import { byDay, findSessions, isLive, merge } from "./find-sessions.js";
-import { ago, clock, duration, model, money, oneLine, parseTime } from "./format.js";
-import { icon } from "./icons.js";
+import { byDay, findSessions, isLive, SessionSet } from "./find-sessions.js";
+import { ago, clock, duration, model, money, oneLine, parseTime, whole } from "./format.js";
+import { Feed } from "./stream.js";
 import { VirtualList } from "./virtual.js";
 
-const EVERY_MS = 5_000;
-const WHOLE_MS = 5 * 60_000;
+/** The list is drawn so often at most, while sessions change. */
+const DRAW_MS = 250;
+/** What is "live" grows old. */
+const TICK_MS = 15_000;
 
 export class SessionsPane {
-  constructor(root, { api, onopen, onfind, onload, now }) {
-    Object.assign(this, { root, api, onopen, onfind, onload, now });
-    this.sessions = [];
+  /** `onopen(id)`, `onfind(text)`, `onchange()`: the list has something; `onstate(state)`: how its stream is. */
+  constructor(root, { api, onopen, onfind, onchange, onstate, now }) {
+    Object.assign(this, { root, api, onopen, onfind, onchange, onstate, now });
+    this.set = new SessionSet();
+    this.complete = false;
+    this.error = null;
     this.text = "";
     this.input = h("input", {
       type: "search",
@@ -51,8 +56,8 @@ export class SessionsPane {
     };
     this.only = [
       only("is:live", "live", "Sessions that run"),
-      only("has:errors", icon("close", "with errors"), "With failed tools"),
-      only("has:detections", icon("detection", "with detections"), "With detections"),
+      only("has:errors", "failed", "With failed tools"),
+      only("has:detections", "found", "In which detectors found something"),
     ];
     this.list = new VirtualList({
       role: "listbox",
@@ -65,12 +70,56 @@ export class SessionsPane {
       update: (el, s) => updateItem(el, s, this.words, this.now()),
       onselect: (s) => this.onopen(s.session_id),
     });
-    root.append(h("div", { class: "s-head" }, this.input, ...this.only), this.list.el);
-    const again = async () => {
-      if (!document.hidden) await this.load();
-      setTimeout(again, EVERY_MS);
-    };
-    setTimeout(again, EVERY_MS);
+    this.sum = h("span", { class: "muted" });
+    root.append(
+      h(
+        "div",
+        { class: "s-head", role: "search" },
+        this.input,
+        h("div", { class: "s-only", role: "group", "aria-label": "Only sessions" }, ...this.only, this.sum),
+      ),
+      this.list.el,
+    );
+    setInterval(() => {
+      if (!document.hidden) this.show();
+    }, TICK_MS);
+    this.feed = new Feed({
+      url: (after) => api.url("follow", { after }),
+      take: (lines) => this.take(lines),
+      onState: (state, error) => this.state(state, error),
+      fetch: api.fetch,
+    });
+  }
+
+  get sessions() {
+    return this.set.list;
+  }
+
+  load() {
+    this.feed.start();
+  }
+
+  take(lines) {
+    const first = this.set.size === 0;
+    this.complete = this.set.take(lines) || this.complete;
+    if (first || this.complete !== this.told) {
+      this.told = this.complete;
+      this.show();
+      this.onchange();
+    } else
+      this.later ??= setTimeout(() => {
+        this.later = null;
+        this.show();
+        this.onchange();
+      }, DRAW_MS);
+  }
+
+  state(state, error) {
+    this.error = state === "ended" ? (error?.message ?? "The list cannot be followed") : null;
+    if (state === "login") this.api.onlogin?.();
+    this.live = state;
+    this.onstate(state);
+    if (this.set.size === 0) this.show();
   }
 
   get words() {
@@ -78,28 +127,6 @@ export class SessionsPane {
       .toLowerCase()
       .split(/\s+/)
       .filter((w) => w && !w.includes(":"));
-  }
-
-  /** All sessions at first, then those that something happened in since, and all again now and then: some were deleted. */
-  async load() {
-    const newest = this.sessions.reduce((t, s) => (s.last_at > t ? s.last_at : t), "");
-    const whole = newest === "" || this.failed || this.now() - (this.wholeAt ?? 0) > WHOLE_MS;
-    try {
-      const { sessions } = await this.api.json("sessions", whole ? { limit: 0 } : { limit: 0, since: newest });
-      const sign = JSON.stringify(sessions);
-      const changed = whole || this.failed || sign !== this.sign;
-      this.failed = null;
-      this.sign = whole ? "" : sign;
-      if (whole) {
-        this.wholeAt = this.now();
-        this.sessions = sessions;
-      } else if (changed) this.sessions = merge(this.sessions, sessions);
-      if (!changed) return;
-    } catch (e) {
-      this.failed = e;
-    }
-    this.show();
-    this.onload();
   }
 
   find(text) {
@@ -115,17 +142,25 @@ export class SessionsPane {
     this.shown = found;
     for (const b of this.only) b.setAttribute("aria-pressed", String(this.text.split(/\s+/).includes(b.dataset.word)));
     this.list.setItems(byDay(found, now));
+    setText(
+      this.sum,
+      found.length === this.sessions.length ? whole(found.length) : `${whole(found.length)} of ${whole(this.sessions.length)}`,
+    );
     this.none ??= this.root.appendChild(h("div", { class: "empty" }));
     this.none.hidden = found.length > 0;
-    if (found.length === 0)
-      setText(
-        this.none,
-        this.failed
-          ? `The daemon does not answer: ${this.failed.message}`
-          : this.sessions.length === 0
-            ? "No session was recorded yet. Run `claude`, and it is here."
-            : "No session is like that.",
-      );
+    setText(
+      this.none,
+      found.length > 0
+        ? ""
+        : (this.error ??
+          (this.sessions.length > 0
+            ? "No session is like that."
+            : this.complete
+              ? "No session yet."
+              : this.live === "waiting"
+                ? "The daemon does not answer yet."
+                : "Loading…")),
+    );
     this.list.el.hidden = found.length === 0;
   }
 
@@ -134,7 +169,7 @@ export class SessionsPane {
   }
 
   get(id) {
-    return this.sessions.find((s) => s.session_id === id) ?? null;
+    return this.set.get(id);
   }
 
   /** The session `step` further in the list. */
@@ -181,6 +216,7 @@ function updateItem(el, s, words, now) {
     }
     setText(p.day, s.day);
     setText(p.total, money(s.cost));
+    setAttr(p.total, "title", "All that the sessions last used on this day cost, on earlier days too");
     setAttr(el, "aria-label", null);
     return;
   }

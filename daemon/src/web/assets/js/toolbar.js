@@ -2,8 +2,8 @@
 //
 // Shows the state and asks for another one; keeps none of its own but the text that is being typed.
 
-import { button, fill, h, setText } from "./dom.js";
-import { whole } from "./format.js";
+import { button, fill, h, setAttr, setText } from "./dom.js";
+import { oneLine, whole } from "./format.js";
 import { icon } from "./icons.js";
 import { toolName } from "./row.js";
 
@@ -12,8 +12,11 @@ const KINDS = [
   ["llm", "model"],
   ["tool", "tools"],
   ["agent", "agents"],
+  ["compaction", "compactions"],
   ["detection", "findings"],
+  ["intervention", "interventions"],
 ];
+const NONE = { tools: [], agents: [], kinds: new Map(), statuses: new Map(), byAgent: new Map() };
 const STATUSES = [
   ["error", "failed"],
   ["denied", "denied"],
@@ -22,8 +25,8 @@ const STATUSES = [
 
 export class Toolbar {
   /** `get()`: the state; `set(change)`: changes it. */
-  constructor({ get, set, onkey, facets, actions }) {
-    Object.assign(this, { get, set, facets });
+  constructor({ get, set, onkey, tally, actions }) {
+    Object.assign(this, { get, set, tally });
     this.input = h("input", {
       type: "search",
       placeholder: "Search, or tool:Bash is:error",
@@ -53,7 +56,7 @@ export class Toolbar {
           const now = get()[list];
           set({ [list]: now.includes(value) ? now.filter((v) => v !== value) : [...now, value] });
         },
-        { "aria-pressed": "false", title: `Only ${label}` },
+        { "aria-pressed": "false", title: `Only ${label}`, "data-filter": value },
       );
       if (drawing) b.prepend(icon(drawing));
       b.append(n);
@@ -74,7 +77,8 @@ export class Toolbar {
     this.clear = button("clear", () => set({ q: "", kinds: [], tools: [], agents: [], statuses: [] }), {
       title: "Clear search and filters (Escape)",
     });
-    this.scale = button("", () => actions("scale.toggle"), {
+    this.scaleName = h("span", { class: "label" });
+    this.scale = button([icon("gap"), this.scaleName], () => actions("scale.toggle"), {
       title: "Waterfall: each prompt on its own axis, or all on the session's (s)",
     });
     this.live = button("", () => actions("live.toggle"), { title: "Pause what is live; nothing is lost (p)" });
@@ -87,52 +91,59 @@ export class Toolbar {
       "div",
       { class: "bar", role: "toolbar", "aria-label": "Search and filters" },
       h("span", { class: "search", role: "search" }, this.input, this.result),
-      this.toggles.slice(0, split).map((t) => t.el),
-      h("span", { class: "sep" }),
-      this.toggles.slice(split).map((t) => t.el),
-      h("span", { class: "sep" }),
-      this.tools,
-      this.agents,
-      this.clear,
-      h("span", { class: "grow" }),
-      this.live,
-      this.scale,
-      this.fold,
+      h(
+        "span",
+        { class: "filters", role: "group", "aria-label": "Filters" },
+        this.toggles.slice(0, split).map((t) => t.el),
+        h("span", { class: "sep" }),
+        this.toggles.slice(split).map((t) => t.el),
+        h("span", { class: "sep" }),
+        this.tools,
+        this.agents,
+        this.clear,
+      ),
+      h("span", { class: "controls" }, this.live, this.scale, this.fold),
     );
   }
 
   /** Shows the state. */
-  show({ state, matched, all, narrowed, searching, live, held }) {
+  show({ state, matched, all, narrowed, searching, live, held, active }) {
     if (document.activeElement !== this.input && this.input.value !== state.q) this.input.value = state.q;
     setText(this.result, searching ? "searching…" : narrowed ? `${whole(matched)} of ${whole(all)}` : "");
-    const f = this.facets();
+    const f = this.tally() ?? NONE;
     for (const t of this.toggles) {
-      t.el.setAttribute("aria-pressed", String(state[t.list].includes(t.value)));
+      setAttr(t.el, "aria-pressed", String(state[t.list].includes(t.value)));
       const n = (t.list === "kinds" ? f.kinds : f.statuses).get(t.value) ?? 0;
       setText(t.n, n > 0 && t.value !== "prompt" ? whole(n) : "");
       t.el.hidden = n === 0 && !state[t.list].includes(t.value);
     }
-    this.tools.replaceChildren(state.tools.length > 0 ? state.tools.map(toolName).join(", ") : "Tool", " ▾");
-    this.tools.setAttribute("aria-pressed", String(state.tools.length > 0));
-    this.agents.replaceChildren(state.agents.length > 0 ? state.agents.join(", ") : "Agent", " ▾");
-    this.agents.setAttribute("aria-pressed", String(state.agents.length > 0));
-    this.agents.hidden = f.agents.length < 2 && state.agents.length === 0;
+    setText(this.tools, `${state.tools.length > 0 ? state.tools.map(toolName).join(", ") : "Tool"} ▾`);
+    setAttr(this.tools, "aria-pressed", String(state.tools.length > 0));
+    setText(this.agents, `${state.agents.length > 0 ? state.agents.map((a) => oneLine(a, 40)).join(", ") : "Agent"} ▾`);
+    setAttr(this.agents, "aria-pressed", String(state.agents.length > 0));
+    this.agents.hidden = f.byAgent.size < 2 && state.agents.length === 0;
     this.clear.hidden = !narrowed;
-    fill(
-      this.scale,
-      icon("gap"),
-      h("span", { class: "label", text: state.scale === "turn" ? "by prompt" : "session" }),
-    );
-    this.live.hidden = live === "off";
+    setText(this.scaleName, state.scale === "turn" ? "by prompt" : "session");
+    this.showLive(live, held, active);
+  }
+
+  showLive(live, held, active) {
+    this.live.hidden = live === "ended";
+    const sign = `${live} ${held} ${active}`;
+    if (this.liveSign === sign) return;
+    this.liveSign = sign;
     fill(
       this.live,
       live === "paused"
-        ? [icon("play"), held > 0 ? `${whole(held)} new` : "paused"]
+        ? [icon("play"), `paused${held > 0 ? ` (${whole(held)} held)` : ""}`]
         : live === "waiting"
-          ? "reconnecting…"
-          : [h("span", { class: "dot pulse" }), "live"],
+          ? [h("span", { class: "dot off" }), "reconnecting…"]
+          : live === "connecting"
+            ? [h("span", { class: "dot off" }), "connecting…"]
+            : [h("span", { class: active ? "dot pulse" : "dot off" }), "live"],
     );
     this.live.setAttribute("aria-pressed", String(live === "paused"));
+    this.live.dataset.state = live;
   }
 
   focus() {
@@ -142,7 +153,7 @@ export class Toolbar {
 
   menu(anchor, list, facet) {
     closeMenu();
-    const values = this.facets()[facet],
+    const values = (this.tally() ?? NONE)[facet],
       chosen = () => this.get()[list];
     const items = values.map(([value, n]) =>
       h(
@@ -160,6 +171,13 @@ export class Toolbar {
     );
     openMenu(anchor, items.length > 0 ? items : [h("p", { class: "empty", text: "None so far" })]);
   }
+}
+
+/** How the stream of a session is, in one word. */
+export function liveState(data) {
+  if (data.live === "ended" || data.live === "login") return "ended";
+  if (data.gate.paused) return "paused";
+  return data.live;
 }
 
 let open = null;

@@ -23,6 +23,10 @@ export class TopBar {
       h("span", { class: "optional", text: "Ctrl-K" }),
       h("span", { class: "sr", text: "Command palette" }),
     ];
+    this.export = button([icon("down"), h("span", { class: "optional", text: "Export" })], () => act("export"), {
+      "aria-label": "Export the session",
+      title: "The session as one file, redacted (x)",
+    });
     fill(
       root,
       button(icon("menu"), () => act("sessions.toggle"), menu),
@@ -33,6 +37,7 @@ export class TopBar {
         this.views.map((v) => v.el),
       ),
       this.what,
+      this.export,
       button(search, () => act("palette"), { class: "line", title: "Command palette (Ctrl-K)" }),
       this.theme,
       button(icon("help"), () => act("help"), { "aria-label": "Keyboard help", title: "Keyboard (?)" }),
@@ -41,16 +46,21 @@ export class TopBar {
 
   /** Shows which view it is, and of which session. */
   draw(view, session) {
+    const about = session ? [oneLine(session.project ?? "session", 60), figures(session)] : [],
+      sign = JSON.stringify([view, about, theme()]);
+    if (sign === this.sign) return;
+    this.sign = sign;
     for (const v of this.views) {
       if (v.id === view) v.el.setAttribute("aria-current", "page");
       else v.el.removeAttribute("aria-current");
     }
-    if (view === "all") fill(this.what, h("h1", { text: "Everything" }));
+    this.export.hidden = view === "all" || !session;
+    if (view === "all") fill(this.what, h("h1", { class: "sr", text: "Everything" }));
     else if (session)
       fill(
         this.what,
-        h("h1", { text: oneLine(session.project ?? "session", 60) }),
-        h("span", { class: "muted optional", text: about(session) }),
+        h("h1", { text: about[0] }),
+        h("span", { class: "muted optional", text: about[1] }),
       );
     else fill(this.what);
     const name = theme();
@@ -61,7 +71,7 @@ export class TopBar {
   }
 }
 
-function about(s) {
+function figures(s) {
   const start = parseTime(s.started_at),
     last = parseTime(s.last_at);
   return `${model(s.model)} · ${date(start)} ${clock(start).slice(0, 5)} · ${duration(last - start)} · ${money(s.cost_usd_micros)}`;

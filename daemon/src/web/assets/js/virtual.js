@@ -1,8 +1,8 @@
 // A list of any length: only the rows in sight are in the document, and they are used again for others.
 //
-// Knows nothing of what it shows. An item is drawn by `update(slot, item, index)` into a slot that `create()` made; a slot
+// Knows nothing of what it shows: items are read by `length` and `at`. An item is drawn by `update(slot, item, index)` into a slot that `create()` made; a slot
 // is touched only when its item or place changed. Keyboard focus stays on the list; the selected row is told by
-// `aria-activedescendant`. Rows that come in above what is looked at do not move it.
+// `aria-activedescendant` while it is drawn. Rows that come in above what is looked at do not move it.
 
 import { h, setAttr } from "./dom.js";
 
@@ -25,12 +25,15 @@ export class VirtualList {
     onopen = null,
     ontop = null,
     selectable = () => true,
+    place = null,
   }) {
-    Object.assign(this, { height, heightOf, create, update, key, onselect, onopen, ontop, selectable });
+    Object.assign(this, { height, heightOf, create, update, key, onselect, onopen, ontop, selectable, place });
     this.items = [];
     this.offsets = null;
     this.selected = null;
     this.at = -1;
+    /** Whether the selection is told of because it moves by steps. */
+    this.moving = false;
     this.slots = [];
     this.id = `list${(lists += 1)}`;
     this.rowRole = role === "listbox" ? "option" : "row";
@@ -58,14 +61,15 @@ export class VirtualList {
     }).observe(this.el);
   }
 
-  /** Shows these. What is looked at stays where it is, and so does the selection. */
-  setItems(items) {
+  /** Shows these. What is looked at stays where it is, and so does the selection. `all`: what stands the same place is
+      drawn again, too. */
+  setItems(items, all = true) {
     const top = this.anchor();
     this.items = items;
     this.offsets = null;
     if (this.heightOf) {
       this.offsets = new Float64Array(items.length + 1);
-      for (let i = 0; i < items.length; i += 1) this.offsets[i + 1] = this.offsets[i] + this.heightOf(items[i]);
+      for (let i = 0; i < items.length; i += 1) this.offsets[i + 1] = this.offsets[i] + this.heightOf(items.at(i));
     }
     setAttr(this.el, "aria-rowcount", this.rowRole === "row" ? String(items.length) : null);
     const tall = Math.min(this.total(), TALLEST);
@@ -78,7 +82,7 @@ export class VirtualList {
       const i = this.find(top.key, top.index);
       if (i >= 0 && i !== top.index) this.scrollTo(this.offset(i) + top.within);
     }
-    this.draw(true);
+    this.draw(all);
   }
 
   total() {
@@ -104,14 +108,17 @@ export class VirtualList {
   anchor() {
     if (this.items.length === 0 || this.y < 1) return null;
     const index = this.indexAt(this.y);
-    return { index, key: this.key(this.items[index]), within: this.y - this.offset(index) };
+    return { index, key: this.key(this.items.at(index)), within: this.y - this.offset(index) };
   }
 
+  /** Where the item with this key is; -1: nowhere. Looked for near a place first. */
   find(key, near = this.at) {
+    const n = this.items.length;
     for (let d = 0; d < 64; d += 1) {
-      if (this.items[near + d] && this.key(this.items[near + d]) === key) return near + d;
-      if (this.items[near - d] && this.key(this.items[near - d]) === key) return near - d;
+      if (near + d >= 0 && near + d < n && this.key(this.items.at(near + d)) === key) return near + d;
+      if (near - d >= 0 && near - d < n && this.key(this.items.at(near - d)) === key) return near - d;
     }
+    if (this.place) return this.place(this.items, key);
     return this.items.findIndex((item) => this.key(item) === key);
   }
 
@@ -129,7 +136,7 @@ export class VirtualList {
     this.el.scrollTop = this.y;
   }
 
-  /** Draws what is in sight. */
+  /** Draws what is in sight: what is not as it was, or all of it, or those that `all(item, element)` says so of. */
   draw(all = false) {
     const { view, y } = this,
       n = this.items.length;
@@ -144,6 +151,7 @@ export class VirtualList {
       this.space.append(el);
     }
     const size = this.slots.length;
+    let active = null;
     for (let k = 0; k < size; k += 1) {
       // Each slot has the rows whose index leaves it as the rest: scrolling by one row changes one slot.
       const slot = this.slots[k],
@@ -156,9 +164,10 @@ export class VirtualList {
         }
         continue;
       }
-      const item = this.items[index];
+      const item = this.items.at(index),
+        again = typeof all === "function" ? all(item, slot.el) : all;
       if (slot.index === -1) slot.el.hidden = false;
-      if (all || slot.item !== item || slot.index !== index) {
+      if (again || slot.item !== item || slot.index !== index) {
         this.update(slot.el, item, index);
         slot.item = item;
         if (slot.index !== index) {
@@ -166,22 +175,24 @@ export class VirtualList {
           if (this.rowRole === "row") slot.el.setAttribute("aria-rowindex", String(index + 1));
           else {
             slot.el.setAttribute("aria-posinset", String(index + 1));
-            setAttr(slot.el, "aria-setsize", String(n));
           }
         }
       }
+      if (this.rowRole !== "row") setAttr(slot.el, "aria-setsize", String(n));
       const top = this.offset(index);
       if (slot.y !== top) {
         slot.y = top;
         slot.el.style.transform = `translateY(${top}px)`;
       }
       const on = index === this.at;
-      if (slot.on !== on || all) {
+      if (slot.on !== on || again) {
         slot.on = on;
         setAttr(slot.el, "aria-selected", this.selectable(item) ? String(on) : null);
       }
-      if (on) setAttr(this.el, "aria-activedescendant", slot.el.id);
+      if (on) active = slot.el.id;
     }
+    // A slot shows another row once the selected one is scrolled away.
+    setAttr(this.el, "aria-activedescendant", active);
     this.ontop?.(n === 0 ? -1 : this.indexAt(y), y, view);
   }
 
@@ -195,10 +206,10 @@ export class VirtualList {
   select(index, tell = false, where = "nearest") {
     if (index < 0 || index >= this.items.length) return false;
     this.at = index;
-    this.selected = this.key(this.items[index]);
+    this.selected = this.key(this.items.at(index));
     this.reveal(index, where);
     this.draw();
-    if (tell) this.onselect(this.items[index], index);
+    if (tell) this.onselect(this.items.at(index), index);
     return true;
   }
 
@@ -237,12 +248,18 @@ export class VirtualList {
     while (left > 0) {
       i += direction;
       if (i < 0 || i >= n) break;
-      if (this.selectable(this.items[i])) {
+      if (this.selectable(this.items.at(i))) {
         to = i;
         left -= 1;
       }
     }
-    if (to >= 0) this.select(to, true);
+    if (to < 0) return;
+    this.moving = true;
+    try {
+      this.select(to, true);
+    } finally {
+      this.moving = false;
+    }
   }
 
   page() {

@@ -5,7 +5,7 @@
 // times: none, equal ones, ends before beginnings.
 
 /** What a row did when: { what, t0, t1, open }. `what`: wait, stream, ask, run, agent, turn, gap, point. */
-export function segments(row, now, exchange = null) {
+export function segments(row, now) {
   const t1 = row.t1 === null ? Math.max(now, row.t0) : Math.max(row.t1, row.t0),
     open = row.t1 === null;
   const s = row.span;
@@ -22,7 +22,7 @@ export function segments(row, now, exchange = null) {
       return one("agent");
     case "llm":
     case "compaction": {
-      const ttfb = s?.ttfb ?? exchange?.ttfb ?? null;
+      const ttfb = s?.ttfb ?? null;
       if (ttfb === null) return one(open ? "wait" : "stream");
       const first = Math.min(row.t0 + ttfb, t1);
       return [
@@ -40,6 +40,24 @@ export function segments(row, now, exchange = null) {
       ];
     }
   }
+}
+
+/** What went on in a turn, for so many equal parts of its place on an axis: "error", "llm", "tool", "agent" or null. */
+export function activity(turn, axis, now, parts) {
+  const out = new Array(parts).fill(null),
+    a = axis.x(turn.t0),
+    width = axis.x(turn.t1 ?? Math.max(now, turn.t0)) - a;
+  if (!(width > 0)) return out;
+  const rank = { tool: 1, llm: 2, compaction: 3, error: 4 };
+  for (const row of turn.rows) {
+    if (row.type !== "llm" && row.type !== "tool" && row.type !== "compaction") continue;
+    const kind = row.status === "error" ? "error" : row.type,
+      from = Math.floor(((axis.x(row.t0) - a) / width) * parts),
+      to = Math.floor(((axis.x(row.t1 ?? now) - a) / width) * parts);
+    for (let i = Math.max(0, from); i <= Math.min(parts - 1, to); i += 1)
+      if (out[i] === null || rank[kind] > rank[out[i]]) out[i] = kind;
+  }
+  return out;
 }
 
 /** Intervals in order of their beginnings, those that touch made one. */
@@ -60,26 +78,31 @@ export function merge(intervals) {
 export function makeAxis(intervals, { over = Infinity } = {}) {
   const busy = merge(intervals);
   if (busy.length === 0) return new Axis([0, 1], [0, 1], []);
+  // Time goes evenly but where it is squeezed: only those places are kept.
   const ts = [busy[0][0]],
     ws = [0],
     squeezed = [];
-  let w = 0;
-  for (let i = 0; i < busy.length; i += 1) {
-    const [a, b] = busy[i],
-      before = ts[ts.length - 1];
-    if (a > before) {
-      const idle = a - before;
-      w += Math.min(idle, over);
-      ts.push(a);
-      ws.push(w);
-      if (idle > over) squeezed.push([before, a]);
-    }
-    if (b > a) {
-      w += b - a;
-      ts.push(b);
-      ws.push(w);
-    }
+  let w = 0,
+    at = busy[0][0];
+  const even = (t) => {
+    if (t <= at) return;
+    w += t - at;
+    at = t;
+    ts.push(t);
+    ws.push(w);
+  };
+  for (let i = 1; i < busy.length; i += 1) {
+    const before = busy[i - 1][1],
+      next = busy[i][0];
+    if (next - before <= over) continue;
+    even(before);
+    w += over;
+    at = next;
+    ts.push(next);
+    ws.push(w);
+    squeezed.push([before, next]);
   }
+  even(busy[busy.length - 1][1]);
   if (w === 0) {
     ts.push(ts[0] + 1);
     ws.push(1);
@@ -97,6 +120,14 @@ class Axis {
     this.ts = ts;
     this.xs = xs;
     this.squeezed = squeezed;
+  }
+
+  equals(other) {
+    return (
+      this.ts.length === other.ts.length &&
+      this.ts.every((t, i) => t === other.ts[i]) &&
+      this.xs.every((x, i) => x === other.xs[i])
+    );
   }
 
   get start() {

@@ -99,7 +99,8 @@ const firstWords = (content) => {
 /** A message, folded or not. Its content is made when it is unfolded. */
 export function message(m, index, open, note = null) {
   const role = typeof m?.role === "string" ? m.role : "?",
-    content = m?.content;
+    left = Number.isFinite(m?.left_out_bytes) ? m.left_out_bytes : null,
+    content = left === null ? m?.content : "(too long to be shown here: “Raw” has it)";
   const box = h(
     "details",
     { class: "msg", "data-role": role },
@@ -110,7 +111,7 @@ export function message(m, index, open, note = null) {
       h("span", { class: "muted", text: `#${index + 1}` }),
       note ? h("span", { class: "chip", text: note }) : null,
       h("span", { class: "muted cut grow", text: firstWords(content) }),
-      h("span", { class: "muted", text: bytes(sizeOf(content)) }),
+      h("span", { class: "muted size", text: bytes(left ?? sizeOf(content)) }),
     ),
   );
   const body = h("div", {});

@@ -1,12 +1,12 @@
 // The inspector: a row's tabs. One file per tab; each says whether it has anything to say of a row, and draws itself.
 //
+// While it is used (a selection, a field, a folded part that has the focus) it is not drawn again.
 // A tab: { id, label, applies(ctx), render(ctx) → element or a promise of one }. What is drawn late for a row that is no
 // longer selected is thrown away.
 
-import { button, fill, h, setText } from "../dom.js";
+import { button, fill, h, s } from "../dom.js";
 import { clockMs, duration, oneLine } from "../format.js";
 import { icon, pathOf } from "../icons.js";
-import { s } from "../dom.js";
 import { nameOf } from "../row.js";
 import { kept } from "../theme.js";
 import { headers } from "./headers.js";
@@ -19,6 +19,19 @@ import { timing } from "./timing.js";
 import { tool } from "./tool.js";
 
 const TABS = [summary, tool, request, response, timing, headers, raw, related];
+
+/** It is drawn again so often at most while its row changes, and looked at so often whether it may be. */
+const REDRAW_MS = 1000;
+
+/** Whether a redraw would take something from the user's hands: the focus within, or what is selected or pressed there.
+    `apart`: what may have the focus, since it gets it back. */
+export function inUse(el, apart = [], doc = document) {
+  const at = doc.activeElement;
+  if (at && at !== el && el.contains(at) && !apart.includes(at)) return true;
+  const chosen = doc.getSelection();
+  if (chosen && !chosen.isCollapsed && (el.contains(chosen.anchorNode) || el.contains(chosen.focusNode))) return true;
+  return el.querySelector(":active") !== null;
+}
 
 export class Inspector {
   constructor(root, { api, now, get, set, go, close }) {
@@ -55,15 +68,21 @@ export class Inspector {
       exchange: span?.exchange ?? null,
       cwd: data.session?.cwd ?? null,
       again: () => this.show(row, data),
+      tab: (id) => this.tab(this.tabs.findIndex((t) => t.id === id)),
       chose: (this.memory ??= {}),
       full: () => (span ? this.api.span(span.id, final) : Promise.resolve(null)),
       detail: () => this.api.exchange(span.exchange),
     };
   }
 
-  show(row, data) {
+  /** `again`: it is shown already, and changed. */
+  show(row, data, again = false) {
+    row = latest(row, data) ?? row;
     this.row = row;
     this.data = data;
+    this.shownAt = performance.now();
+    clearTimeout(this.later);
+    this.later = null;
     this.sign = signOf(row);
     const ctx = this.context(row, data);
     this.tabs = TABS.filter((t) => t.applies(ctx));
@@ -94,16 +113,19 @@ export class Inspector {
     );
     this.panel.id = "tabpanel";
     this.panel.setAttribute("aria-labelledby", `tab-${this.current.id}`);
-    this.draw(ctx);
+    this.draw(ctx, again);
   }
 
-  async draw(ctx) {
+  async draw(ctx, again) {
     const turn = (this.turn += 1),
       tab = this.current,
+      what = `${ctx.row.key} ${tab.id}`,
+      changed = again && this.drawnFor === what,
       slow = setTimeout(() => {
-        if (turn === this.turn) fill(this.panel, h("p", { class: "muted", text: "Loading…" }));
+        if (turn === this.turn && !changed) fill(this.panel, h("p", { class: "muted", text: "Loading…" }));
       }, 120);
     let content;
+    this.drawing = true;
     try {
       content = await tab.render(ctx);
     } catch (e) {
@@ -117,17 +139,42 @@ export class Inspector {
     }
     clearTimeout(slow);
     if (turn !== this.turn) return;
+    this.drawing = false;
+    if (changed && inUse(this.panel)) {
+      // Meanwhile something was taken hold of.
+      this.sign = null;
+      this.refresh(ctx.data);
+      return;
+    }
     fill(this.panel, content);
-    if (this.drawnFor !== `${ctx.row.key} ${tab.id}`) this.panel.scrollTop = 0;
-    this.drawnFor = `${ctx.row.key} ${tab.id}`;
+    if (this.drawnFor !== what) this.panel.scrollTop = 0;
+    this.drawnFor = what;
   }
 
-  /** Something came in: draws again if this row changed. */
+  /** Something came in: draws again if this row changed, a little later. */
   refresh(data) {
-    if (!this.row || data !== this.data) return;
-    const row = this.row.turn.rows.find((r) => r.key === this.row.key);
+    if (!this.row || data !== this.data || this.later) return;
+    const wait = Math.max(0, (this.shownAt ?? 0) + REDRAW_MS - performance.now());
+    this.later = setTimeout(() => this.due(data), this.sign === null ? REDRAW_MS : wait);
+  }
+
+  due(data) {
+    this.later = null;
+    if (data !== this.data || this.root.hidden) return;
+    // Its turn's rows are made again now, not when they are drawn next; it may have come to another turn.
+    data.model.blocks();
+    const row = latest(this.row, data);
     if (!row || signOf(row) === this.sign) return;
-    this.show(row, data);
+    const tabs = [...this.bar.children],
+      at = document.activeElement;
+    // What is on its way is shown first: or else, where answers are slow, nothing ever would be.
+    if (this.drawing || inUse(this.root, [this.panel, this.shut, ...tabs])) {
+      this.later = setTimeout(() => this.due(data), REDRAW_MS);
+      return;
+    }
+    this.show(row, data, true);
+    if (at === this.shut) at.focus();
+    else if (tabs.includes(at)) this.bar.querySelector('[aria-selected="true"]')?.focus();
   }
 
   tab(i) {
@@ -141,9 +188,11 @@ export class Inspector {
   focus() {
     if (this.root.hidden) return;
     this.panel.focus();
-    setText(this.shut, "");
-    this.shut.append(icon("close"));
   }
 }
 
-const signOf = (row) => `${row.status} ${row.t1} ${row.kids} ${row.span?.cost ?? ""}`;
+/** A row as its turn has it now; undefined where it is not there any more. */
+const latest = ({ key }, { model }) => model.turns.get(model.turnOf(key))?.rows.find((r) => r.key === key);
+
+const signOf = (row) =>
+  `${row.status} ${row.t1} ${row.kids} ${row.span?.cost ?? ""} ${row.detection?.reason ?? ""} ${row.findings ?? ""} ${row.info?.cost_usd_micros ?? ""}`;

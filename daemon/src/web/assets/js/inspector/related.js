@@ -1,27 +1,25 @@
-// Tab "Related": what belongs to a row: who asked for it, what it started, what it is part of, who told of it.
+// Tab "Related": what belongs to a row: the records that told of it, who asked for it, what it started, what it is part of.
 
 import { h } from "../dom.js";
 import { duration, oneLine } from "../format.js";
 import { nameOf } from "../row.js";
 import { block, facts, link } from "./parts.js";
-
-const NAMES = {
-  hook: "Claude Code's hooks: what it did",
-  proxy: "the API proxy: what went over the wire",
-  transcript: "Claude Code's own transcript",
-};
+import { showRecords } from "./records.js";
 
 /** Spans that belong to this one. */
 export function relations(model, span, agent) {
   const out = {
     asked: model.spans.get(span.by) ?? null,
     parent: model.spans.get(span.parent) ?? null,
+    retried: model.spans.get(span.retryOf) ?? null,
+    again: null,
     calls: [],
     below: [],
     beside: [],
   };
   for (const s of model.turns.get(span.turn)?.spans.values() ?? []) {
     if (s === span) continue;
+    if (s.retryOf === span.id) out.again = s;
     if (s.by === span.id) out.calls.push(s);
     if (s.parent === span.id || (agent && s.parent === agent.id && s !== agent)) out.below.push(s);
     if (span.by && s.by === span.by) out.beside.push(s);
@@ -34,8 +32,25 @@ export const related = {
   id: "related",
   label: "Related",
   applies: ({ span }) => span !== null,
-  render({ row, data, span, agent, go }) {
+  async render({ row, data, span, agent, go, api, tab }) {
     const r = relations(data.model, span, agent);
+    // An exchange has a row of its own, with all its tabs; where that is not known, its record is shown. Whether there is one.
+    const openExchange = (id) => {
+      if (span.exchange === id) {
+        tab("raw");
+        return true;
+      }
+      for (const s of data.model.turns.get(span.turn)?.spans.values() ?? [])
+        if (s.exchange === id) {
+          go(s.id);
+          return true;
+        }
+      return false;
+    };
+    const records = await api.optional(`spans/${encodeURIComponent(span.id)}/records`, {}, { records: [] }).then(
+      (a) => showRecords(a.records, { api, t0: span.t0, openExchange }),
+      (e) => block("Told by", null, h("p", { class: "muted", text: oneLine(e.message, 300) })),
+    );
     const entry = (s) =>
       link(
         `${nameOf({ type: s.kind === "llm" ? "llm" : s.kind, span: s, agent: s })}  ${oneLine(s.text, 90)}`,
@@ -53,19 +68,14 @@ export const related = {
           )
         : null;
     return [
+      records,
+      r.retried ? block("The attempt before", null, entry(r.retried)) : null,
+      r.again ? block("Made again by", null, entry(r.again)) : null,
       r.asked ? block("Asked for by", null, entry(r.asked)) : null,
       r.parent ? block("Part of", null, entry(r.parent)) : null,
       list("Calls that it asked for", r.calls),
       list("Asked for together with", r.beside),
       row.type === "prompt" ? null : list("Inside", r.below),
-      block(
-        "Told by",
-        null,
-        (span.sources ?? "")
-          .split(" ")
-          .filter(Boolean)
-          .map((x) => h("p", { text: NAMES[x] ?? x })),
-      ),
       facts([
         ["Session", data.id],
         ["Turn", span.turn],

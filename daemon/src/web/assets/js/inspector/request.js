@@ -1,23 +1,12 @@
 // Tab "Request": what was sent to the model: what is new in it since the request before, the conversation, system, tools.
 
-import { changes, readRequest } from "../conversation.js";
+import { clip, readRequest } from "../conversation.js";
 import { diffTexts } from "../diff.js";
 import { button, fill, h } from "../dom.js";
-import { bytes, duration, oneLine, plural, visible } from "../format.js";
+import { bytes, duration, oneLine, parseTime, plural, visible } from "../format.js";
 import { message, part, sizeOf } from "./blocks.js";
 import { showOps } from "./diffview.js";
 import { block, decode, long, tree } from "./parts.js";
-
-/** The call before this one of the same thread: model calls of the same agent, in time. */
-export function previous(model, span) {
-  let best = null;
-  for (const s of model.spans.values()) {
-    if (s.kind !== "llm" || !s.exchange || s.agentId !== span.agentId || s.purpose !== span.purpose || s.t0 >= span.t0)
-      continue;
-    if (!best || s.t0 > best.t0) best = s;
-  }
-  return best;
-}
 
 async function read(api, id) {
   const buffer = await api.body(id, "request"),
@@ -40,48 +29,115 @@ function conversation(list, first = 0) {
   return box;
 }
 
-function delta(before, after, span, prev, go) {
-  const c = changes(before, after),
-    out = [];
+const words = (v) =>
+  Number.isFinite(v?.left_out_bytes)
+    ? `(${bytes(v.left_out_bytes)}, too long to be shown here: “Raw” has it)`
+    : typeof v === "string"
+      ? v
+      : typeof v?.text === "string" ? v.text : JSON.stringify(clip(v ?? null, 12), null, 2);
+const short = (v) => (v === null || v === undefined ? "not set" : oneLine(JSON.stringify(clip(v, 4)), 120));
+
+/** A thing that changed: what it was, what it is. */
+const changed = (what, c) =>
+  c.name === "(order)"
+    ? h("p", { class: "block", text: "The tools stand in another order." })
+    : block(
+    `${what}${oneLine(c.name, 60)} ${c.what === "changed" ? "changed" : c.what === "added" ? "is new" : "is gone"}`,
+    null,
+    c.what === "changed"
+      ? showOps(diffTexts(words(c.before), words(c.after)))
+      : long(words(c.after ?? c.before), (x) => h("pre", { class: "code", tabindex: "0", text: visible(x) }), 1500),
+  );
+
+/** What is new since the request before, as the daemon tells it. */
+function delta(c, span, model, go) {
+  if (c.previous === null || c.previous === undefined)
+    return [
+      h("p", { class: "muted", text: "The first request of its kind on this thread: everything in it is new." }),
+      c.added.map((m, i) => message(m, c.kept_messages + i, i >= c.added.length - 2)),
+    ];
+  const out = [],
+    prev = [...model.spans.values()].find((s) => s.exchange === c.previous),
+    ago = span.t0 - parseTime(c.previous_at);
   out.push(
     h(
       "p",
       { class: "muted" },
-      `Since the request ${duration(span.t0 - prev.t0)} before `,
-      button("go there", () => go(prev.id), { class: "more" }),
-      `: ${plural(c.kept, "message")} kept, ${c.added.length} new${c.dropped ? `, ${c.dropped} rewritten` : ""}.`,
+      `Since the request ${duration(ago)} before`,
+      prev ? [" ", button("go there", () => go(prev.id), { class: "more inline" })] : null,
+      `: ${plural(c.kept_messages, "message")} kept, ${c.added.length} new${c.dropped.length > 0 ? `, ${c.dropped.length} dropped` : ""}.`,
     ),
   );
-  if (c.dropped > 0)
+  if (c.cache_broken)
     out.push(
       h("p", {
-        class: "omitted",
-        text: `The conversation was rewritten from message ${c.kept + 1} on: what the cache held behind it is lost.`,
+        class: "omitted bad",
+        text: "The prompt cache is lost here: something before the first new message differs, or the model, thinking or tool choice does.",
       }),
     );
-  for (const s of c.system)
-    out.push(block(`System ${s.index + 1} changed`, null, showOps(diffTexts(s.before, s.after))));
-  for (const t of c.tools)
+  for (const x of c.system) out.push(changed("", x));
+  for (const x of c.tools) out.push(changed("Tool ", x));
+  if (c.settings.length > 0)
     out.push(
       block(
-        `Tool ${oneLine(t.name, 60)} ${t.what}`,
+        "Settings",
         null,
-        t.what === "changed" ? showOps(diffTexts(t.before, t.after)) : null,
+        h(
+          "dl",
+          { class: "facts" },
+          c.settings.flatMap((x) => [
+            h("dt", { text: oneLine(x.name, 60) }),
+            h("dd", {}, h("del", { text: short(x.before) }), " → ", h("ins", { text: short(x.after) })),
+          ]),
+        ),
       ),
     );
-  for (const s of c.settings)
-    out.push(
-      h(
-        "p",
-        {},
-        h("b", { text: visible(s.key) }),
-        ` ${oneLine(JSON.stringify(s.before) ?? "not set", 120)} → ${oneLine(JSON.stringify(s.after) ?? "not set", 120)}`,
-      ),
-    );
-  out.push(c.added.map((m, i) => message(m, c.kept + i, i < 6)));
-  if (c.added.length + c.system.length + c.tools.length + c.settings.length === 0)
+  if (c.dropped.length > 0)
+    out.push(block("Not in it any more", null, c.dropped.map((m, i) => message(m, c.kept_messages + i, false, "dropped"))));
+  if (c.added.length > 0)
+    out.push(block("New", null, c.added.map((m, i) => message(m, c.kept_messages + i, i < 6))));
+  if (c.added.length + c.dropped.length + c.system.length + c.tools.length + c.settings.length === 0)
     out.push(h("p", { class: "muted", text: "Nothing: the same request again." }));
   return out;
+}
+
+/** Something that is made when it is unfolded. */
+function fold(title, size, make) {
+  const box = h(
+    "details",
+    {},
+    h("summary", {}, h("span", { class: "grow", text: title }), h("span", { class: "muted", text: size })),
+  );
+  box.addEventListener("toggle", () => {
+    if (box.open && box.childElementCount === 1) box.append(make());
+  });
+  return box;
+}
+
+/** What went with the messages, and all of them. */
+function sent(req, whole) {
+  return block(
+    "Sent with it",
+    null,
+    fold(`System (${req.system.length})`, bytes(sizeOf(req.system)), () =>
+      h(
+        "div",
+        {},
+        req.system.map((b) => part(b)),
+      ),
+    ),
+    fold(`Tools (${req.tools.length})`, bytes(sizeOf(req.tools)), () =>
+      h(
+        "div",
+        {},
+        req.tools.map((t) => toolOf(t)),
+      ),
+    ),
+    fold("Settings", plural(Object.keys(req.settings).length, "key"), () => tree(req.settings, 2)),
+    whole
+      ? fold(`Whole conversation (${req.messages.length})`, bytes(sizeOf(req.messages)), () => conversation(req.messages))
+      : null,
+  );
 }
 
 export const request = {
@@ -89,14 +145,9 @@ export const request = {
   label: "Request",
   applies: ({ exchange }) => exchange !== null,
   async render({ api, exchange, span, data, go, chose, again }) {
-    const req = await read(api, exchange);
-    if (req.error)
-      return h("p", {
-        class: "empty",
-        text: `This body is no request that is understood (${visible(req.error)}). “Raw” shows its bytes.`,
-      });
-    const prev = previous(data.model, span);
-    const mode = prev ? (chose.request ?? "delta") : "all";
+    const mode = chose.request ?? "delta",
+      body = read(api, exchange);
+    body.catch(() => null);
     const pick = (name, label) =>
       button(
         label,
@@ -107,56 +158,30 @@ export const request = {
         { "aria-pressed": String(mode === name) },
       );
     let first;
-    if (mode === "delta") {
-      const before = await read(api, prev.exchange).catch(() => null);
-      first =
-        before && !before.error
-          ? delta(before, req, span, prev, go)
-          : h("p", { class: "muted", text: "The request before is not on record any more." });
-    } else first = conversation(req.messages);
-    const fold = (title, size, make) => {
-      const box = h(
-        "details",
-        {},
-        h("summary", {}, h("span", { class: "grow", text: title }), h("span", { class: "muted", text: size })),
+    if (mode === "delta")
+      first = await api.changes(exchange).then(
+        (c) => delta(c, span, data.model, go),
+        (e) => h("p", { class: "muted", text: oneLine(e.message, 300) }),
       );
-      box.addEventListener("toggle", () => {
-        if (box.open && box.childElementCount === 1) box.append(make());
-      });
-      return box;
+    // A body of megabytes comes behind what is new in it.
+    const size = h("span", {}),
+      rest = h("div", {});
+    const fillIn = async () => {
+      const req = await body;
+      if (req.error) {
+        const text = `This body is no request that is understood (${visible(req.error)}). “Raw” shows its bytes.`;
+        fill(rest, h("p", { class: "empty", text }));
+        return;
+      }
+      size.textContent = `${plural(req.messages.length, "message")} · ${bytes(req.size)}`;
+      fill(rest, mode === "all" ? h("section", { class: "block" }, conversation(req.messages)) : null, sent(req, mode === "delta"));
     };
+    const filled = fillIn().catch((e) => fill(rest, h("p", { class: "muted", text: oneLine(e.message, 300) })));
+    if (mode === "all") await filled;
     return [
-      h(
-        "div",
-        { class: "legend" },
-        prev ? [pick("delta", "What is new"), pick("all", "Conversation")] : null,
-        h("span", { text: `${plural(req.messages.length, "message")} · ${bytes(req.size)}` }),
-      ),
-      h("section", { class: "block" }, first),
-      block(
-        "Sent with it",
-        null,
-        fold(`System (${req.system.length})`, bytes(sizeOf(req.system)), () =>
-          h(
-            "div",
-            {},
-            req.system.map((b) => part(b)),
-          ),
-        ),
-        fold(`Tools (${req.tools.length})`, bytes(sizeOf(req.tools)), () =>
-          h(
-            "div",
-            {},
-            req.tools.map((t) => toolOf(t)),
-          ),
-        ),
-        fold("Settings", plural(Object.keys(req.settings).length, "key"), () => tree(req.settings, 2)),
-        req.messages.length > 0 && mode === "delta"
-          ? fold(`Whole conversation (${req.messages.length})`, bytes(sizeOf(req.messages)), () =>
-              conversation(req.messages),
-            )
-          : null,
-      ),
+      h("div", { class: "legend" }, pick("delta", "What is new"), pick("all", "Conversation"), size),
+      first ? h("section", { class: "block" }, first) : null,
+      rest,
     ];
   },
 };

@@ -1,88 +1,27 @@
 // Tab "Summary": what a row is, in a few facts; what was found about it; its words.
 
 import { h } from "../dom.js";
-import { clockMs, duration, money, oneLine, parseTime, plural, visible } from "../format.js";
-import { block, code, copyButton, facts, link, prose, tokens } from "./parts.js";
+import { clockMs, duration, money, oneLine, plural } from "../format.js";
 import { part } from "./blocks.js";
-
-/** A detection as a card. `go(span id)`. */
-export function finding(d, go) {
-  return h(
-    "div",
-    { class: "finding" },
-    h(
-      "div",
-      { class: "legend" },
-      h("span", { class: "chip detect", text: visible(d.kind) }),
-      h("span", { text: `severity ${d.severity}` }),
-      h("span", { text: `${d.confidence} % sure` }),
-      d.mast ? h("span", { text: visible(d.mast) }) : null,
-      d.state !== "open" ? h("span", { class: "chip", text: visible(d.state) }) : null,
-    ),
-    h("p", {}, h("b", { text: oneLine(d.title, 300) })),
-    d.advice ? h("p", { text: visible(d.advice) }) : null,
-    d.intervention
-      ? h(
-          "p",
-          {},
-          h("span", { class: "chip denied", text: visible(d.intervention.action) }),
-          ` ${oneLine(d.intervention.text, 300)}`,
-        )
-      : null,
-    d.evidence?.length
-      ? h(
-          "ul",
-          {},
-          d.evidence
-            .slice(0, 20)
-            .map((e) =>
-              h(
-                "li",
-                {},
-                e.span_id ? link(oneLine(e.text, 160), "", () => go(e.span_id), "detection") : oneLine(e.text, 160),
-              ),
-            ),
-        )
-      : null,
-    d.reason ? h("p", { class: "muted", text: visible(d.reason) }) : null,
-  );
-}
+import { finding, intervention } from "./findings.js";
+import { block, code, copyButton, facts, link, prose, tokens } from "./parts.js";
 
 export const summary = {
   id: "summary",
   label: "Summary",
   applies: () => true,
-  async render({ row, data, span, go, full }) {
+  async render({ row, data, span, go, full, api }) {
     const m = data.model,
       found = [
-        ...(span ? (m.detections.get(span.id) ?? []) : []),
-        ...(row.agent && row.agent !== span ? (m.detections.get(row.agent.id) ?? []) : []),
+        ...(span ? m.aboutOf("found", span.id) : []),
+        ...(row.agent && row.agent !== span ? m.aboutOf("found", row.agent.id) : []),
       ];
     if (row.type === "detection")
       return [
-        finding(row.detection, go),
-        row.span
-          ? link(
-              `${row.span.tool ?? row.span.kind}: ${oneLine(row.span.text, 100)}`,
-              "the row",
-              () => go(row.span.id),
-              "tool",
-            )
-          : null,
+        finding(row.detection, go, api),
+        row.span ? link(`${row.span.tool ?? row.span.kind}: ${oneLine(row.span.text, 100)}`, "the row", () => go(row.span.id), "tool") : null,
       ];
-    if (row.type === "intervention") {
-      const x = row.intervention;
-      return [
-        facts([
-          ["Done", x.action],
-          ["Because of", `${x.kind} · ${x.rule}`],
-          ["At", clockMs(parseTime(x.at))],
-          ["In answer to", x.event],
-          ["Delivered", x.delivered ? "yes" : "not known"],
-        ]),
-        block("What the model was told", [copyButton(x.text)], prose(x.text)),
-      ];
-    }
+    if (row.type === "intervention") return intervention(row.intervention, { go, api, model: m });
     if (row.type === "prompt") {
       const t = row.turn.info,
         r = row.turn.root;
@@ -94,7 +33,8 @@ export const summary = {
       return [
         block("Prompt", [copyButton(prompt)], prose(prompt)),
         result ? block("Last words", [copyButton(result)], prose(result)) : null,
-        t?.error ? code(t.error, "error") : null,
+        t?.error ? block("Error", [copyButton(t.error)], code(t.error, "error")) : null,
+        [...(span ? m.aboutOf("found", span.id) : []), ...m.aboutOf("found", row.turn.id)].map((d) => finding(d, go, api)),
         t?.tokens ? block("Tokens", null, tokens(t.tokens, t.cost_usd_micros)) : null,
         facts([
           ["Prompt", t ? `#${t.number}` : null],
@@ -122,7 +62,7 @@ export const summary = {
             code(error, row.status === "denied" ? "denied" : "error"),
           )
         : null,
-      found.map((d) => finding(d, go)),
+      found.map((d) => finding(d, go, api)),
       output
         ? block(
             "Answer",
@@ -131,7 +71,7 @@ export const summary = {
           )
         : null,
       span.kind !== "llm" && (whole?.summary ?? span.text)
-        ? block(row.type === "agent" ? "Task" : "Call", [copyButton(span.text)], prose(span.text))
+        ? block(row.type === "agent" ? "Task" : row.type === "compaction" ? "Compaction" : "Call", [copyButton(span.text)], prose(span.text))
         : null,
       row.type === "agent" && row.agent && row.agent !== span ? await answer(row, data) : null,
       about
@@ -152,6 +92,9 @@ export const summary = {
             : null,
         ],
         ["Model", span.model],
+        ["First byte", span.ttfb !== null ? duration(span.ttfb) : null],
+        ["Stopped", span.stop],
+        ["Attempt", row.attempt > 1 ? String(row.attempt) : null],
         ["For", span.purpose],
         ["Agent", span.agentType ?? row.agent?.agentType ?? "main"],
         ["At once", row.par > 1 ? plural(row.par, "call") : null],

@@ -48,8 +48,8 @@ function phases(t) {
   );
 }
 
-const W = 560,
-  H = 150,
+const W = 420,
+  H = 130,
   LEFT = 44,
   BOTTOM = 18;
 
@@ -62,7 +62,7 @@ function chart(shape, total) {
   const ticks = [0, 0.25, 0.5, 0.75, 1].map((f) => f * total);
   return h(
     "div",
-    { class: "plot", vars: { "--c": "var(--k-llm)" } },
+    { class: "plot chart", vars: { "--c": "var(--k-llm)" } },
     s(
       "svg",
       {

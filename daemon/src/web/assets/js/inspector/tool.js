@@ -29,7 +29,7 @@ export function editHunks(input, output) {
   return list;
 }
 
-function bash(input, output, failed) {
+function bash(input, output, how) {
   const text =
     typeof output === "string" ? output : [str(output?.stdout), str(output?.stderr)].filter(Boolean).join("\n");
   return [
@@ -40,7 +40,7 @@ function bash(input, output, failed) {
       input?.description ? h("p", { class: "muted", text: visible(input.description) }) : null,
     ),
     block(
-      failed ? "Output, failed" : "Output",
+      how ? `Output, ${how}` : "Output",
       text ? [copyButton(text)] : null,
       text ? terminal(text) : h("p", { class: "muted", text: "No output." }),
     ),
@@ -92,13 +92,13 @@ const anything = (title, value) =>
         typeof value === "string" ? code(value) : tree(value, 2),
       );
 
-/** What came out, where nothing is known of its form. */
-function result(output, failed) {
+/** What came out, where nothing is known of its form. `how`: "failed", "denied", or null where it went well. */
+function result(output, how = null) {
   if (typeof output === "string")
     return block(
-      failed ? "Error" : "Output",
+      how === "denied" ? "Denied" : how ? "Error" : "Output",
       [copyButton(output)],
-      /\u001b\[/.test(output) ? terminal(output) : code(output, failed ? "error" : ""),
+      /\u001b\[/.test(output) ? terminal(output) : code(output, how === "failed" ? "error" : ""),
     );
   const content = Array.isArray(output) ? output : Array.isArray(output?.content) ? output.content : null;
   if (content?.every((c) => c && typeof c.type === "string"))
@@ -118,14 +118,14 @@ export const tool = {
     const whole = await full();
     if (!whole) return h("p", { class: "empty", text: "Nothing of its content is on record." });
     const { input, output } = whole,
-      failed = row.status === "error" || row.status === "denied",
+      how = { error: "failed", denied: "denied" }[row.status] ?? null,
       name = span.tool;
-    if (name === "Bash" || name === "BashOutput") return [bash(input, output, failed), json(input, output)];
-    if (["Edit", "Write", "MultiEdit", "NotebookEdit"].includes(name) && !failed)
+    if (name === "Bash" || name === "BashOutput") return [bash(input, output, how), json(input, output)];
+    if (["Edit", "Write", "MultiEdit", "NotebookEdit"].includes(name) && !how)
       return [edit(input, output, cwd), json(input, output)];
     if (["Edit", "Write", "MultiEdit"].includes(name))
-      return [result(output, true), edit(input, null, cwd), json(input, output)];
-    if (name === "Read" && !failed) return [read(input, output, cwd) ?? result(output), json(input, output)];
+      return [result(output, how), edit(input, null, cwd), json(input, output)];
+    if (name === "Read" && !how) return [read(input, output, cwd) ?? result(output), json(input, output)];
     if (name === "Agent" || name === "Task") {
       const words = Array.isArray(output?.content) ? output.content : null;
       return [
@@ -141,7 +141,7 @@ export const tool = {
               null,
               words.map((c) => part(c)),
             )
-          : result(output, failed),
+          : result(output, how),
         json(input, output),
       ];
     }
@@ -165,7 +165,7 @@ export const tool = {
         ),
         json(input, output),
       ];
-    return [anything("Input", input), result(output, failed)];
+    return [anything("Input", input), result(output, how)];
   },
 };
 

@@ -3,12 +3,20 @@
 // Asks the daemon for sums: nothing is added up here that the command line adds up otherwise.
 
 import { button, fill, h } from "../dom.js";
-import { count, date, duration, model, money, oneLine, parseTime, plural, promptTokens, whole } from "../format.js";
+import { count, date, duration, model, money, moneyTick, oneLine, parseTime, plural, promptTokens, whole } from "../format.js";
 import { icon } from "../icons.js";
 import { toolName } from "../row.js";
 import { card, hbars, plot, table, tiles } from "./plot.js";
+import { slowestTools, topLoops } from "./rankings.js";
 
 const COLOURS = ["--k-llm", "--t-in", "--k-tool", "--t-w5", "--k-agent", "--detect", "--t-read", "--ok"];
+const DAY_MS = 86_400_000;
+/** The local midnight so many days before the day of `now`: days of 23 and 25 hours count as one. */
+function midnight(now, days) {
+  const d = new Date(now);
+  return new Date(d.getFullYear(), d.getMonth(), d.getDate() - days).getTime();
+}
+
 const RANGES = [
   [7, "7 days"],
   [30, "30 days"],
@@ -17,20 +25,26 @@ const RANGES = [
 ];
 
 export class AllOverview {
-  constructor(root, { api, openSession, now }) {
-    Object.assign(this, { root, api, openSession, now });
+  /** `goToSpan(id)`: shows a row, whatever its session. */
+  constructor(root, { api, goToSpan, now }) {
+    Object.assign(this, { root, api, go: goToSpan, now });
     this.days = 30;
+    this.asked = 0;
   }
 
   async show() {
     if (this.at && this.now() - this.at < 30_000 && this.shown === this.days) return;
     this.at = this.now();
     this.shown = this.days;
-    const since = this.days === 0 ? null : new Date(this.now() - this.days * 86_400_000).toISOString();
+    this.asked += 1;
+    const mine = this.asked;
+    // The first bar is a whole day, too.
+    this.from = this.days === 0 ? null : midnight(this.now(), this.days - 1);
+    const since = this.from === null ? null : new Date(this.from).toISOString();
     const ask = (query) =>
       this.api.json("usage", { since, tz: Intl.DateTimeFormat().resolvedOptions().timeZone, ...query });
     try {
-      const [models, projects, tools, agents, status, budget, trend] = await Promise.all([
+      const [models, projects, tools, agents, status, budget, trend, times, loops] = await Promise.all([
         ask({ period: "daily", by: "model" }),
         ask({ period: "total", by: "project" }),
         ask({ period: "total", by: "tool" }),
@@ -38,37 +52,48 @@ export class AllOverview {
         this.api.json("status"),
         this.api.optional("budget", {}, { scopes: [] }),
         this.api.optional("detections/trend", { by: "kind,project", since }, null),
+        this.api.optional("tools", { since }, { tools: [] }),
+        this.api.optional("detections", { kind: "loop", since, limit: 200 }, { detections: [] }),
       ]);
-      this.draw({ models, projects, tools, agents, status, budget, trend });
+      // Another range was asked for since: a slow answer must not take the place of a newer one.
+      if (mine !== this.asked) return;
+      this.draw({ models, projects, tools, agents, status, budget, trend, times, loops });
     } catch (e) {
+      if (mine !== this.asked) return;
       this.at = 0;
-      fill(
-        this.root,
+      this.put(
+        this.ranges(),
         h("div", { class: "empty" }, h("b", { text: "The daemon does not answer" }), oneLine(e.message, 300)),
       );
     }
   }
 
-  draw({ models, projects, tools, agents, status, budget, trend }) {
+  /** Draws all of it again; a range button that was pressed keeps the focus. */
+  put(...parts) {
+    const { activeElement: at } = document,
+      back = this.root.contains(at) && at.hasAttribute("data-range");
+    fill(this.root, ...parts);
+    if (back) this.root.querySelector('[data-range][aria-pressed="true"]')?.focus({ preventScroll: true });
+  }
+
+  ranges() {
+    const pick = (d) => () => {
+      this.days = d;
+      this.show();
+    };
+    return h(
+      "div",
+      { class: "legend" },
+      RANGES.map(([d, label]) => button(label, pick(d), { "aria-pressed": String(d === this.days), "data-range": d })),
+    );
+  }
+
+  draw({ models, projects, tools, agents, status, budget, trend, times, loops }) {
     const t = models.totals,
       read = promptTokens(t.tokens),
       c = models.cache;
-    fill(
-      this.root,
-      h(
-        "div",
-        { class: "legend" },
-        RANGES.map(([d, label]) =>
-          button(
-            label,
-            () => {
-              this.days = d;
-              this.show();
-            },
-            { "aria-pressed": String(d === this.days) },
-          ),
-        ),
-      ),
+    this.put(
+      this.ranges(),
       tiles([
         [money(t.cost_usd_micros), "cost"],
         [whole(t.exchanges), "billed messages"],
@@ -99,6 +124,8 @@ export class AllOverview {
         ),
         this.by("Agents", agents, "agent", "--k-agent"),
         this.trend(trend),
+        this.loops(loops),
+        slowestTools(times, this.go),
         models.unpriced_models?.length
           ? h(
               "p",
@@ -116,9 +143,11 @@ export class AllOverview {
     if (days.length === 0) return h("p", { class: "muted", text: "Nothing was billed in this time." });
     const names = [...new Set(usage.rows.map((r) => r.key.model))],
       of = new Map(usage.rows.map((r) => [`${r.key.date} ${r.key.model}`, r.cost_usd_micros ?? 0]));
-    // Days without anything are days, too.
-    const all = [];
-    for (let d = Date.parse(days[0]); d <= Date.parse(days[days.length - 1]) && all.length < 800; d += 86_400_000)
+    // Days without anything are days, too: all of the range, or from the first one on.
+    const first = this.from === null ? days[0] : date(this.from),
+      last = [days[days.length - 1], date(this.now())].sort()[1],
+      all = [];
+    for (let d = Date.parse([first, days[0]].sort()[0]); d <= Date.parse(last) && all.length < 800; d += DAY_MS)
       all.push(new Date(d).toISOString().slice(0, 10));
     const value = (d, m) => of.get(`${d} ${m}`) ?? 0;
     return card(
@@ -137,6 +166,7 @@ export class AllOverview {
             values: all.map((d) => value(d, m)),
           })),
           format: money,
+          tick: moneyTick,
         }),
       () =>
         table(
@@ -203,6 +233,7 @@ export class AllOverview {
             row(x)[3],
           ]),
           "--t-w5",
+          100,
         ),
       () => table(["Limit", "Used", "Left", "Resets", "Status"], l.limits.map(row)),
     );
@@ -220,8 +251,18 @@ export class AllOverview {
           `${money(x.spent_usd_micros)}${x.projected_usd_micros ? `, ${money(x.projected_usd_micros)} to come` : ""}`,
         ]),
         "--denied",
+        100,
       ),
     );
+  }
+
+  /** The loops; their number has those that were too many to be told, too. */
+  loops({ detections, more = 0 }) {
+    const el = topLoops(detections, this.go),
+      known = detections.filter((d) => d.state !== "dismissed").length;
+    const note = more > 0 && el?.querySelector("header .muted");
+    if (note) note.textContent = `${plural(known + more, "loop")}, of which ${whole(known)} were looked at`;
+    return el;
   }
 
   trend(t) {

@@ -116,7 +116,7 @@ export function plot(p) {
           y1: Math.round(y(t)) + 0.5,
           y2: Math.round(y(t)) + 0.5,
         }),
-        s("text", { x: LEFT - 6, y: y(t) + 3, "text-anchor": "end", text: p.format(t) }),
+        s("text", { x: LEFT - 6, y: y(t) + 3, "text-anchor": "end", text: (p.tick ?? p.format)(t, scale.top) }),
       );
     const every = Math.max(1, Math.ceil(n / Math.max(1, Math.floor(W / 80))));
     for (let i = 0; i < n; i += every)
@@ -127,6 +127,11 @@ export function plot(p) {
           "text-anchor": n > 1 && i === 0 && p.kind !== "stack" ? "start" : "middle",
           text: p.labels[i],
         }),
+      );
+    if (p.limit && p.limit[0] <= scale.top)
+      kids.push(
+        s("line", { class: "limit", x1: LEFT, x2: width - RIGHT, y1: y(p.limit[0]), y2: y(p.limit[0]) }),
+        s("text", { x: width - RIGHT, y: y(p.limit[0]) - 4, "text-anchor": "end", text: p.limit[1] }),
       );
     for (const e of p.events ?? [])
       kids.push(
@@ -262,15 +267,15 @@ function bars(p, x, y, n, W) {
   return out;
 }
 
-/** Bars that lie: [name, value, text, more text, onclick]. */
-export function hbars(rows, colour) {
-  const top = Math.max(1e-9, ...rows.map((r) => r[1]));
+/** Bars that lie: [name, value, text, more text, onclick]. `full`: what a whole bar is; else the greatest of them. */
+export function hbars(rows, colour, full = null) {
+  const top = full ?? Math.max(1e-9, ...rows.map((r) => r[1]));
   return h(
     "div",
     { class: "hbars", vars: { "--c": `var(${colour})` } },
     rows.map(([name, value, text, more, go]) => [
       go ? button(name, go, { class: "name more" }) : h("span", { class: "name", text: name, title: name }),
-      h("span", {}, h("span", { class: "t", vars: { "--p": String((value / top) * 100) } })),
+      h("span", {}, h("span", { class: "t", vars: { "--p": String(Math.min(100, (value / top) * 100)) } })),
       h("span", { class: "num", text }),
       h("span", { class: "num muted", text: more ?? "" }),
     ]),

@@ -1,36 +1,62 @@
 // The overview of a session: context, tokens, cost, tools, subagents, files, detections.
 //
-// Drawn from what the timeline has.
+// Drawn from what the timeline has. While it is used (a selection, a field that has the focus) it is not drawn again.
 
 import { fill, h } from "../dom.js";
-import { clock, count, duration, money, oneLine, parseTime, plural, promptTokens, whole } from "../format.js";
-import { finding } from "../inspector/summary.js";
+import { clock, count, duration, money, moneyTick, oneLine, parseTime, plural, promptTokens, whole } from "../format.js";
+import { finding } from "../inspector/findings.js";
+import { inUse } from "../inspector/inspector.js";
 import { toolName } from "../row.js";
 import { byAgent, byTool, contextFill, costOverTime, tokensPerTurn } from "../series.js";
 import { FilesCard } from "./files-card.js";
-import { card, hbars, plot, table, tiles } from "./plot.js";
+import { card as plain, hbars, plot, table, tiles } from "./plot.js";
 
 export class SessionOverview {
   constructor(root, { api, go }) {
     Object.assign(this, { root, api, go });
-    this.files = new FilesCard(api);
+    this.files = new FilesCard(api, go);
+    this.tables = new Set(); // titles of the plots that are shown as tables
+    this.toggles = new Map(); // title → its button
+  }
+
+  /** A card whose choice of plot or table outlives it. */
+  card(title, note, draw, table) {
+    const el = plain(title, note, draw, table),
+      toggle = table ? el.querySelector("header button") : null;
+    if (!toggle) return el;
+    if (this.tables.has(title)) toggle.click();
+    toggle.addEventListener("click", () => {
+      if (!this.tables.delete(title)) this.tables.add(title);
+    });
+    this.toggles.set(title, toggle);
+    return el;
   }
 
   /** Something came in: draws again, not more often than every two seconds once there is something. */
   soon(data) {
+    this.next = data;
     if (this.later) return;
-    const wait = data.loaded < data.pieces || this.drawn !== data.id ? 250 : 2000;
+    const wait = this.drawn === data.id ? 2000 : 250;
     this.later = setTimeout(() => {
       this.later = null;
-      if (!this.root.hidden) this.show(data);
+      if (!this.root.hidden) this.show(this.next);
     }, wait);
   }
 
   show(data) {
-    const sign = `${data.id} ${data.model.version} ${data.session?.last_at}`;
+    // What is put off must not bring another session back.
+    this.next = data;
+    const sign = `${data.id} ${data.model.version} ${data.session?.last_at} ${data.complete}`;
     if (sign === this.sign) return;
+    if (this.shown === data.id && inUse(this.root, [...this.toggles.values()])) {
+      this.soon(data);
+      return;
+    }
     this.sign = sign;
-    if (data.loaded > 0) this.drawn = data.id;
+    this.shown = data.id;
+    const held = [...this.toggles].find(([, el]) => el === document.activeElement)?.[0];
+    this.toggles.clear();
+    if (data.complete) this.drawn = data.id;
     const m = data.model,
       blocks = m.blocks(),
       s = data.session,
@@ -40,7 +66,7 @@ export class SessionOverview {
       { class: "cols" },
       this.context(m, s),
       this.tokens(blocks),
-      this.cost(m),
+      this.cost(m, data.complete ? s : null),
       this.tools(m),
       this.agents(m),
       this.found(data),
@@ -48,6 +74,7 @@ export class SessionOverview {
     );
     fill(this.root, s ? this.numbers(s, blocks) : null, grid);
     this.root.scrollTop = y;
+    if (held !== undefined) this.toggles.get(held)?.focus({ preventScroll: true });
   }
 
   numbers(s, blocks) {
@@ -71,7 +98,7 @@ export class SessionOverview {
     const { points, drops } = contextFill(m);
     if (points.length === 0) return null;
     const pick = (i) => this.go(points[i].span.id);
-    return card(
+    return this.card(
       "Context",
       `${plural(points.length, "call")} of the main thread${drops.length ? `, ${plural(drops.length, "compaction")}` : ""}`,
       () =>
@@ -81,6 +108,7 @@ export class SessionOverview {
           labels: points.map((p, i) => (i === 0 ? "1" : String(i + 1))),
           series: [{ name: "in context", colour: "--k-llm", values: points.map((p) => p.used) }],
           format: count,
+          limit: s?.context?.window ? [s.context.window, "window"] : null,
           events: drops.filter((i) => i < points.length).map((at) => ({ at, label: "compaction" })),
           title: (i) =>
             `call ${i + 1}, ${clock(points[i].span.t0)}${s?.context?.window ? ` · ${Math.floor((points[i].used / s.context.window) * 100)} %` : ""}`,
@@ -106,7 +134,7 @@ export class SessionOverview {
       ["output", "output", "--t-out"],
     ].filter(([k]) => list.some((t) => t[k] > 0));
     const number = (t, i) => `#${t.block.info?.number ?? i + 1}`;
-    return card(
+    return this.card(
       "Tokens per prompt",
       null,
       () =>
@@ -130,19 +158,25 @@ export class SessionOverview {
     );
   }
 
-  cost(m) {
+  /** `s`: the session, once all of its calls are there to compare with. */
+  cost(m, s) {
     const points = costOverTime(m);
     if (points.length === 0) return null;
-    return card(
+    const sum = points[points.length - 1].sum,
+      rest = (s?.cost_usd_micros ?? 0) - sum;
+    // Minutes tell nothing apart where there are few.
+    const brief = points[points.length - 1].span.t0 - points[0].span.t0 < 15 * 60_000;
+    return this.card(
       "Cost over time",
-      money(points[points.length - 1].sum),
+      `${money(sum)}${rest > 0 ? `, and ${money(rest)} that only the client's closing totals tell of` : ""}`,
       () =>
         plot({
           kind: "line",
           about: "Cost of all model calls, added up",
-          labels: points.map((p) => clock(p.span.t0).slice(0, 5)),
+          labels: points.map((p) => clock(p.span.t0).slice(0, brief ? 8 : 5)),
           series: [{ name: "so far", colour: "--t-in", values: points.map((p) => p.sum) }],
           format: money,
+          tick: moneyTick,
           title: (i) => `${clock(points[i].span.t0)} · this call ${money(points[i].span.cost)}`,
           onpick: (i) => this.go(points[i].span.id),
         }),
@@ -157,7 +191,7 @@ export class SessionOverview {
   tools(m) {
     const list = byTool(m);
     if (list.length === 0) return null;
-    return card(
+    return this.card(
       "Tools",
       "share of the cost: of the output that asked, and of the prompt that the result was added to",
       () =>
@@ -179,7 +213,7 @@ export class SessionOverview {
           list.map((t) => [
             toolName(t.tool),
             whole(t.calls),
-            whole(t.failed),
+            t.failed + t.denied > 0 ? `${whole(t.failed)}${t.denied > 0 ? ` + ${whole(t.denied)} denied` : ""}` : "",
             duration(t.ms),
             duration(t.slowest?.ms),
             money(t.share),
@@ -191,7 +225,7 @@ export class SessionOverview {
   agents(m) {
     const list = byAgent(m);
     if (list.length < 2) return null;
-    return card(
+    return this.card(
       "Main thread and subagents",
       plural(list.length - 1, "subagent"),
       () =>
@@ -217,13 +251,13 @@ export class SessionOverview {
   }
 
   found(data) {
-    const list = data.all ?? [];
+    const list = data.detections;
     if (list.length === 0) return null;
-    return card("Detections", plural(list.length, "detection"), () =>
+    return this.card("Detections", plural(list.length, "detection"), () =>
       h(
         "div",
         {},
-        list.slice(0, 12).map((d) => finding(d, (id) => this.go(id))),
+        list.slice(0, 12).map((d) => finding(d, (id) => this.go(id), this.api)),
         list.length > 12
           ? h("p", {
               class: "muted",
