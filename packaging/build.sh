@@ -1,13 +1,14 @@
 #!/usr/bin/env bash
 # Builds packages that carry ccd: each is one command, and the same sources give the same bytes.
 #
-#   packaging/build.sh FORMAT... [--out DIR] [--bin DIR] [--base-url URL]
+#   packaging/build.sh FORMAT... [--out DIR] [--bin DIR] [--base-url URL] [--quick]
 #
 # FORMAT         deb, rpm, wheel, npm, brew, or all that this system can make
 #   --out DIR    where the packages and SHA256SUMS go     (default: target/packages)
 #   --bin DIR    the programs ccd, ccctl and cc-hook, already built; built as install.sh does otherwise.
 #                They have to run on this machine: pages and completions come from them
 #   --base-url URL   where the formula shall find the source archive (default: file://DIR)
+#   --quick      hardly compressed: to try packages out
 #
 # Needs python3 (3.9 or newer) and cargo; dpkg-deb for deb, rpmbuild for rpm, git for brew. Needs no root.
 # Packages are dated SOURCE_DATE_EPOCH; without it, as the last commit is.
@@ -19,13 +20,14 @@ need() { command -v "$1" >/dev/null || die "no $1: $2"; }
 
 top=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 here=$PWD
-out=${CARGO_TARGET_DIR:-$top/target}/packages bin='' base_url='' formats=()
+out=${CARGO_TARGET_DIR:-$top/target}/packages bin='' base_url='' level=9 formats=()
 while [ $# -gt 0 ]; do
   case $1 in
     --out | --bin | --base-url)
       [ $# -ge 2 ] || die "$1 needs a value"
       case $1 in --out) out=$2 ;; --bin) bin=$2 ;; --base-url) base_url=${2%/} ;; esac
       shift 2 ;;
+    --quick) level=0; shift ;;
     deb | rpm | wheel | npm | brew) formats+=("$1"); shift ;;
     all)
       [ "$(uname -s)" != Linux ] || formats+=(deb rpm)
@@ -121,7 +123,7 @@ build_deb() {
   install -m 755 packaging/deb/postinst packaging/deb/prerm "$root/DEBIAN"
   (cd "$root" && find usr -type f -print0 | sort -z | xargs -0 md5sum) >"$root/DEBIAN/md5sums"
   as_of_epoch "$root"
-  dpkg-deb --root-owner-group -Zxz --build "$root" "$out/${pkg_name}_${pkg_version}_$pkg_deb_arch.deb" >/dev/null
+  dpkg-deb --root-owner-group -Zxz "-z$((level * 2 / 3))" --build "$root" "$out/${pkg_name}_${pkg_version}_$pkg_deb_arch.deb" >/dev/null
   made+=("${pkg_name}_${pkg_version}_$pkg_deb_arch.deb")
 }
 
@@ -135,19 +137,19 @@ build_rpm() {
   done
   rpmbuild --quiet -bb --target "$pkg_rpm_arch-linux" "${defines[@]}" \
     --define "tree $root/tree" --define "_topdir $root" --define "_rpmdir $root/made" --define "_prefix /usr" \
-    --define "_rpmfilename $file" packaging/rpm/ccd.spec >"$root/log" 2>&1 ||
+    --define "_rpmfilename $file" --define "_binary_payload w$((level * 2 / 3)).xzdio" packaging/rpm/ccd.spec >"$root/log" 2>&1 ||
     { cat "$root/log" >&2; die "rpmbuild failed"; }
   mv "$root/made/$file" "$out/$file"
   made+=("$file")
 }
 
 build_wheel() {
-  python3 packaging/wheel.py "$stage" "$out"
+  python3 packaging/wheel.py "$stage" "$out" "$level"
   made+=("${pkg_registry_name//-/_}-$pkg_version-py3-none-$pkg_wheel_tag.whl")
 }
 
 build_npm() {
-  python3 packaging/npm.py "$stage" "$out"
+  python3 packaging/npm.py "$stage" "$out" "$level"
   made+=("$pkg_registry_name-$pkg_version.tgz" "$pkg_registry_name-$pkg_system-$pkg_npm_arch-$pkg_version.tgz")
 }
 

@@ -1,10 +1,11 @@
 #!/usr/bin/env python3
 """Makes two npm packages: one for every platform, which people name, and the one that holds this platform's programs.
 
-    npm.py STAGE OUT_DIR
+    npm.py STAGE OUT_DIR LEVEL
 
 The first names one of the second kind for each platform as an optional dependency of exactly its own version; npm takes
-the one that fits. Reads what describe.py has said from the environment. The same input gives the same bytes.
+the one that fits. LEVEL is how hard to compress, 0 to 9. Reads what describe.py has said from the environment. The same
+input gives the same bytes.
 """
 import gzip
 import io
@@ -21,7 +22,7 @@ def pkg(name):
     return os.environ["pkg_" + name]
 
 
-def pack(path, files):
+def pack(path, files, level):
     """A package's archive; `files` are contents and modes by name."""
     plain = io.BytesIO()
     with tarfile.open(fileobj=plain, mode="w", format=tarfile.USTAR_FORMAT) as archive:
@@ -29,7 +30,7 @@ def pack(path, files):
             entry = tarfile.TarInfo(f"package/{name}")
             entry.size, entry.mode, entry.mtime = len(content), mode, int(os.environ["SOURCE_DATE_EPOCH"])
             archive.addfile(entry, io.BytesIO(content))
-    path.write_bytes(gzip.compress(plain.getvalue(), 9, mtime=0))
+    path.write_bytes(gzip.compress(plain.getvalue(), level, mtime=0))
 
 
 def manifest(name, **more):
@@ -43,7 +44,7 @@ def manifest(name, **more):
     return (json.dumps(common | more, indent=2) + "\n").encode(), 0o644
 
 
-def main(stage, out):
+def main(stage, out, level):
     name, version = pkg("registry_name"), pkg("version")
     here = pathlib.Path(__file__).parent
     docs = {path.name: (path.read_bytes(), 0o644) for path in (stage / "doc").iterdir()}
@@ -62,7 +63,7 @@ def main(stage, out):
         ),
         "bin/ccctl.js": ((here / "npm/launcher.js").read_bytes(), 0o755),
     }
-    pack(out / f"{name}-{version}.tgz", main_files | docs | pages | scripts)
+    pack(out / f"{name}-{version}.tgz", main_files | docs | pages | scripts, level)
 
     platform = f"{pkg('system')}-{pkg('npm_arch')}"
     chosen = {"os": [pkg("system")], "cpu": [pkg("npm_arch")]}
@@ -71,7 +72,7 @@ def main(stage, out):
     programs = {f"bin/{path.name}": (path.read_bytes(), 0o755) for path in (stage / "bin").iterdir()}
     about = f"The programs of {name} for {platform}.\n".encode(), 0o644
     files = {"package.json": manifest(f"{name}-{platform}", **chosen, preferUnplugged=True)} | docs
-    pack(out / f"{name}-{platform}-{version}.tgz", files | {"README.md": about} | programs)
+    pack(out / f"{name}-{platform}-{version}.tgz", files | {"README.md": about} | programs, level)
 
 
-main(pathlib.Path(sys.argv[1]), pathlib.Path(sys.argv[2]))
+main(pathlib.Path(sys.argv[1]), pathlib.Path(sys.argv[2]), int(sys.argv[3]))

@@ -1,10 +1,10 @@
 #!/usr/bin/env python3
 """Makes a Python wheel that carries the programs.
 
-    wheel.py STAGE OUT_DIR
+    wheel.py STAGE OUT_DIR LEVEL
 
-Reads what describe.py has said from the environment. The same input gives the same bytes: the files stand sorted, with
-the time of SOURCE_DATE_EPOCH.
+LEVEL is how hard to compress, 0 to 9. Reads what describe.py has said from the environment. The same input gives the
+same bytes: the files stand sorted, with the time of SOURCE_DATE_EPOCH.
 """
 import base64
 import hashlib
@@ -19,7 +19,7 @@ def pkg(name):
     return os.environ["pkg_" + name]
 
 
-def main(stage, out):
+def main(stage, out, level):
     version, tag = pkg("version"), f"py3-none-{pkg('wheel_tag')}"
     dist = pkg("registry_name").replace("-", "_")
     data, info = f"{dist}-{version}.data", f"{dist}-{version}.dist-info"
@@ -63,12 +63,12 @@ def main(stage, out):
     # A zip file's times begin in 1980.
     epoch = max(int(os.environ["SOURCE_DATE_EPOCH"]), 315532800)
     moment = time.gmtime(epoch)[:6]
-    with zipfile.ZipFile(out / f"{dist}-{version}-{tag}.whl", "w", zipfile.ZIP_DEFLATED, compresslevel=9) as archive:
+    with zipfile.ZipFile(out / f"{dist}-{version}-{tag}.whl", "w") as archive:
         for name, (content, mode) in [*sorted(files.items()), (f"{info}/RECORD", ("".join(record).encode(), 0o644))]:
             entry = zipfile.ZipInfo(name, moment)
             entry.external_attr = (0o100000 | mode) << 16
             entry.compress_type = zipfile.ZIP_DEFLATED
-            archive.writestr(entry, content)
+            archive.writestr(entry, content, compresslevel=level)
 
 
-main(pathlib.Path(sys.argv[1]), pathlib.Path(sys.argv[2]))
+main(pathlib.Path(sys.argv[1]), pathlib.Path(sys.argv[2]), int(sys.argv[3]))

@@ -7,11 +7,12 @@ use std::sync::Mutex;
 
 use rustix::process::{Resource, getrlimit};
 
-/// Threads that the daemon has when all are busy with something: two that serve, the writer with its index, the log's,
-/// the one that watches files, and a few that look names up and answer questions.
-const THREADS: usize = 12;
+/// Threads that the daemon has when all are busy with something: two that serve, the proxy's, the one that takes
+/// credentials out, the writer with up to seven of its index, the detectors', two of the logs, the one that watches
+/// files, and a few that look names up and answer questions.
+const THREADS: usize = 18;
 /// Address space that it needs with those: programs, stacks, the index's cache and a body or two.
-const ADDRESS_SPACE: u64 = 192 << 20;
+const ADDRESS_SPACE: u64 = 224 << 20;
 /// Stack of a thread that does nothing.
 const STACK: usize = 64 << 10;
 
@@ -76,7 +77,7 @@ mod tests {
     fn what_is_there_is_enough_and_what_cannot_be_had_is_named() {
         assert_eq!(threads(THREADS), Ok(()));
         let small = enough(Some(64 << 20)).unwrap_err().to_string();
-        assert!(small.contains("64 MiB") && small.contains("192"), "{small}");
+        assert!(small.contains("64 MiB") && small.contains("224"), "{small}");
         assert_eq!((enough(Some(1 << 30)), enough(None)), (Ok(()), Ok(())));
         assert!(Lacking::Threads { found: 3 }.to_string().contains("3 threads"));
     }

@@ -383,6 +383,18 @@ impl Door {
         let _ = self.tx.send(Submission::Stop).await;
     }
 
+    /// Waits until what was durable before is in the index too, so that every answer tells of it; or until the store is
+    /// gone.
+    pub async fn counted(&self) {
+        let (tx, rx) = oneshot::channel();
+        let done = move |_: &mut Writer, _: &mut Store| {
+            let _ = tx.send(());
+        };
+        if self.tx.send(Submission::Task(Task(Box::new(done)))).await.is_ok() {
+            let _ = rx.await;
+        }
+    }
+
     /// Does something with the store on the writer's thread, between two batches, and waits for it. For threads that
     /// may block; it should take milliseconds, since capture waits.
     pub fn with_store<T: Send + 'static>(

@@ -144,18 +144,18 @@ fn a_start_that_lacks_threads_or_address_space_says_so() {
 #[test]
 fn with_just_enough_threads_or_address_space_the_port_is_answered() {
     let mut command_of = Vec::new();
-    let group = Group::threads(14);
+    let group = Group::threads(20);
     match &group {
-        Ok(group) => command_of.push(("14 threads", Some(group))),
+        Ok(group) => command_of.push(("20 threads", Some(group))),
         Err(why) => cannot_run("a limit of threads", why),
     }
-    command_of.push(("200 MB of address space", None));
+    command_of.push(("240 MB of address space", None));
     for (what, group) in &command_of {
         let mock = Mock::start(Script::new());
         let home = TestHome::new(&mock.url());
         let command = match group {
             Some(group) => group.command(&home, &binary("ccd")),
-            None => limited(&home, &format!("--as={}", 200 << 20)),
+            None => limited(&home, &format!("--as={}", 240 << 20)),
         };
         let mut daemon = Daemon::start_as(&home, command);
         let proxy = Proxy::of(&home);

@@ -18,6 +18,8 @@ use crate::project::decode::{DecodeError, decode};
 const TORN: usize = 4096;
 /// Less than this tells nothing.
 const TELLS: usize = 4;
+/// Longer words are seldom said.
+const LONGEST_WORD: usize = 20;
 
 /// What is known of a body beside its bytes.
 #[derive(Clone, Copy, Debug)]
@@ -130,7 +132,19 @@ pub(super) fn without_end(text: &[u8], edits: &mut Vec<Edit>) {
         |b: &u8| b.is_ascii_alphanumeric() || matches!(b, b'_' | b'-' | b'.' | b'/' | b'+' | b'=' | b'~');
     let len = text.iter().rev().take(TORN).take_while(|b| is_of_word(b)).count();
     let start = (text.len() - len).max(edits.last().map_or(0, |edit| edit.range.end));
-    if text.len() - start >= TELLS {
+    let (before, word) = text.split_at(start);
+    if word.len() >= TELLS && !is_prose(before, word) {
         edits.push(Edit { range: start..text.len(), mark: unscanned(text.len() - start) });
     }
+}
+
+/// Whether a word at the end is one of a sentence: small letters after the first, and nobody's value. What a credential of
+/// a known kind begins with goes on with other signs after at most five such letters.
+fn is_prose(before: &[u8], word: &[u8]) -> bool {
+    let is_value = before.trim_ascii_end().last().is_some_and(|b| matches!(b, b':' | b'=' | b'"' | b'\'' | b'`'));
+    let is_apart = before.last().is_none_or(|b| matches!(b, b' ' | b'\n' | b'\t' | b'(' | b','));
+    let (first, rest) = word.split_first().map_or((b' ', word), |(first, rest)| (*first, rest));
+    let end = rest.last().map_or(0, |b| usize::from(matches!(b, b'.' | b'-')));
+    let is_small = rest[..rest.len() - end].iter().all(u8::is_ascii_lowercase);
+    is_apart && !is_value && first.is_ascii_alphabetic() && is_small && word.len() <= LONGEST_WORD
 }

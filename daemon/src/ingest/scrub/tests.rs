@@ -312,6 +312,33 @@ fn what_broke_off_may_end_in_a_credential() {
 }
 
 #[test]
+fn a_word_of_a_sentence_that_broke_off_stays() {
+    let left = |text: &str| {
+        let (scrub, _) = scrub();
+        let mut exchange = captured(b"", text.as_bytes(), &[], 9);
+        exchange.record.outcome = Outcome::UpstreamFailed;
+        scrub.exchange(&mut exchange);
+        String::from_utf8(exchange.response.concat()).unwrap()
+    };
+    for text in ["I was about to expl", "Hello", "one, two (three", "That is all.", "well-"] {
+        assert_eq!(left(text), text);
+    }
+    for (text, kept) in [
+        ("the key is AKIAIOSF", "the key is "),
+        ("it is x9fk", "it is "),
+        ("password: hunt", "password: "),
+        ("token=abcdef", "token="),
+        ("{\"key\":\"abcdef", "{\"key\":\""),
+        ("a abcdefghijklmnopqrstuvwxyz", "a "),
+        ("see ghp_abc", "see "),
+    ] {
+        let stored = left(text);
+        let rest = &text[kept.len()..];
+        assert!(stored.starts_with(kept) && !stored.contains(rest), "{text}: {stored}");
+    }
+}
+
+#[test]
 fn an_event_that_is_torn_is_not_kept_and_what_was_said_to_its_end_is() {
     let value = secret(8);
     let said = pieces(&format!("say {}", &value[..20]), &[9, 13]);

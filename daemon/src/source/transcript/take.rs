@@ -228,6 +228,10 @@ impl Taker {
             let (ready, cursor) = match stretch {
                 Ok(Stretch::Lines(ready, cursor)) => (ready, cursor),
                 Ok(Stretch::End { partial, cursor }) => {
+                    if *bytes > 0 {
+                        // What is told as taken is counted.
+                        self.door.counted().await;
+                    }
                     self.note(&open.stat, &cursor);
                     return if partial { Taken::Partial } else { Taken::Whole };
                 }
@@ -241,7 +245,9 @@ impl Taker {
                     *bytes += more;
                     open.stat.size = open.stat.size.max(cursor.offset);
                     open.cursor = cursor;
-                    self.note(&open.stat, &open.cursor);
+                    if open.cursor.offset < open.stat.size {
+                        self.note(&open.stat, &open.cursor);
+                    }
                 }
                 Ack::Refused => return Taken::Refused,
             }
