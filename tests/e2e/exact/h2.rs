@@ -239,11 +239,7 @@ fn any_exchange_over_http2_is_the_same_for_the_client() {
             differing("requests that upstream saw", &1, &asked.len())?;
             compare(&case, &asked.remove(0), &got)?;
             let record = world.recorded(&session);
-            differing(
-                "recorded",
-                &true,
-                &super::is_kept_as(&got.body, &world.body(&record.exchange_id, "response")),
-            )?;
+            differing("recorded", &true, &world.keeps(&record.exchange_id, "response", &got.body))?;
             let detail = world.detail(&record.exchange_id);
             differing("version", &"HTTP/2", &detail.http.1.as_str())?;
         }

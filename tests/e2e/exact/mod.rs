@@ -91,6 +91,18 @@ impl World {
         assert_eq!(status, 200, "{which} of {id}");
         body
     }
+
+    /// Whether the captured body is what came; where chance has made something that looks like a credential, whether it is
+    /// once that is put back.
+    #[track_caller]
+    fn keeps(&self, id: &str, which: &str, came: &[u8]) -> bool {
+        let kept = self.body(id, which);
+        is_kept_as(came, &kept) || {
+            let side = format!("--{which}");
+            String::from_utf8_lossy(&kept).contains("[redacted:")
+                && self.home.ccctl(&["exchange", id, &side, "--reveal"]).ok().stdout == came
+        }
+    }
 }
 
 /// The most memory that a process ever held, in bytes; none where the system does not tell.
