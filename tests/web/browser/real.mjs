@@ -9,4 +9,5 @@ import "./real-inspector.mjs";
 import "./real-overview.mjs";
 import "./keyboard.mjs";
 import "./real-export.mjs";
+import "./real-har.mjs";
 import "./looks.mjs";
