@@ -78,10 +78,10 @@ impl Scrub {
     /// Looks through bytes without an encoding. `came`: what is kept where nothing is found; `lost`: so many more bytes could
     /// not be looked at.
     fn plain(&self, bytes: &[u8], came: &[u8], about: About<'_>, lost: usize) -> Scrubbed {
-        let scrubber = self.scrubber();
+        let work = self.work(about.session);
         let find = |text: &[u8], how: As| -> Vec<Edit> {
             let edits = |text: &str| {
-                let found = super::found(&scrubber, about.session, text);
+                let found = work.found(text);
                 if how == As::Document { guard::document(text, found) } else { found }
             };
             text::edits(text, &edits)
@@ -95,6 +95,7 @@ impl Scrub {
             }
             edits.into_iter().map(|edit| Change { range: edit.range, with: edit.mark, piece: None }).collect()
         };
+        work.settle(changes.iter_mut().flat_map(Change::texts));
         if lost > 0 {
             let range = bytes.len()..bytes.len();
             changes.push(Change { range, with: unscanned(lost), piece: None });
