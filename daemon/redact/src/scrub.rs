@@ -12,11 +12,11 @@ use std::fmt;
 use std::ops::Range;
 use std::sync::{Arc, PoisonError, RwLock};
 
-use crate::{Batch, Redactor};
 use crate::found::{Found, Rank, merged};
 use crate::memory::Memory;
 use crate::recur::{self, Known};
 use crate::scan::Scan;
+use crate::{Batch, Redactor};
 
 /// Two to this many bits filter the places that may be a known value's: 128 KiB.
 const FILTER: u32 = 20;

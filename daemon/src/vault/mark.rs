@@ -104,7 +104,8 @@ impl Mark for Together {
 
 impl Batch for Together {
     fn settle(&self) -> Vec<(String, String)> {
-        let All { values, .. } = std::mem::take(&mut *self.all.lock().unwrap_or_else(PoisonError::into_inner));
+        let All { values, .. } =
+            std::mem::take(&mut *self.all.lock().unwrap_or_else(PoisonError::into_inner));
         if values.is_empty() {
             return Vec::new();
         }
