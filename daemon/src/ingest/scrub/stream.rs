@@ -230,21 +230,30 @@ impl Reader<'_> {
         self.rest(As::Text, outside(lines, whole));
     }
 
-    /// An event whose data is no document. What a client makes of its lines is looked through, and what they are without the
-    /// line ends.
+    /// An event whose data is no document. What a client makes of its lines is looked through; and what they are without the
+    /// line ends, for what is found in no other way.
     fn other(&mut self, lines: &[Range<usize>], data: &Woven, whole: Range<usize>) {
         if lines.len() < 2 {
             return self.rest(As::Text, once(whole));
         }
-        let mut edits = (self.find)(&data.text, As::Text);
-        edits.retain(|edit| data.of(&edit.range).len() > 1);
-        data.changes(edits, &mut self.changes);
         let mut lined = Woven::default();
         for line in lines {
             lined.add(self.body, line.clone());
             lined.gap();
         }
-        lined.changes((self.find)(&lined.text, As::Text), &mut self.changes);
+        let mut known = Vec::new();
+        lined.changes((self.find)(&lined.text, As::Text), &mut known);
+        let is_new = |(_, piece): &(usize, Range<usize>)| {
+            let next = known.partition_point(|change| change.range.end <= piece.start);
+            known.get(next).is_none_or(|change| change.range.start >= piece.end)
+        };
+        let mut edits = (self.find)(&data.text, As::Text);
+        edits.retain(|edit| {
+            let pieces = data.of(&edit.range);
+            pieces.len() > 1 && pieces.iter().all(is_new)
+        });
+        data.changes(edits, &mut self.changes);
+        self.changes.append(&mut known);
         self.rest(As::Text, outside(lines, whole));
     }
 
@@ -341,7 +350,7 @@ impl Reader<'_> {
             said.text.changes(edits, &mut self.changes);
         }
         self.changes.sort_by_key(|change| (change.range.start, Reverse(change.range.end)));
-        // They are apart by the way they are made, but for what was looked through in two ways.
+        // They are apart by the way they are made, but for data that had to be left out whole.
         let mut done = 0;
         self.changes.retain_mut(|change| {
             let is_there = change.range.end > done && !change.range.is_empty();

@@ -108,12 +108,19 @@ fn text_in_several_lines_is_looked_through_as_a_client_reads_it() {
     let line = |seed| filled("{a64}", seed);
     let key = format!("-----BEGIN PRIVATE KEY-----\n{}\n{}\n-----END PRIVATE KEY-----", line(1), line(2));
     let value = secret(22);
-    let text = format!("see\n{key}\nand {value}\nor {}\n{}\nthat is all", &value[..20], &value[20..]);
+    let text = format!("see\n{key}\nand {value}\nor {}\n{}.\nthat is all", &value[..20], &value[20..]);
     let body = text.lines().map(|line| format!("data: {line}\n")).collect::<String>() + "\n";
     let stored = stored_of(&body);
     assert!(is_out(&stored, &value), "{stored}");
     assert!(is_out(&stored, &line(1)) && is_out(&stored, &line(2)), "{stored}");
-    for left in ["data: see\n", "data: -----END PRIVATE KEY-----\n", "data: and [", "data: that is all\n\n"] {
+    for left in [
+        "data: see\n",
+        "data: -----END PRIVATE KEY-----\n",
+        "data: and [",
+        "data: or [",
+        "data: .\n",
+        "data: that is all\n\n",
+    ] {
         assert!(stored.contains(left), "{stored}");
     }
 }
@@ -157,15 +164,11 @@ fn what_would_break_the_document_in_its_lines_is_left_out_whole() {
 }
 
 #[test]
-fn what_is_found_in_one_way_and_in_another_is_out_whatever_they_share() {
+fn in_text_a_line_end_ends_what_is_found_before_it() {
     let body = "data: one two\ndata: three four\n\n";
-    // As one, first; then as lines.
-    let stored = made(body, &["twothree", "e two\n"]);
-    assert_eq!(stored, "data: on[redacted:6]\ndata:  four\n\n");
-    let stored = made(body, &["twothree", "two\nthree f"]);
-    assert_eq!(stored, "data: one [redacted:8]\ndata: [redacted:11]our\n\n".replace("[redacted:11]", ""));
-    let stored = made(body, &["netwothr", "o two\nt"]);
-    assert!(!stored.contains("two") && stored.ends_with(" four\n\n"), "{stored}");
+    assert_eq!(made(body, &["twothree"]), "data: one [redacted:8]\ndata:  four\n\n");
+    assert_eq!(made(body, &["two\nthr"]), "data: one [redacted:7]\ndata: ee four\n\n");
+    assert_eq!(made(body, &["twothree", "e two\n"]), "data: on[redacted:6]\ndata: three four\n\n");
 }
 
 proptest! {
