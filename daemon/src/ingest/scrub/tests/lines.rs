@@ -109,7 +109,7 @@ fn text_in_several_lines_is_looked_through_as_a_client_reads_it() {
     let key = format!("-----BEGIN PRIVATE KEY-----\n{}\n{}\n-----END PRIVATE KEY-----", line(1), line(2));
     let value = secret(22);
     let text = format!("see\n{key}\nand {value}\nor {}\n{}.\nthat is all", &value[..20], &value[20..]);
-    let body = text.lines().map(|line| format!("data: {line}\n")).collect::<String>() + "\n";
+    let body = text.lines().map(|line| format!("data: {line}")).collect::<Vec<_>>().join("\n") + "\n\n";
     let stored = stored_of(&body);
     assert!(is_out(&stored, &value), "{stored}");
     assert!(is_out(&stored, &line(1)) && is_out(&stored, &line(2)), "{stored}");
