@@ -1,16 +1,24 @@
 //! How long what is captured is looked through for credentials: `cargo run --example scrub_pace [TRANSCRIPT]`.
 //!
-//! Prints, for hook events of several sizes, a request that is sent again and again as its conversation grows, a stream, and
-//! a transcript's lines if one is named: how long one takes, the first time and when most of it was seen before.
+//! Prints, for hook events of several sizes, a request that is sent again and again as its conversation grows, a body full of
+//! credentials that the vault does not know yet, and a transcript's lines if one is named: how long one takes, the first time
+//! and when most of it was seen before.
 
 #![allow(clippy::print_stdout, clippy::cast_precision_loss, reason = "figures for people")]
 
 use std::error::Error;
+use std::ffi::OsString;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
+use ccd::clock::SystemClock;
+use ccd::config::{VaultKey, VaultSettings};
 use ccd::ingest::record::TranscriptPart;
-use ccd::ingest::scrub::Scrub;
+use ccd::ingest::scrub::{IdKey, Scrub};
+use ccd::vault::{VaultMark, VaultSlot};
+use ccd_proto::paths::Layout;
+use ccd_redact::Rules;
 use serde_json::json;
 
 fn tell(what: &str, bytes: usize, took: Duration) {
@@ -40,6 +48,27 @@ fn event(len: usize, seed: usize) -> Bytes {
     let event = json!({"session_id": "s", "hook_event_name": "PostToolUse", "tool_name": "Bash",
         "tool_input": {"command": "cargo test"}, "tool_response": {"stdout": text(len, seed)}});
     event.to_string().into()
+}
+
+/// A page of credentials, each of which is sealed in a vault of its own, on the disk that holds temporary files.
+fn sealed(count: u64) -> Result<(), Box<dyn Error>> {
+    let dir = tempfile::tempdir()?;
+    let layout =
+        Layout::resolve(|name| (name == "CCD_HOME").then(|| OsString::from(dir.path().as_os_str())))?;
+    std::fs::create_dir_all(&layout.state_dir)?;
+    let settings = VaultSettings { key: VaultKey::File, bus: None };
+    let vault = VaultSlot::new(&layout, settings, true, Arc::new(SystemClock));
+    vault.open();
+    let scrub = Scrub::new(&Rules::default(), Arc::new(VaultMark(Arc::clone(&vault))), IdKey::passing())?;
+    let page: Vec<String> = (0..count).map(|seed| ccd_redact::sample::filled("ghp_{a36}", seed)).collect();
+    let body = json!({"session_id": "s", "page": page.join("\n")}).to_string();
+    for what in ["a page of new credentials", "  the same once more"] {
+        let begun = Instant::now();
+        let _ = scrub.payload(body.as_bytes());
+        tell(what, body.len(), begun.elapsed());
+    }
+    println!("{} marks, {} values in the vault", scrub.redacted(), vault.status().tokens);
+    Ok(())
 }
 
 fn main() -> Result<(), Box<dyn Error>> {
@@ -79,6 +108,7 @@ fn main() -> Result<(), Box<dyn Error>> {
             );
         }
     }
+    sealed(5_000)?;
     if let Some(path) = std::env::args().nth(1) {
         let bytes = std::fs::read(path)?;
         let (len, begun) = (bytes.len(), Instant::now());

@@ -35,6 +35,7 @@ mod readme;
 mod real_client;
 mod receive;
 mod retries;
+mod reveal;
 #[cfg(target_os = "linux")]
 mod revival;
 mod scenario;

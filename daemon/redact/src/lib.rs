@@ -44,7 +44,7 @@ use std::sync::{Arc, OnceLock};
 use serde_json::Value;
 use zeroize::Zeroizing;
 
-pub use crate::mark::{Hit, Mark, Named};
+pub use crate::mark::{Batch, Hit, Mark, Named};
 pub use crate::rule::CustomRule;
 pub use crate::scrub::{Edit, Scrubber, apply};
 

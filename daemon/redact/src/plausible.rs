@@ -171,10 +171,34 @@ pub(crate) fn is_placeholder(value: &str) -> bool {
     }
     // In long values a short word is there by chance.
     let words: usize = if value.len() > 60 { 7 } else { 0 };
-    if STAND_INS.iter().any(|word| word.len() >= words && lower.contains(word)) {
+    let stands_in = |word: &str| {
+        word.len() >= words && lower.match_indices(word).any(|(at, _)| is_meant(value, at, word.len()))
+    };
+    if STAND_INS.iter().any(|word| stands_in(word)) {
         return true;
     }
     few_characters(value) || counts_up(&lower) || is_shouted_name(value)
+}
+
+/// From this length on, one random value in some thousands has a word of four letters in it.
+const RANDOM: usize = 24;
+
+/// Whether a word in a value is there on purpose. In a value that may be random, a short one is meant where it stands apart
+/// on one side at least, and is written as a word is.
+fn is_meant(value: &str, at: usize, len: usize) -> bool {
+    let bytes = value.as_bytes();
+    let Some(word) = bytes.get(at..at + len) else { return true };
+    if value.len() < RANDOM || len > 5 || !word.iter().all(u8::is_ascii_alphabetic) {
+        return true;
+    }
+    let is_apart = |byte: Option<&u8>| byte.is_none_or(|byte| !byte.is_ascii_alphanumeric());
+    let rest = &word[1..];
+    let is_word = rest.iter().all(u8::is_ascii_lowercase) || word.iter().all(u8::is_ascii_uppercase);
+    // A run of one letter is apart where it ends.
+    let is_run = word.iter().all(|byte| *byte == word[0]);
+    let before = at.checked_sub(1).and_then(|before| bytes.get(before));
+    let after = bytes[at + len..].iter().find(|byte| !is_run || **byte != word[0]);
+    is_word && (is_apart(before) || is_apart(after))
 }
 
 fn is_reference(value: &str) -> bool {
@@ -365,6 +389,25 @@ pub(crate) fn is_hex(value: &str) -> bool {
 mod tests {
     use super::*;
     use crate::sample::filled;
+
+    #[test]
+    fn a_short_word_in_a_random_value_is_there_by_chance() {
+        for value in [
+            "ghp_twzFJCnx4ICfkRhnOUnJXxxXbG5ILXhmib3D",
+            "ghp_twzFJCnx4ICfkRhntodoJXWXbG5ILXhmib3D",
+            "ghp_FakEJCnx4ICfkRhnOUnJXAxXbG5ILXhmib3D",
+        ] {
+            assert!(!is_placeholder(value), "{value}");
+        }
+        for value in [
+            "ghp_xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx",
+            "ghp_fake5678901234567890123456789012345",
+            "sk-abcdef0123456789abcdef-YOUR",
+            "ghp_1a2b3c4d5e6f7g8h9xxxxxxxxxxxxxxxxxx",
+        ] {
+            assert!(is_placeholder(value), "{value}");
+        }
+    }
 
     #[test]
     fn placeholders_are_told_from_credentials() {

@@ -12,11 +12,11 @@ use std::fmt;
 use std::ops::Range;
 use std::sync::{Arc, PoisonError, RwLock};
 
-use crate::Redactor;
 use crate::found::{Found, Rank, merged};
 use crate::memory::Memory;
 use crate::recur::{self, Known};
 use crate::scan::Scan;
+use crate::{Batch, Redactor};
 
 /// Two to this many bits filter the places that may be a known value's: 128 KiB.
 const FILTER: u32 = 20;
@@ -69,6 +69,16 @@ impl Scrubber {
     /// are left out, and nothing is looked for across them.
     #[must_use]
     pub fn edits(&self, scope: &str, bytes: &[u8]) -> Vec<Edit> {
+        self.edits_with(bytes, &|| self.redactor.within(scope))
+    }
+
+    /// As [`Scrubber::edits`], with the marks of a batch: they are good once that is settled.
+    #[must_use]
+    pub fn edits_in(&self, scope: &str, bytes: &[u8], batch: &Arc<dyn Batch>) -> Vec<Edit> {
+        self.edits_with(bytes, &|| self.redactor.within(scope).marked(Arc::clone(batch)))
+    }
+
+    fn edits_with(&self, bytes: &[u8], marking: &dyn Fn() -> Redactor) -> Vec<Edit> {
         let mut redactor = None;
         let mut edits = Vec::new();
         let mut at = 0;
@@ -76,7 +86,7 @@ impl Scrubber {
             let text = chunk.valid();
             let found = self.redactor.all(text, &mut |text| self.look(text));
             if !found.is_empty() {
-                let redactor = redactor.get_or_insert_with(|| self.redactor.within(scope));
+                let redactor = redactor.get_or_insert_with(marking);
                 edits.extend(found.iter().map(|one| Edit {
                     range: one.range.start + at..one.range.end + at,
                     mark: redactor.marked_as(text, one),
@@ -97,7 +107,23 @@ impl Scrubber {
     /// The text of a header, a variable or a member, whose name may tell of a credential.
     #[must_use]
     pub fn named<'a>(&self, scope: &str, name: &str, text: &'a str) -> Cow<'a, str> {
-        match self.redactor.within(scope).named(name, text) {
+        Self::named_by(&self.redactor.within(scope), name, text)
+    }
+
+    /// As [`Scrubber::named`], with the marks of a batch: they are good once that is settled.
+    #[must_use]
+    pub fn named_in<'a>(
+        &self,
+        scope: &str,
+        name: &str,
+        text: &'a str,
+        batch: &Arc<dyn Batch>,
+    ) -> Cow<'a, str> {
+        Self::named_by(&self.redactor.within(scope).marked(Arc::clone(batch)), name, text)
+    }
+
+    fn named_by<'a>(redactor: &Redactor, name: &str, text: &'a str) -> Cow<'a, str> {
+        match redactor.named(name, text) {
             Cow::Borrowed(_) => Cow::Borrowed(text),
             Cow::Owned(made) => Cow::Owned(made),
         }

@@ -62,11 +62,7 @@ impl<'a> Iterator for Events<'a> {
                 name = b"";
                 continue;
             }
-            let (field, value) = match line.iter().position(|b| *b == b':') {
-                Some(colon) => (&line[..colon], &line[colon + 1..]),
-                None => (line, &b""[..]),
-            };
-            let value = value.strip_prefix(b" ").unwrap_or(value);
+            let (field, value) = field(line);
             match field {
                 b"event" => name = value,
                 b"data" => match &mut data {
@@ -81,6 +77,32 @@ impl<'a> Iterator for Events<'a> {
             }
         }
     }
+}
+
+/// A line's field, and its value.
+fn field(line: &[u8]) -> (&[u8], &[u8]) {
+    let (field, value) = match line.iter().position(|b| *b == b':') {
+        Some(colon) => (&line[..colon], &line[colon + 1..]),
+        None => (line, &b""[..]),
+    };
+    (field, value.strip_prefix(b" ").unwrap_or(value))
+}
+
+/// Where in the stream the values of an event's `data` fields lie: what [`Event::data`] joins. `event` is its range.
+#[must_use]
+pub fn data_lines(stream: &[u8], event: &Range<usize>) -> Vec<Range<usize>> {
+    let lines = Events { bytes: stream.get(..event.end).unwrap_or(stream), at: event.start };
+    let mut out = Vec::new();
+    let mut at = event.start;
+    while let Some((line, after)) = lines.line(at) {
+        let (name, value) = field(line);
+        if name == b"data" {
+            let end = at + line.len();
+            out.push(end - value.len()..end);
+        }
+        at = after;
+    }
+    out
 }
 
 #[cfg(test)]
@@ -119,11 +141,15 @@ mod tests {
     proptest! {
         #[test]
         fn any_bytes_parse_and_ranges_move_on(bytes in proptest::collection::vec(
-            prop_oneof![Just(b'\n'), Just(b'\r'), Just(b':'), Just(b'd'), any::<u8>()], 0..200)) {
+            prop_oneof![Just(vec![b'\n']), Just(vec![b'\r']), Just(vec![b':']), Just(b"data:".to_vec()), any::<u8>().prop_map(|byte| vec![byte])], 0..200)) {
+            let bytes = bytes.concat();
             let mut end = 0;
             for event in Events::new(&bytes) {
                 prop_assert!(event.range.start >= end && event.range.end > event.range.start);
                 end = event.range.end;
+                let lines: Vec<&[u8]> =
+                    data_lines(&bytes, &event.range).into_iter().map(|line| &bytes[line]).collect();
+                prop_assert_eq!(lines.join(&b'\n'), event.data.as_ref());
             }
             prop_assert!(end <= bytes.len());
         }

@@ -6,6 +6,7 @@
 //!
 //! Must never log a value, or hand one out by another way than [`ccd_vault::Vault::look_up`], which keeps the audit log.
 
+mod mark;
 pub mod reveal;
 pub mod who;
 
@@ -16,10 +17,10 @@ use std::time::Duration;
 
 use ccd_proto::api::VaultStatus;
 use ccd_proto::paths::Layout;
-use ccd_redact::{Hit, Mark};
 use ccd_vault::keys::KeyFile;
 use ccd_vault::{KeyStore, Vault, VaultError};
 
+pub use self::mark::VaultMark;
 use crate::clock::Clock;
 use crate::config::{VaultKey, VaultSettings};
 use crate::ingest::scrub::Scrub;
@@ -333,51 +334,6 @@ impl VaultSlot {
         }
         status
     }
-
-    /// What stands for a credential.
-    fn marked(self: &Arc<Self>, hit: &Hit<'_>) -> String {
-        let sealed = match self.state() {
-            State::Open(vault) => vault.seal(&ccd_vault::Hit {
-                rule: hit.rule,
-                value: hit.value.as_bytes(),
-                source: hit.source.as_bytes(),
-                scope: hit.scope,
-                at_s: self.clock.now_ns() / 1_000_000_000,
-            }),
-            State::Off => return for_good(hit),
-            _ => {
-                let waited = self.clock.now_ns().saturating_sub(self.tried_ns.load(Ordering::Relaxed));
-                if waited > AGAIN_NS {
-                    self.begin();
-                }
-                self.irreversible.fetch_add(1, Ordering::Relaxed);
-                return for_good(hit);
-            }
-        };
-        let mut last = self.error.lock().unwrap_or_else(PoisonError::into_inner);
-        match sealed {
-            Ok(name) => {
-                *last = None;
-                format!("[redacted:{}:{name}]", hit.rule)
-            }
-            Err(error) => {
-                self.irreversible.fetch_add(1, Ordering::Relaxed);
-                let text = error.to_string();
-                if last.as_ref() != Some(&text) {
-                    tracing::error!(
-                        error = text,
-                        "a credential could not be sealed: it was taken out for good"
-                    );
-                    *last = Some(text);
-                }
-                for_good(hit)
-            }
-        }
-    }
-}
-
-fn for_good(hit: &Hit<'_>) -> String {
-    format!("[redacted:{}]", hit.rule)
 }
 
 /// What can be done about a vault that does not open.
@@ -416,19 +372,6 @@ fn keychain(dir: &Path, bus: Option<&str>) -> Option<Arc<dyn KeyStore>> {
 #[cfg(not(any(target_os = "macos", target_os = "linux")))]
 fn keychain(_: &Path, _: Option<&str>) -> Option<Arc<dyn KeyStore>> {
     None
-}
-
-/// Marks with tokens, as long as the vault is open.
-pub struct VaultMark(pub Arc<VaultSlot>);
-
-impl Mark for VaultMark {
-    fn mark(&self, hit: &Hit<'_>) -> String {
-        self.0.marked(hit)
-    }
-
-    fn is_mark(&self, value: &str) -> bool {
-        ccd_redact::Named.is_mark(value)
-    }
 }
 
 #[cfg(test)]

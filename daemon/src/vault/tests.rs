@@ -126,6 +126,7 @@ fn marks_with_tokens_stay_as_they_are_whatever_the_rule() {
             source: format!("{value}~").as_bytes(),
             scope: "s",
             at_s: 1,
+            times: 1,
         });
         let name = name.unwrap();
         for shape in [

@@ -19,7 +19,7 @@ fn main() {
         let store = SecretService::new(bus.clone(), dir.display().to_string());
         Vault::open(&dir, Arc::new(store), None).unwrap()
     };
-    let hit = Hit { rule: "trial", value: b"a value", source: b"a value", scope: "s", at_s: 0 };
+    let hit = Hit { rule: "trial", value: b"a value", source: b"a value", scope: "s", at_s: 0, times: 1 };
     let name = open().seal(&hit).unwrap();
     open().rotate().unwrap();
     let answers = open().look_up(&[name], &Who::default(), "a trial", "").unwrap();

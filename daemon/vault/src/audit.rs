@@ -91,14 +91,22 @@ pub(crate) fn append(files: &Files, keys: &Keys, entries: Vec<Entry>, step: &Ste
         lines.push('\n');
         before = entry.hash;
     }
+    if text.is_empty() && head(files).is_none() {
+        // The first lines are not without a head either, whenever it breaks off.
+        step("audit: first head")?;
+        write_head(files, &Head::default())?;
+    }
     step("audit: append")?;
     let mut file = private().create(true).append(true).open(files.audit())?;
     file.write_all(lines.as_bytes())?;
     file.sync_all()?;
     step("audit: head")?;
-    let head = serde_json::to_string(&Head { seq, hash: before }).map_err(std::io::Error::other)?;
-    replace(&files.audit_head(), head.as_bytes())?;
-    Ok(())
+    write_head(files, &Head { seq, hash: before })
+}
+
+fn write_head(files: &Files, head: &Head) -> Result<()> {
+    let text = serde_json::to_string(head).map_err(std::io::Error::other)?;
+    Ok(replace(&files.audit_head(), text.as_bytes())?)
 }
 
 fn text(files: &Files) -> Result<String> {
@@ -119,7 +127,8 @@ pub(crate) fn read(files: &Files, keys: &Keys) -> Result<Log> {
     let mut log = Log::default();
     let mut before = String::new();
     let head = head(files);
-    let mut reached = false;
+    // A head of no entry is there before the first.
+    let mut reached = head.as_ref().is_some_and(|head| head.seq == 0);
     for (number, line) in text.lines().enumerate().filter(|(_, line)| !line.is_empty()) {
         let number = number + 1;
         let Ok(entry) = serde_json::from_str::<Entry>(line) else {

@@ -45,4 +45,4 @@ pub use crate::files::Step;
 pub use crate::keys::{KeyError, KeyStore, Keys};
 pub use crate::rewrite::{Deleted, Rotated, What};
 pub use crate::token::{Name, Token, Variant};
-pub use crate::vault::{Answer, Health, Hit, Stats, Value, Vault};
+pub use crate::vault::{Answer, Health, Hit, Sealed, Stats, Value, Vault};

@@ -1,5 +1,7 @@
 //! What the vault promises, tried: against a model, with a failure at every step, with damage at every byte.
 
+mod together;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -63,7 +65,7 @@ impl Home {
 }
 
 fn hit<'a>(value: &'a str, source: &'a str, scope: &'a str) -> Hit<'a> {
-    Hit { rule: "kind", value: value.as_bytes(), source: source.as_bytes(), scope, at_s: 100 }
+    Hit { rule: "kind", value: value.as_bytes(), source: source.as_bytes(), scope, at_s: 100, times: 1 }
 }
 
 fn seal(vault: &Vault, value: &str, scope: &str) -> Name {
@@ -148,11 +150,8 @@ fn a_value_has_one_name_across_restarts_and_keys_and_nothing_is_on_disk_in_clear
 
 #[derive(Clone, Debug)]
 enum Op {
-    Seal {
-        value: u8,
-        escaped: bool,
-        scope: u8,
-    },
+    /// These values, of which it is told whether they were escaped, and the session.
+    Seal(Vec<(u8, bool, u8)>),
     DeleteToken(u8),
     DeleteValue(u8),
     DeleteSession(u8),
@@ -165,7 +164,7 @@ enum Op {
 
 fn ops() -> impl Strategy<Value = Op> {
     prop_oneof![
-        6 => (0..6u8, any::<bool>(), 0..3u8).prop_map(|(value, escaped, scope)| Op::Seal { value, escaped, scope }),
+        6 => prop::collection::vec((0..6u8, any::<bool>(), 0..3u8), 1..5).prop_map(Op::Seal),
         1 => (0..6u8).prop_map(Op::DeleteToken),
         1 => (0..6u8).prop_map(Op::DeleteValue),
         1 => (0..3u8).prop_map(Op::DeleteSession),
@@ -191,12 +190,24 @@ proptest! {
         let mut names: BTreeMap<(u8, bool), Name> = BTreeMap::new();
         for op in ops {
             match op {
-                Op::Seal { value, escaped, scope } => {
-                    let name = vault.seal(&hit(&value_of(value), &source_of(value, escaped), &format!("session-{scope}"))).unwrap();
-                    prop_assert_eq!(*names.entry((value, escaped)).or_insert(name), name);
-                    if !gone.contains(&value) || rows.contains_key(&(value, false)) {
-                        rows.entry((value, false)).or_default().insert(scope);
-                        rows.entry((value, escaped)).or_default().insert(scope);
+                Op::Seal(all) => {
+                    let texts: Vec<[String; 3]> = all
+                        .iter()
+                        .map(|(value, escaped, scope)| {
+                            [value_of(*value), source_of(*value, *escaped), format!("session-{scope}")]
+                        })
+                        .collect();
+                    let hits: Vec<Hit<'_>> =
+                        texts.iter().map(|[value, source, scope]| hit(value, source, scope)).collect();
+                    let sealed = vault.seal_all(&hits);
+                    prop_assert!(sealed.error.is_none());
+                    for ((value, escaped, scope), name) in all.into_iter().zip(sealed.names) {
+                        let name = name.unwrap();
+                        prop_assert_eq!(*names.entry((value, escaped)).or_insert(name), name);
+                        if !gone.contains(&value) || rows.contains_key(&(value, false)) {
+                            rows.entry((value, false)).or_default().insert(scope);
+                            rows.entry((value, escaped)).or_default().insert(scope);
+                        }
                     }
                 }
                 Op::DeleteToken(n) => {

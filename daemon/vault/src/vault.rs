@@ -34,6 +34,17 @@ pub struct Hit<'a> {
     pub scope: &'a str,
     /// When, in seconds since the Unix epoch.
     pub at_s: u64,
+    /// How often.
+    pub times: u64,
+}
+
+/// What became of values that were to be sealed.
+#[derive(Debug, Default)]
+pub struct Sealed {
+    /// The name of each, in their order; none for those that are not sealed.
+    pub names: Vec<Option<Name>>,
+    /// Why the last of those is not.
+    pub error: Option<VaultError>,
 }
 
 /// A value that was looked up.

@@ -78,10 +78,10 @@ impl Scrub {
     /// Looks through bytes without an encoding. `came`: what is kept where nothing is found; `lost`: so many more bytes could
     /// not be looked at.
     fn plain(&self, bytes: &[u8], came: &[u8], about: About<'_>, lost: usize) -> Scrubbed {
-        let scrubber = self.scrubber();
+        let work = self.work(about.session);
         let find = |text: &[u8], how: As| -> Vec<Edit> {
             let edits = |text: &str| {
-                let found = super::found(&scrubber, about.session, text);
+                let found = work.found(text);
                 if how == As::Document { guard::document(text, found) } else { found }
             };
             text::edits(text, &edits)
@@ -95,6 +95,7 @@ impl Scrub {
             }
             edits.into_iter().map(|edit| Change { range: edit.range, with: edit.mark, piece: None }).collect()
         };
+        work.settle(changes.iter_mut().flat_map(Change::texts));
         if lost > 0 {
             let range = bytes.len()..bytes.len();
             changes.push(Change { range, with: unscanned(lost), piece: None });
@@ -141,7 +142,8 @@ pub(super) fn without_end(text: &[u8], edits: &mut Vec<Edit>) {
 /// Whether a word at the end is one of a sentence: small letters after the first, and nobody's value. What a credential of
 /// a known kind begins with goes on with other signs after at most five such letters.
 fn is_prose(before: &[u8], word: &[u8]) -> bool {
-    let is_value = before.trim_ascii_end().last().is_some_and(|b| matches!(b, b':' | b'=' | b'"' | b'\'' | b'`'));
+    let is_value =
+        before.trim_ascii_end().last().is_some_and(|b| matches!(b, b':' | b'=' | b'"' | b'\'' | b'`'));
     let is_apart = before.last().is_none_or(|b| matches!(b, b' ' | b'\n' | b'\t' | b'(' | b','));
     let (first, rest) = word.split_first().map_or((b' ', word), |(first, rest)| (*first, rest));
     let end = rest.last().map_or(0, |b| usize::from(matches!(b, b'.' | b'-')));

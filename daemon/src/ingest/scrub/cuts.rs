@@ -20,6 +20,13 @@ pub(super) struct Change {
     pub(super) piece: Option<(String, u64)>,
 }
 
+impl Change {
+    /// The texts in it that may hold marks.
+    pub(super) fn texts(&mut self) -> impl Iterator<Item = &mut String> {
+        std::iter::once(&mut self.with).chain(self.piece.as_mut().map(|(mark, _)| mark))
+    }
+}
+
 /// The body with its changes made, which are in order and apart from each other; and where the pieces are.
 pub(super) fn made(bytes: &[u8], changes: &[Change]) -> (Vec<u8>, Vec<CutV1>) {
     let (mut out, mut cuts) = (Vec::with_capacity(bytes.len()), Vec::new());

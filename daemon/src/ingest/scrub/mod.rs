@@ -20,6 +20,7 @@ mod ids;
 pub(super) mod stage;
 mod stream;
 mod text;
+mod work;
 
 #[cfg(test)]
 mod tests;
@@ -30,10 +31,11 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, PoisonError, RwLock};
 
-use ccd_redact::{Edit, Hit, Mark, Named, Redactor, RuleError, Rules, Scrubber, apply};
+use ccd_redact::{Edit, Mark, Named, Redactor, RuleError, Rules, Scrubber, apply};
 
 pub use cuts::reveal;
 pub use ids::IdKey;
+use work::Work;
 
 /// Bytes that the scrubber may hold of what it scanned lately.
 const MEMORY: usize = 4 << 20;
@@ -63,19 +65,6 @@ impl Default for Scrub {
     }
 }
 
-/// Marks that others use, too.
-struct Shared(Arc<dyn Mark>);
-
-impl Mark for Shared {
-    fn mark(&self, hit: &Hit<'_>) -> String {
-        self.0.mark(hit)
-    }
-
-    fn is_mark(&self, value: &str) -> bool {
-        self.0.is_mark(value)
-    }
-}
-
 impl Scrub {
     /// With these rules beside the built-in ones, these marks, and ids made with this key.
     pub fn new(rules: &Rules, mark: Arc<dyn Mark>, ids: IdKey) -> Result<Self, RuleError> {
@@ -84,7 +73,7 @@ impl Scrub {
 
     fn of(redactor: Redactor, mark: Arc<dyn Mark>, ids: IdKey, off: Vec<String>) -> Self {
         let leaving = RwLock::new(redactor.clone());
-        let scrubber = Scrubber::new(redactor.marked(Shared(Arc::clone(&mark))), MEMORY);
+        let scrubber = Scrubber::new(redactor.marked(Arc::clone(&mark)), MEMORY);
         Scrub {
             leaving,
             scrubber: RwLock::new(Arc::new(scrubber)),
@@ -100,7 +89,7 @@ impl Scrub {
     pub fn set(&self, rules: &Rules) -> Result<(), RuleError> {
         let redactor = redactor(rules)?;
         *self.leaving.write().unwrap_or_else(PoisonError::into_inner) = redactor.clone();
-        let redactor = redactor.marked(Shared(Arc::clone(&self.mark)));
+        let redactor = redactor.marked(Arc::clone(&self.mark));
         *self.scrubber.write().unwrap_or_else(PoisonError::into_inner) =
             Arc::new(Scrubber::new(redactor, MEMORY));
         self.off.write().unwrap_or_else(PoisonError::into_inner).clone_from(&rules.off);
@@ -170,12 +159,13 @@ impl Scrub {
     /// As [`Scrub::text`], for what stands under a name that may tell of a credential: a header, a parameter.
     #[must_use]
     pub fn named(&self, scope: &str, name: &str, text: &str) -> Option<String> {
-        let scrubber = self.scrubber();
-        let found = catch_unwind(AssertUnwindSafe(|| scrubber.named(scope, name, text).into_owned()));
-        let made = found.unwrap_or_else(|_| {
+        let work = self.work(scope);
+        let found = catch_unwind(AssertUnwindSafe(|| work.named(name, text).into_owned()));
+        let mut made = found.unwrap_or_else(|_| {
             self.unscanned.fetch_add(1, Ordering::Relaxed);
             unscanned(text.len())
         });
+        work.settle([&mut made]);
         if made == text {
             return None;
         }
@@ -201,23 +191,26 @@ impl Scrub {
         self.unscanned.fetch_add(unscanned, Ordering::Relaxed);
     }
 
+    /// Begins a piece of work on what was captured of a session.
+    fn work<'a>(&self, scope: &'a str) -> Work<'a> {
+        Work::new(scope, self.scrubber(), self.mark.batch())
+    }
+
     /// What is to be replaced in captured bytes: one text, or one JSON document.
     pub(crate) fn edits(&self, scope: &str, bytes: &[u8]) -> Vec<Edit> {
-        let scrubber = self.scrubber();
-        text::edits(bytes, &|text| guard::document(text, found(&scrubber, scope, text)))
+        let work = self.work(scope);
+        let mut edits = text::edits(bytes, &|text| guard::document(text, work.found(text)));
+        work.settle(edits.iter_mut().map(|edit| &mut edit.mark));
+        edits
     }
 
     /// As [`Scrub::edits`], for lines each of which is a JSON document: they stay apart.
     pub(crate) fn edits_of_lines(&self, scope: &str, bytes: &[u8]) -> Vec<Edit> {
-        let scrubber = self.scrubber();
-        guard::lines(bytes, text::edits(bytes, &|text| found(&scrubber, scope, text)))
+        let work = self.work(scope);
+        let mut edits = guard::lines(bytes, text::edits(bytes, &|text| work.found(text)));
+        work.settle(edits.iter_mut().map(|edit| &mut edit.mark));
+        edits
     }
-}
-
-/// What the scrubber finds. All of what it falls over is left out.
-fn found(scrubber: &Scrubber, scope: &str, text: &str) -> Vec<Edit> {
-    catch_unwind(AssertUnwindSafe(|| scrubber.edits(scope, text.as_bytes())))
-        .unwrap_or_else(|_| vec![Edit { range: 0..text.len(), mark: unscanned(text.len()) }])
 }
 
 fn redactor(rules: &Rules) -> Result<Redactor, RuleError> {

@@ -5,10 +5,14 @@
 //! text; what is taken out of it is taken out of each event that has a piece of it. Everything else of an event is looked
 //! through by itself.
 //!
+//! An event's data may come in several lines, and a client joins them. What the lines say is looked through joined, without
+//! the line ends and names of fields between them; those always stay, so that as many lines are left as came.
+//!
 //! Every byte outside of what is replaced stays as it came, and every event that was JSON stays so. Total: any bytes are
 //! survived.
 
 use std::borrow::Cow;
+use std::cmp::Reverse;
 use std::collections::{HashMap, HashSet};
 use std::iter::once;
 use std::ops::Range;
@@ -19,7 +23,7 @@ use serde::de::{IgnoredAny, MapAccess, Visitor};
 use serde_json::value::RawValue;
 
 use super::cuts::Change;
-use crate::project::sse::{Event, Events};
+use crate::project::sse::{Event, Events, data_lines};
 
 /// So many texts that most events have in common are remembered as clean.
 const CLEAN: usize = 256;
@@ -55,31 +59,33 @@ impl Woven {
         self.text.extend_from_slice(bytes);
     }
 
-    /// The pieces of the body that a range of the text was made of.
-    fn of(&self, range: &Range<usize>) -> Vec<Range<usize>> {
+    /// A line end that is not the body's.
+    fn gap(&mut self) {
+        self.text.push(b'\n');
+    }
+
+    /// The pieces of the body that a range of the text was made of, each behind its place in the text.
+    fn of(&self, range: &Range<usize>) -> Vec<(usize, Range<usize>)> {
         let first = self.pieces.partition_point(|(start, piece)| start + piece.len() <= range.start);
         let within = self.pieces[first..].iter().take_while(|(start, _)| *start < range.end);
         within
             .map(|(start, piece)| {
-                let from = range.start.max(*start) - start;
-                let to = range.end.min(start + piece.len()) - start;
-                piece.start + from..piece.start + to
+                let from = range.start.max(*start);
+                let to = range.end.min(start + piece.len());
+                (from, piece.start + (from - start)..piece.start + (to - start))
             })
-            .filter(|piece| !piece.is_empty())
+            .filter(|(_, piece)| !piece.is_empty())
             .collect()
     }
 
     fn changes(&self, edits: Vec<Edit>, out: &mut Vec<Change>) {
         for edit in edits {
             let pieces = self.of(&edit.range);
-            let in_pieces = pieces.len() > 1;
-            let mut from = 0;
-            for (at, range) in pieces.into_iter().enumerate() {
-                let len = range.len() as u64;
-                let with = if at == 0 { edit.mark.clone() } else { String::new() };
-                let piece = in_pieces.then(|| (edit.mark.clone(), from));
+            let in_pieces = !matches!(&pieces[..], [(_, only)] if only.len() == edit.range.len());
+            for (number, (at, range)) in pieces.into_iter().enumerate() {
+                let with = if number == 0 { edit.mark.clone() } else { String::new() };
+                let piece = in_pieces.then(|| (edit.mark.clone(), (at - edit.range.start) as u64));
                 out.push(Change { range, with, piece });
-                from += len;
             }
         }
     }
@@ -157,27 +163,25 @@ pub(super) fn changes(body: &[u8], is_cut: bool, find: &dyn Fn(&[u8], As) -> Vec
     for event in Events::new(body) {
         reader.rest(As::Text, once(done..event.range.start));
         done = event.range.end;
-        reader.event(&event);
+        reader.event(&lines_of(body, &event), event.range);
     }
     let is_torn = reader.tail(done, is_cut);
     reader.finish(is_cut || is_torn)
 }
 
 impl Reader<'_> {
-    fn event(&mut self, event: &Event<'_>) {
-        let whole = event.range.clone();
-        // In one line, as every server writes it; what comes in several is looked through as it stands.
-        let data = match &event.data {
-            Cow::Borrowed(data) => within(self.body, data),
-            Cow::Owned(_) => None,
-        };
-        let parsed = data.clone().and_then(|data| {
-            let text = str::from_utf8(self.body.get(data)?).ok()?;
-            serde_json::from_str::<IgnoredAny>(text).ok()?;
-            Some(text)
-        });
-        let (Some(data), Some(text)) = (data, parsed) else {
-            return self.rest(As::Text, once(whole));
+    /// `lines`: where its data lies; `whole`: all of it.
+    fn event(&mut self, lines: &[Range<usize>], whole: Range<usize>) {
+        let mut data = Woven::default();
+        for line in lines {
+            data.add(self.body, line.clone());
+        }
+        // Between two lines nobody is to read a letter: what one says is text by itself, or none.
+        let is_text =
+            lines.iter().all(|line| self.body.get(line.clone()).is_some_and(|l| str::from_utf8(l).is_ok()));
+        let parsed = str::from_utf8(&data.text).ok().filter(|_| is_text);
+        let Some(text) = parsed.filter(|text| serde_json::from_str::<IgnoredAny>(text).is_ok()) else {
+            return self.other(lines, &data, whole);
         };
         let mut insides = Vec::new();
         if let Some(members) = Members::of(text) {
@@ -194,31 +198,91 @@ impl Reader<'_> {
                     continue;
                 };
                 for (member, value) in held.0 {
-                    let Some(inside) = within(self.body, value.get().as_bytes())
-                        .filter(|inside| self.body.get(inside.start) == Some(&b'"') && inside.len() > 2)
+                    let Some(inside) = within(&data.text, value.get().as_bytes())
+                        .filter(|inside| data.text.get(inside.start) == Some(&b'"') && inside.len() > 2)
                         .filter(|_| !NAMES.contains(&member.as_str()))
                     else {
                         continue;
                     };
                     let inside = inside.start + 1..inside.end - 1;
-                    self.say(index, &member, inside.clone());
+                    self.say(index, &member, data.of(&inside));
                     insides.push(inside);
                 }
             }
         }
         insides.sort_by_key(|inside| inside.start);
-        let mut at = data.start;
+        let mut at = 0;
         let mut parts = Vec::with_capacity(insides.len() + 1);
         for inside in insides {
-            parts.push(at..inside.start);
+            parts.extend(data.of(&(at..inside.start)));
             at = inside.end;
         }
-        parts.push(at..data.end);
-        self.rest(As::Document, parts);
-        self.rest(As::Text, [whole.start..data.start, data.end..whole.end]);
+        parts.extend(data.of(&(at..data.text.len())));
+        let before = self.changes.len();
+        self.rest(As::Document, parts.into_iter().map(|(_, part)| part));
+        if self.breaks(lines, before) {
+            self.changes.truncate(before);
+            let mut with = format!("\"{}\"", super::unscanned(data.text.len()));
+            for (_, range) in data.pieces {
+                self.changes.push(Change { range, with: std::mem::take(&mut with), piece: None });
+            }
+        }
+        self.rest(As::Text, outside(lines, whole));
     }
 
-    fn say(&mut self, index: &str, member: &str, inside: Range<usize>) {
+    /// An event whose data is no document. What a client makes of its lines is looked through; and what they are without the
+    /// line ends, for what is found in no other way.
+    fn other(&mut self, lines: &[Range<usize>], data: &Woven, whole: Range<usize>) {
+        if lines.len() < 2 {
+            return self.rest(As::Text, once(whole));
+        }
+        let mut lined = Woven::default();
+        for line in lines {
+            lined.add(self.body, line.clone());
+            lined.gap();
+        }
+        let mut known = Vec::new();
+        lined.changes((self.find)(&lined.text, As::Text), &mut known);
+        let is_new = |(_, piece): &(usize, Range<usize>)| {
+            let next = known.partition_point(|change| change.range.end <= piece.start);
+            known.get(next).is_none_or(|change| change.range.start >= piece.end)
+        };
+        let mut edits = (self.find)(&data.text, As::Text);
+        edits.retain(|edit| {
+            let pieces = data.of(&edit.range);
+            pieces.len() > 1 && pieces.iter().all(is_new)
+        });
+        data.changes(edits, &mut self.changes);
+        self.changes.append(&mut known);
+        self.rest(As::Text, outside(lines, whole));
+    }
+
+    /// Whether data in several lines is no document any more, as a client joins them, once the changes from this one on are
+    /// made.
+    fn breaks(&self, lines: &[Range<usize>], from: usize) -> bool {
+        let changes = self.changes.get(from..).unwrap_or_default();
+        if lines.len() < 2 || changes.is_empty() {
+            return false;
+        }
+        let is_document = |changes: &[Change]| {
+            let mut changes = changes.iter().peekable();
+            let mut joined = Vec::new();
+            for line in lines {
+                let mut done = line.start;
+                while let Some(change) = changes.next_if(|change| change.range.start < line.end) {
+                    joined.extend_from_slice(self.body.get(done..change.range.start).unwrap_or_default());
+                    joined.extend_from_slice(change.with.as_bytes());
+                    done = change.range.end;
+                }
+                joined.extend_from_slice(self.body.get(done..line.end).unwrap_or_default());
+                joined.push(b'\n');
+            }
+            serde_json::from_slice::<IgnoredAny>(&joined).is_ok()
+        };
+        is_document(&[]) && !is_document(changes)
+    }
+
+    fn say(&mut self, index: &str, member: &str, inside: Vec<(usize, Range<usize>)>) {
         self.ended.remove(index);
         self.is_over = false;
         let known = self.known.get(index).and_then(|members| members.get(member)).copied();
@@ -229,7 +293,9 @@ impl Reader<'_> {
             at
         });
         if let Some(said) = self.said.get_mut(at) {
-            said.text.add(self.body, inside);
+            for (_, piece) in inside {
+                said.text.add(self.body, piece);
+            }
         }
     }
 
@@ -239,18 +305,14 @@ impl Reader<'_> {
         let body = self.body;
         let tail = body.get(start..).unwrap_or_default();
         let closed = [tail, b"\n\n"].concat();
-        let data = Events::new(&closed).next().and_then(|event| match event.data {
-            Cow::Borrowed(data) => within(&closed, data),
-            Cow::Owned(_) => None,
-        });
-        let data = data.and_then(|data| body.get(start + data.start..start + data.end));
-        let whole = data.filter(|data| serde_json::from_slice::<IgnoredAny>(data).is_ok());
-        let is_torn = is_cut || (whole.is_none() && data.is_some_and(|data| data.starts_with(b"{")));
+        let lines = Events::new(&closed).next().map(|event| lines_of(&closed, &event)).unwrap_or_default();
+        let lines: Vec<_> = lines.into_iter().map(|line| start + line.start..start + line.end).collect();
+        let data = lines.iter().filter_map(|line| body.get(line.clone())).collect::<Vec<_>>().concat();
+        let is_whole = serde_json::from_slice::<IgnoredAny>(&data).is_ok();
+        let is_torn = is_cut || (!is_whole && data.starts_with(b"{"));
         let range = start..body.len();
-        if let Some(data) = whole {
-            self.event(&Event { name: b"", data: Cow::Borrowed(data), range });
-        } else if !is_torn {
-            self.rest(As::Text, once(range));
+        if is_whole || !is_torn {
+            self.event(&lines, range);
         } else if memchr::memmem::find(tail, b"data:").is_some() {
             self.changes.push(Change { with: super::unscanned(tail.len()), range, piece: None });
         } else {
@@ -287,17 +349,36 @@ impl Reader<'_> {
             }
             said.text.changes(edits, &mut self.changes);
         }
-        self.changes.sort_by_key(|change| change.range.start);
-        // They are apart by the way they are made; but for the promise.
+        self.changes.sort_by_key(|change| (change.range.start, Reverse(change.range.end)));
+        // They are apart by the way they are made, but for data that had to be left out whole.
         let mut done = 0;
         self.changes.retain_mut(|change| {
-            change.range.start = change.range.start.max(done);
-            let is_there = change.range.start < change.range.end;
+            let is_there = change.range.end > done && !change.range.is_empty();
+            if is_there && change.range.start < done {
+                let range = done..change.range.end;
+                *change = Change { with: super::unscanned(range.len()), range, piece: None };
+            }
             done = done.max(change.range.end);
             is_there
         });
         self.changes
     }
+}
+
+/// Where an event's data lies.
+fn lines_of(body: &[u8], event: &Event<'_>) -> Vec<Range<usize>> {
+    match &event.data {
+        // In one line, as every server writes it.
+        Cow::Borrowed(data) => within(body, data).into_iter().collect(),
+        Cow::Owned(_) => data_lines(body, &event.range),
+    }
+}
+
+/// What of an event is not its data.
+fn outside(lines: &[Range<usize>], whole: Range<usize>) -> impl Iterator<Item = Range<usize>> {
+    let starts = once(whole.start).chain(lines.iter().map(|line| line.end));
+    let ends = lines.iter().map(|line| line.start).chain(once(whole.end));
+    starts.zip(ends).map(|(start, end)| start..end)
 }
 
 /// Where a part of a body lies in it, told by its address.

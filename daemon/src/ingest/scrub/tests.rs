@@ -2,11 +2,14 @@
 
 #![allow(clippy::format_push_string, reason = "in a test it may be slow")]
 
+mod lines;
+
 use std::collections::HashMap;
 use std::io::Write;
 use std::sync::Mutex;
 
 use bytes::Bytes;
+use ccd_redact::Hit;
 use ccd_redact::sample::filled;
 use proptest::prelude::*;
 use serde_json::{Value, json};
