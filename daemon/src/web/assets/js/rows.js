@@ -8,50 +8,8 @@
 
 import { parseTime } from "./format.js";
 import { build } from "./row-tree.js";
+import { compact } from "./span.js";
 import { Tally } from "./tally.js";
-
-/** What the page keeps of a span of the API: fields under short names, times as numbers, no text twice. */
-export function compact(s, words = new Map()) {
-  const one = (text) => {
-    if (text === null || text === undefined) return null;
-    const known = words.get(text);
-    if (known !== undefined) return known;
-    words.set(text, text);
-    return text;
-  };
-  const t0 = parseTime(s.started_at),
-    status = one(s.status) || "ok",
-    took = s.duration_ms ?? null;
-  return {
-    id: s.span_id,
-    parent: s.parent_id ?? null,
-    turn: one(s.turn_id) ?? "",
-    agentId: one(s.agent_id),
-    agentType: one(s.agent_type),
-    kind: one(s.kind),
-    status,
-    t0,
-    t1: status === "running" ? null : t0 + (took ?? 0),
-    exec: s.execution_ms ?? null,
-    tool: one(s.tool_name),
-    toolUse: s.tool_use_id ?? null,
-    text: s.summary ?? "",
-    error: s.error ?? null,
-    model: one(s.model),
-    purpose: one(s.purpose),
-    exchange: s.exchange_id ?? null,
-    ttfb: s.ttfb_ms ?? null,
-    stop: one(s.stop_reason),
-    retryOf: s.retry_of ?? null,
-    by: s.requested_by ?? null,
-    tokens: s.tokens ?? null,
-    cost: s.cost_usd_micros ?? null,
-    share: s.attributed_usd_micros ?? null,
-    copied: s.copied_from ?? null,
-    thinking: s.reasoning && s.reasoning.blocks > 0 ? [s.reasoning.blocks, s.reasoning.omitted ?? 0] : null,
-    sources: one((s.sources ?? []).join(" ")),
-  };
-}
 
 export class Model {
   constructor() {
@@ -200,9 +158,16 @@ export class Model {
   aboutOf(what, id) {
     const ids = this.about[what].get(id);
     if (!ids || ids.size === 0) return [];
-    return [...ids]
-      .map((x) => this[what].get(x))
-      .sort((a, b) => (a.at < b.at ? -1 : a.at > b.at ? 1 : idOf(a) < idOf(b) ? -1 : 1));
+    return [...ids].map((x) => this[what].get(x)).sort(byTime);
+  }
+
+  /** All that was done about a detection, oldest first. What the detection itself names is among it, whatever else is known. */
+  doneAbout(d) {
+    const list = new Map();
+    if (d.intervention) list.set(d.intervention.intervention_id, d.intervention);
+    for (const x of this.done.values())
+      if (d.detection_id && x.detection_id === d.detection_id) list.set(x.intervention_id, x);
+    return [...list.values()].sort(byTime);
   }
 
   /** What is not there any more: ids, as the API tells them. */
@@ -287,7 +252,8 @@ export class Model {
 
 /** Detections before interventions: these may stand where those do. */
 const WHAT = ["found", "done"];
-const idOf = (x) => x.detection_id ?? x.intervention_id;
+const idOf = (x) => x.intervention_id ?? x.detection_id;
+const byTime = (a, b) => (a.at < b.at ? -1 : a.at > b.at ? 1 : idOf(a) < idOf(b) ? -1 : 1);
 
 function byBeginning(a, b) {
   if (a.t0 !== b.t0) return a.t0 < b.t0 ? -1 : 1;
