@@ -67,16 +67,19 @@ function records(s) {
     joined_by,
     join_key,
   });
-  const took = s.duration_ms ?? 0;
+  const took = s.duration_ms ?? 0,
+    told = s.sources.includes("telemetry");
   if (s.kind === "llm")
     return [
       one(0, "proxy", "exchange", took, "message_id", "msg_made_up"),
       one(1, "transcript", "assistant", took + 4, "message_id", "msg_made_up"),
+      ...(told ? [one(2, "telemetry", "api_request", took + 5, "request_id", "req_made_up")] : []),
     ];
   return [
     one(0, "hook", "PreToolUse", 0, "tool_use_id", s.tool_use_id ?? ""),
     one(1, "hook", "PostToolUse", took, "tool_use_id", s.tool_use_id ?? ""),
     one(2, "transcript", "user", took + 3, "tool_use_id", s.tool_use_id ?? ""),
+    ...(told ? [one(3, "telemetry", "tool_decision", 6, "tool_use_id", s.tool_use_id ?? "")] : []),
   ];
 }
 

@@ -5,7 +5,7 @@
 import assert from "node:assert/strict";
 import test from "node:test";
 import { clip, curl, readRequest, shellQuote } from "../../daemon/src/web/assets/js/conversation.js";
-import { bodyName, bodyUrl, exportName, exportUrl } from "../../daemon/src/web/assets/js/files.js";
+import { bodyName, bodyUrl, exportName, exportUrl, FORMS, formUrl } from "../../daemon/src/web/assets/js/files.js";
 import { compile, parseQuery, ranges } from "../../daemon/src/web/assets/js/filter.js";
 import { BINDINGS, Keys } from "../../daemon/src/web/assets/js/keys.js";
 import { niceScale, thin } from "../../daemon/src/web/assets/js/series.js";
@@ -161,6 +161,11 @@ test("a cURL command quotes what it is given", () => {
 test("downloads have our names, whatever an id is", () => {
   assert.equal(exportUrl("a/../b?c"), "/v0/export/session/a%2F..%2Fb%3Fc.html");
   assert.equal(exportName("../../x"), "session.html");
+  for (const [form] of FORMS) {
+    assert.match(formUrl("a/../b?c&reveal=1", form), /^\/v0\/export[\w./?=&%-]*$/);
+    assert.ok(!formUrl("a&reveal=1", form).includes("&reveal"), form);
+    assert.match(exportName("<b>", form), /^session\.(html|jsonl|csv|har|otlp\.jsonl)$/);
+  }
   assert.equal(bodyName("018f-1", "request"), "018f-1-request.json");
   assert.equal(bodyName("<b>", "response"), "exchange-response.txt");
   assert.equal(bodyUrl("a b", "response"), "/v0/exchanges/a%20b/response");

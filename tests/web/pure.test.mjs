@@ -6,6 +6,8 @@ import assert from "node:assert/strict";
 import test from "node:test";
 import { parse as ansi, palette256 } from "../../daemon/src/web/assets/js/ansi.js";
 import { diffTexts, diffWords, fromPatch, hunks, splitLines, wordRanges } from "../../daemon/src/web/assets/js/diff.js";
+import { permission } from "../../daemon/src/web/assets/js/decision.js";
+import { lanesOf, lines } from "../../daemon/src/web/assets/js/inspector/records.js";
 import * as f from "../../daemon/src/web/assets/js/format.js";
 import { HOSTILE } from "./hostile.mjs";
 import { random } from "./generate.mjs";
@@ -16,6 +18,31 @@ const many = (n, make) => {
 };
 const text = (rnd, alphabet, length) =>
   Array.from({ length: Math.floor(rnd() * length) }, () => alphabet[Math.floor(rnd() * alphabet.length)]).join("");
+
+test("who allowed a call is told in words, and what is not known as it came", () => {
+  const told = (decision, decidedBy) => permission({ decision, decidedBy });
+  assert.equal(told(null, null), null);
+  assert.equal(told("accept", "config"), "allowed by the settings");
+  assert.equal(told("reject", "user_abort"), "refused by the user, who broke off");
+  assert.equal(told("accept", null), "allowed");
+  assert.equal(told(null, "hook"), "decided by a hook");
+  assert.equal(told("constructor", "toString"), "constructor toString");
+});
+
+test("records stand in the lane of who told them; one of nobody known in a lane of its own", () => {
+  const r = (source, at) => ({ source, at: `2026-11-21T13:02:0${at}Z` }),
+    names = (list) => lanesOf(list).map(([source]) => source);
+  assert.deepEqual(names([]), ["hook", "proxy", "transcript"]);
+  const list = [r("hook", 1), r("telemetry", 1), r("claude-tap", 2)];
+  assert.deepEqual(names(list), ["hook", "proxy", "transcript", "telemetry", "other"]);
+  assert.deepEqual(
+    lines(list).map((l) => l.cells.map((c) => c?.record.source ?? null)),
+    [
+      ["hook", null, null, "telemetry", null],
+      [null, null, null, null, "claude-tap"],
+    ],
+  );
+});
 
 test("money is worded as the API words it", () => {
   for (const [micros, want] of [

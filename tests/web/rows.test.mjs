@@ -41,6 +41,27 @@ const shown = (m, { folded = [], keep = null } = {}) => {
 };
 const all = (m) => [...shown(m).rows];
 
+test("a detection has all that was done about it, oldest first, and each thing once", () => {
+  const m = build(g.spans),
+    d = g.detections[0],
+    done = (n, at, detection_id = d.detection_id) => ({ intervention_id: n, at, detection_id, action: "advised", text: n });
+  const before = m.doneAbout(d).map((x) => x.intervention_id);
+  m.setIntervention(done("late", "2030-01-02T00:00:00Z"));
+  m.setIntervention(done("early", "2020-01-02T00:00:00Z"));
+  m.setIntervention(done("another's", "2021-01-02T00:00:00Z", "another"));
+  assert.deepEqual(m.doneAbout(d).map((x) => x.intervention_id), ["early", ...before, "late"]);
+  const late = done("late", "2030-01-02T00:00:00Z"),
+    alone = done("alone", "2030-01-03T00:00:00Z");
+  assert.deepEqual(m.doneAbout({ ...d, intervention: late }).map((x) => x.intervention_id), ["early", ...before, "late"]);
+  assert.deepEqual(m.doneAbout({ ...d, detection_id: "", intervention: alone }).map((x) => x.intervention_id), ["alone"]);
+});
+
+test("what was denied did not run", () => {
+  const span = { exec: null },
+    of = (status) => segments({ type: "tool", status, t0: 0, t1: 100, span }, 200).map((x) => x.what);
+  assert.deepEqual([of("denied"), of("ok")], [["denied"], ["run"]]);
+});
+
 test("every span has one row; a subagent's is that of the call that started it", () => {
   const m = build(g.spans),
     seen = new Set();

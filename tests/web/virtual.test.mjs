@@ -84,3 +84,20 @@ test("whoever is told of a selection can tell a step from a choice", () => {
   assert.throws(() => failing.move(1));
   assert.equal(failing.moving, false);
 });
+
+test("a list that gets lower keeps the selected row in sight, and whoever was at its end there", () => {
+  const list = made(50);
+  list.select(9);
+  list.resize(60);
+  assert.ok(list.inSight(9), "the selected row");
+  list.resize(100);
+  list.selectKey(null);
+  list.scrollToEnd();
+  list.resize(60);
+  assert.ok(list.atEnd());
+  list.scrollTo(200);
+  list.select(45);
+  list.scrollTo(0);
+  list.resize(40);
+  assert.equal(list.y, 0, "what was out of sight already moves nothing");
+});

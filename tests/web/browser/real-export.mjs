@@ -77,3 +77,47 @@ test("6 export: the page gives the same file", async () => {
     assert.equal(plain(got.body), plain(body));
   });
 });
+
+/** Whether a file is what its form says, and of this session. */
+const FORMS = {
+  "One page": [/\.html$/, (text) => /^<!doctype html/i.test(text)],
+  "JSON lines": [/\.jsonl$/, (text) => lines(text).some((l) => l.session_id === pictures)],
+  CSV: [/\.csv$/, (text) => text.split("\n").length > 3 && text.includes(pictures)],
+  HAR: [/\.har$/, (text) => JSON.parse(text).log.entries.length > 0],
+  OTLP: [/\.otlp\.jsonl$/, (text) => lines(text).every((l) => l.resourceSpans.length > 0)],
+};
+const lines = (text) =>
+  text
+    .split("\n")
+    .filter(Boolean)
+    .map((line) => JSON.parse(line));
+
+test("6 export: the session's menu has every form, redacted, and no mouse is needed for it", async () => {
+  await visit(`#/s/${pictures}`, { strict: false }, async (page) => {
+    await loaded(page);
+    const open = page.getByRole("button", { name: "Export the session" });
+    await open.focus();
+    for (const [n, [name, [file, good]]] of Object.entries(FORMS).entries()) {
+      await page.keyboard.press("Enter");
+      await page.getByRole("button", { name: /^One page/ }).waitFor();
+      if (n === 0) await axe(page);
+      for (let i = 0; i < n; i += 1) await page.keyboard.press("ArrowDown");
+      const chosen = await page.evaluate(() => document.activeElement.textContent);
+      assert.ok(chosen.startsWith(name), `${chosen}: ${name}`);
+      const got = await download(page, () => page.keyboard.press("Enter"));
+      const text = got.body.toString();
+      assert.match(got.name, file);
+      assert.ok(good(text), `${name}: ${text.slice(0, 300)}`);
+      assert.ok(!text.includes(planted) && !text.includes("made-up-key"), `${name}: credentials`);
+      assert.equal(await page.locator(".menu").count(), 0, "it closes");
+      assert.equal(await open.evaluate((el) => el === document.activeElement), true, "the focus is back");
+    }
+    await page.keyboard.press("Enter");
+    await page.keyboard.press("Escape");
+    assert.equal(await page.locator(".menu").count(), 0);
+    await press(page, "Ctrl-k");
+    await page.keyboard.type("as har");
+    const got = await download(page, () => page.keyboard.press("Enter"));
+    assert.match(got.name, /\.har$/);
+  });
+});

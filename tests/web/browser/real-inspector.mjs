@@ -3,11 +3,11 @@
 import assert from "node:assert/strict";
 import { readFileSync } from "node:fs";
 import test from "node:test";
-import { api, eventually, facts, visit } from "./kit.mjs";
+import { api, axe, eventually, facts, visit } from "./kit.mjs";
 import { PANEL, download, facts as told, goTo, loaded, same, tab, tabs, until } from "./page.mjs";
 import { money, whole } from "./words.mjs";
 
-const { everything, pictures, flaky, ledger } = facts.scene;
+const { everything, looping, pictures, flaky, ledger } = facts.scene;
 
 const spansOf = async (session) => (await api(`spans?session=${session}&limit=0&content=1`)).spans;
 const main = (s) => s.kind === "llm" && s.exchange_id && !s.agent_id && s.purpose === "main";
@@ -252,5 +252,33 @@ test("3 inspector: a row has the tabs that have something to say", async () => {
     await goTo(page, flaky, `s:${tool.span_id}`);
     await until(page, () => document.querySelector("#tab-tool"));
     assert.deepEqual(await tabs(page), ["Summary", "Tool", "Related"]);
+  });
+});
+
+test("3 inspector: a detection has all that was done about it, each with its call", async () => {
+  const { interventions } = await api(`heal?session=${looping}`),
+    { detections } = await api(`detections?session=${looping}`);
+  const about = (d) => interventions.filter((x) => x.detection_id === d.detection_id),
+    d = detections.find((x) => about(x).length > 1);
+  assert.ok(d, "something was done about one more than once");
+  const want = about(d).sort((a, b) => (a.at < b.at ? -1 : 1));
+  await visit(`#/s/${looping}/d:${d.detection_id}`, { strict: false }, async (page) => {
+    await loaded(page);
+    const deeds = page.locator(`${PANEL} .finding .deeds li`);
+    await deeds.first().waitFor();
+    assert.deepEqual(await deeds.locator(".chip").allTextContents(), want.map((x) => x.action));
+    for (const [i, x] of want.entries()) assert.ok((await deeds.nth(i).textContent()).includes(x.text.slice(0, 80)));
+    await axe(page);
+    await deeds.last().getByRole("button", { name: "to the call" }).click();
+    await until(page, (id) => location.hash.includes(id), want.at(-1).span_id);
+  });
+});
+
+test("3 inspector: what a session is stands in its overview", async () => {
+  const session = (await api("sessions?limit=0")).sessions.find((s) => s.session_id === pictures);
+  await visit(`#/o/${pictures}`, {}, async (page) => {
+    await page.waitForSelector(".sheet:not([hidden]) .facts");
+    const text = await page.textContent(".sheet:not([hidden]) .facts");
+    for (const w of [session.cwd, session.client, session.session_id]) assert.ok(text.includes(w), `${w}: ${text}`);
   });
 });

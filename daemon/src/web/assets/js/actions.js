@@ -3,7 +3,7 @@
 // Changes the state through `set` and moves the focus; draws nothing itself. Here, too, is how a state gets into the address.
 
 import { copy, h, notice } from "./dom.js";
-import { exportName, exportUrl } from "./files.js";
+import { exportName, FORMS, formUrl } from "./files.js";
 import { openHelp } from "./help.js";
 import { openPalette } from "./palette.js";
 import { format } from "./state.js";
@@ -125,14 +125,8 @@ export function makeActions(c) {
       const row = c.row();
       if (row) copy(row.span?.error ? `${row.note}\n${row.span.error}` : row.note, "Text copied");
     },
-    export: () => {
-      const id = c.data()?.id;
-      if (!id) return;
-      // Whatever the browser does with a download, and nothing of this page goes away for it.
-      const link = h("a", { href: exportUrl(id), download: exportName(id) });
-      link.click();
-      notice("The session as one file, redacted");
-    },
+    export: () => take("html", "One page"),
+    ...Object.fromEntries(FORMS.map(([form, name]) => [`export.${form}`, () => take(form, name)])),
     "copy.link": () => copy(`${location.origin}/${format(c.state())}`, "Link copied"),
     help: () => {
       if (c.layer.get()) return;
@@ -179,6 +173,15 @@ export function makeActions(c) {
       else if (c.state().span) c.set({ span: null });
     },
   };
+
+  /** Downloads the session. */
+  function take(form, name) {
+    const id = c.data()?.id;
+    if (!id) return;
+    // Whatever the browser does with a download, and nothing of this page goes away for it.
+    h("a", { href: formUrl(id, form), download: exportName(id, form) }).click();
+    notice(`The session as a file, redacted: ${name}`);
+  }
 
   function showSessions() {
     c.app.classList.remove("no-sessions");

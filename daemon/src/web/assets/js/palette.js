@@ -2,6 +2,7 @@
 
 import { fill, h } from "./dom.js";
 import { date, clock, model, oneLine, parseTime } from "./format.js";
+import { FORMS } from "./files.js";
 import { icon } from "./icons.js";
 import { BINDINGS } from "./keys.js";
 
@@ -32,8 +33,16 @@ export function openPalette({ act, sessions, openSession, onclose }) {
     run: () => act(action),
     drawing: "prompt",
   }));
+  // The first form has a key of its own, and is among them already.
+  const forms = FORMS.slice(1).map(([form, name, about]) => ({
+    label: `Download the session as ${name}: ${about}`,
+    keys: "",
+    run: () => act(`export.${form}`),
+    drawing: "down",
+  }));
   const all = [
     ...commands,
+    ...forms,
     ...sessions.slice(0, 2000).map((s) => ({
       label: `${oneLine(s.project ?? "session", 60)} › ${date(parseTime(s.last_at))} ${clock(parseTime(s.last_at)).slice(0, 5)} ${model(s.model)}`,
       keys: s.session_id.slice(0, 8),
@@ -92,7 +101,7 @@ export function openPalette({ act, sessions, openSession, onclose }) {
           },
           icon(item.drawing),
           h("span", { class: "grow", text: item.label }),
-          h("kbd", { text: item.keys }),
+          item.keys ? h("kbd", { text: item.keys }) : null,
         ),
       ),
     );

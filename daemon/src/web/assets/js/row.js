@@ -74,9 +74,13 @@ export function toolName(tool) {
 
 const MONO = new Set(["Bash", "Grep", "Glob", "Read", "Edit", "Write", "MultiEdit", "LS", "NotebookEdit"]);
 
+/** How we begin what we tell the model: the same in every row. */
+const VOICE = /^ccd, the flight recorder of this machine, /;
+
 function textOf(row) {
   if (row.type === "gap") return "";
   if (row.type === "llm" && row.span.error) return row.span.error;
+  if (row.type === "intervention") return row.note.replace(VOICE, "");
   return row.note;
 }
 

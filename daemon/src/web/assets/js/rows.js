@@ -2,62 +2,22 @@
 // compactions, detections, interventions, and the gaps in which nothing went on.
 //
 // Pure: no DOM, no clock. Spans may come in any order, any number of times, and change: the rows depend on the last
-// state of each alone. Only the turns that something changed in are built again. Must be total: a span without its
+// state of each alone. Only what something changed in is built again: turns, and in them branches. Must be total: a span without its
 // parent, its turn, or a time still gets its row.
 // A row: { key, type, depth, span, agent, turn, t0, t1, kids, status, note }. `kids`: rows below it that belong to it.
 
 import { parseTime } from "./format.js";
-import { build } from "./row-tree.js";
+import { build } from "./row-branches.js";
+import { MOST_ATTEMPTS } from "./row-tree.js";
+import { compact } from "./span.js";
 import { Tally } from "./tally.js";
-
-/** What the page keeps of a span of the API: fields under short names, times as numbers, no text twice. */
-export function compact(s, words = new Map()) {
-  const one = (text) => {
-    if (text === null || text === undefined) return null;
-    const known = words.get(text);
-    if (known !== undefined) return known;
-    words.set(text, text);
-    return text;
-  };
-  const t0 = parseTime(s.started_at),
-    status = one(s.status) || "ok",
-    took = s.duration_ms ?? null;
-  return {
-    id: s.span_id,
-    parent: s.parent_id ?? null,
-    turn: one(s.turn_id) ?? "",
-    agentId: one(s.agent_id),
-    agentType: one(s.agent_type),
-    kind: one(s.kind),
-    status,
-    t0,
-    t1: status === "running" ? null : t0 + (took ?? 0),
-    exec: s.execution_ms ?? null,
-    tool: one(s.tool_name),
-    toolUse: s.tool_use_id ?? null,
-    text: s.summary ?? "",
-    error: s.error ?? null,
-    model: one(s.model),
-    purpose: one(s.purpose),
-    exchange: s.exchange_id ?? null,
-    ttfb: s.ttfb_ms ?? null,
-    stop: one(s.stop_reason),
-    retryOf: s.retry_of ?? null,
-    by: s.requested_by ?? null,
-    tokens: s.tokens ?? null,
-    cost: s.cost_usd_micros ?? null,
-    share: s.attributed_usd_micros ?? null,
-    copied: s.copied_from ?? null,
-    thinking: s.reasoning && s.reasoning.blocks > 0 ? [s.reasoning.blocks, s.reasoning.omitted ?? 0] : null,
-    sources: one((s.sources ?? []).join(" ")),
-  };
-}
 
 export class Model {
   constructor() {
     this.words = new Map();
     this.turns = new Map(); // turn id → block
     this.spans = new Map(); // span id → span
+    this.again = new Map(); // span id → the one that repeats it
     this.order = [];
     this.sorted = true;
     this.dirty = new Set(); // blocks
@@ -75,6 +35,8 @@ export class Model {
     let block = this.turns.get(id);
     if (!block) {
       block = { id, info: null, spans: new Map(), rows: [], t0: Infinity, t1: -Infinity, errors: 0, findings: 0 };
+      // As row-branches.js keeps it: ids of what changed, branches by their first span, the rows that are in none.
+      Object.assign(block, { changed: new Set(), branches: new Map(), rest: [] });
       this.turns.set(id, block);
       this.order.push(block);
       this.touch(block);
@@ -82,9 +44,11 @@ export class Model {
     return block;
   }
 
-  /** Its rows are made again before they are looked at. */
-  touch(block) {
-    if (block) this.dirty.add(block);
+  /** Its rows are made again before they are looked at: those of these spans, and what depends on all. */
+  touch(block, ...spans) {
+    if (!block) return;
+    this.dirty.add(block);
+    for (const id of spans) if (id !== null) block.changed.add(id);
   }
 
   /** What the API tells of turns: their number, prompt, result. */
@@ -106,9 +70,17 @@ export class Model {
       this.spans.set(s.id, s);
       const block = this.block(s.turn);
       block.spans.set(s.id, s);
-      this.touch(block);
+      this.touch(block, s.id, before?.parent ?? null);
+      if (s.retryOf !== null) this.again.set(s.retryOf, s.id);
+      this.recount(s.id);
     }
     this.version += 1;
+  }
+
+  /** Which attempt a later call is depends on there being this one. */
+  recount(id) {
+    for (let n = 0, next = this.again.get(id); next !== undefined && n < MOST_ATTEMPTS; n += 1, next = this.again.get(next))
+      this.touch(this.turns.get(this.spans.get(next)?.turn), next);
   }
 
   drop(s) {
@@ -117,7 +89,8 @@ export class Model {
     block.spans.delete(s.id);
     // What stood there finds another place before rows are looked at.
     for (const what of WHAT) for (const id of this.about[what].get(s.id) ?? []) this.loose[what].add(id);
-    this.touch(block);
+    this.touch(block, s.parent);
+    this.recount(s.id);
   }
 
   setDetection(d) {
@@ -153,13 +126,13 @@ export class Model {
       ids.delete(id);
       if (ids.size === 0) about.delete(from.key);
       this.places[what].delete(id);
-      this.touch(this.turns.get(from.turn));
+      this.touch(this.turns.get(from.turn), from.key);
     }
     if (!to) return;
     if (!about.has(to.key)) about.set(to.key, new Set());
     about.get(to.key).add(id);
     this.places[what].set(id, to);
-    this.touch(this.turns.get(to.turn));
+    this.touch(this.turns.get(to.turn), to.key);
   }
 
   /** To its span; else its turn; else where its detection stands; else the turn of its time. */
@@ -200,9 +173,16 @@ export class Model {
   aboutOf(what, id) {
     const ids = this.about[what].get(id);
     if (!ids || ids.size === 0) return [];
-    return [...ids]
-      .map((x) => this[what].get(x))
-      .sort((a, b) => (a.at < b.at ? -1 : a.at > b.at ? 1 : idOf(a) < idOf(b) ? -1 : 1));
+    return [...ids].map((x) => this[what].get(x)).sort(byTime);
+  }
+
+  /** All that was done about a detection, oldest first. What the detection itself names is among it, whatever else is known. */
+  doneAbout(d) {
+    const list = new Map();
+    if (d.intervention) list.set(d.intervention.intervention_id, d.intervention);
+    for (const x of this.done.values())
+      if (d.detection_id && x.detection_id === d.detection_id) list.set(x.intervention_id, x);
+    return [...list.values()].sort(byTime);
   }
 
   /** What is not there any more: ids, as the API tells them. */
@@ -264,15 +244,16 @@ export class Model {
     let gone = false;
     for (const block of this.dirty) {
       const { t0 } = block;
-      this.tally.take(block.rows, -1);
       if (block.spans.size === 0 && block.info === null) {
+        this.tally.take(block.rows, -1);
         this.turns.delete(block.id);
         block.rows = [];
         gone = true;
         continue;
       }
-      build(this, block);
-      this.tally.take(block.rows, 1);
+      const { off, on } = build(this, block);
+      for (const rows of off) this.tally.take(rows, -1);
+      for (const rows of on) this.tally.take(rows, 1);
       if (block.t0 !== t0 || block.number !== block.info?.number) this.sorted = false;
       block.number = block.info?.number;
     }
@@ -287,7 +268,8 @@ export class Model {
 
 /** Detections before interventions: these may stand where those do. */
 const WHAT = ["found", "done"];
-const idOf = (x) => x.detection_id ?? x.intervention_id;
+const idOf = (x) => x.intervention_id ?? x.detection_id;
+const byTime = (a, b) => (a.at < b.at ? -1 : a.at > b.at ? 1 : idOf(a) < idOf(b) ? -1 : 1);
 
 function byBeginning(a, b) {
   if (a.t0 !== b.t0) return a.t0 < b.t0 ? -1 : 1;

@@ -33,6 +33,7 @@ const DID = {
   stream: "streaming",
   ask: "waiting before it ran",
   run: "running",
+  denied: "denied, did not run",
   agent: "subagent",
   turn: "turn",
   gap: "nothing",

@@ -152,7 +152,6 @@ export class Toolbar {
   }
 
   menu(anchor, list, facet) {
-    closeMenu();
     const values = (this.tally() ?? NONE)[facet],
       chosen = () => this.get()[list];
     const items = values.map(([value, n]) =>
@@ -182,16 +181,27 @@ export function liveState(data) {
 
 let open = null;
 
-/** A menu below a button. */
+/** A menu below a button; pressed again, the button closes it. */
 export function openMenu(anchor, items) {
+  const again = open?.anchor === anchor;
+  closeMenu();
+  if (again) return;
   const r = anchor.getBoundingClientRect();
-  const el = h("div", { class: "menu", role: "group" }, items);
+  const el = h("div", { class: "menu", role: "group", "aria-label": anchor.getAttribute("aria-label") ?? anchor.textContent }, items);
+  el.addEventListener("keydown", (e) => {
+    const step = { ArrowDown: 1, ArrowUp: -1 }[e.key];
+    if (!step) return;
+    const stops = [...el.querySelectorAll("input, button")],
+      at = stops.indexOf(document.activeElement);
+    stops[(at + step + stops.length) % stops.length]?.focus();
+    e.preventDefault();
+  });
   document.body.append(el);
   el.style.left = `${Math.min(r.left, innerWidth - el.offsetWidth - 8)}px`;
   el.style.top = `${r.bottom + 4}px`;
   anchor.setAttribute("aria-expanded", "true");
   const away = (e) => {
-    if (!el.contains(e.target)) closeMenu();
+    if (!el.contains(e.target) && !anchor.contains(e.target)) closeMenu();
   };
   open = { el, anchor, away };
   setTimeout(() => addEventListener("pointerdown", away), 0);

@@ -2,8 +2,10 @@
 
 import { button, fill, h } from "./dom.js";
 import { clock, date, duration, model, money, oneLine, parseTime } from "./format.js";
+import { FORMS } from "./files.js";
 import { icon } from "./icons.js";
 import { theme } from "./theme.js";
+import { closeMenu, openMenu } from "./toolbar.js";
 
 const VIEWS = [
   ["timeline", "Timeline"],
@@ -23,9 +25,11 @@ export class TopBar {
       h("span", { class: "optional", text: "Ctrl-K" }),
       h("span", { class: "sr", text: "Command palette" }),
     ];
-    this.export = button([icon("down"), h("span", { class: "optional", text: "Export" })], () => act("export"), {
+    this.export = button([icon("down"), h("span", { class: "optional", text: "Export" })], () => this.forms(act), {
       "aria-label": "Export the session",
-      title: "The session as one file, redacted (x)",
+      "aria-haspopup": "true",
+      "aria-expanded": "false",
+      title: "The session as a file, redacted",
     });
     fill(
       root,
@@ -41,6 +45,24 @@ export class TopBar {
       button(search, () => act("palette"), { class: "line", title: "Command palette (Ctrl-K)" }),
       this.theme,
       button(icon("help"), () => act("help"), { "aria-label": "Keyboard help", title: "Keyboard (?)" }),
+    );
+  }
+
+  /** A menu of the forms that the session can be taken away in. */
+  forms(act) {
+    const pick = (form) => () => {
+      closeMenu();
+      act(`export.${form}`);
+    };
+    openMenu(
+      this.export,
+      FORMS.map(([form, name, about]) =>
+        button(
+          [h("b", { text: name }), h("span", { class: "muted grow", text: about }), form === "html" ? h("kbd", { text: "x" }) : null],
+          pick(form),
+          { class: "form" },
+        ),
+      ),
     );
   }
 

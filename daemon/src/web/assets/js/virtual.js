@@ -52,13 +52,25 @@ export class VirtualList {
     );
     this.space.addEventListener("click", (e) => this.click(e));
     this.space.addEventListener("dblclick", () => this.onopen?.());
-    new ResizeObserver((entries) => {
-      const first = this.view === 0;
-      this.view = entries[0].contentRect.height;
-      this.y = this.el.scrollTop;
-      if (first && this.at >= 0) this.reveal(this.at, "middle");
-      this.draw(true);
-    }).observe(this.el);
+    new ResizeObserver((entries) => this.resize(entries[0].contentRect.height)).observe(this.el);
+  }
+
+  /** It is so high now. What is selected stays in sight, and whoever was at the end stays there. */
+  resize(height) {
+    const first = this.view === 0,
+      atEnd = !first && this.y > 0 && this.atEnd(),
+      seen = !first && this.at >= 0 && this.inSight(this.at);
+    this.view = height;
+    this.y = this.el.scrollTop;
+    if (first && this.at >= 0) this.reveal(this.at, "middle");
+    if (atEnd) this.scrollToEnd();
+    if (seen) this.reveal(this.at);
+    this.draw(true);
+  }
+
+  inSight(index) {
+    const top = this.offset(index);
+    return top >= this.y && top + this.height <= this.y + this.view;
   }
 
   /** Shows these. What is looked at stays where it is, and so does the selection. `all`: what stands the same place is

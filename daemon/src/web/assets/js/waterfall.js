@@ -4,7 +4,7 @@
 // idleness leave room for the work; it is monotonic, and gives 0 at its beginning and 1 at its end. Must cope with any
 // times: none, equal ones, ends before beginnings.
 
-/** What a row did when: { what, t0, t1, open }. `what`: wait, stream, ask, run, agent, turn, gap, point. */
+/** What a row did when: { what, t0, t1, open }. `what`: wait, stream, ask, run, agent, denied, turn, gap, point. */
 export function segments(row, now) {
   const t1 = row.t1 === null ? Math.max(now, row.t0) : Math.max(row.t1, row.t0),
     open = row.t1 === null;
@@ -31,6 +31,8 @@ export function segments(row, now) {
       ];
     }
     default: {
+      // What was denied never ran: somebody was asked, and said no.
+      if (row.status === "denied") return one("denied");
       // Before a tool ran, it waited: for the user's permission, for its turn.
       const asked = s && s.exec !== null && !open ? t1 - row.t0 - s.exec : 0;
       if (asked < 3) return one("run");

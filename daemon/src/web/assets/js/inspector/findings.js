@@ -6,6 +6,7 @@ import { clockMs, oneLine, parseTime, plural, visible } from "../format.js";
 import { block, copyButton, facts, link, prose } from "./parts.js";
 
 const EVIDENCE = 20;
+const DEEDS = 20;
 
 /** How bad and how sure, as a bar with words. */
 const grade = (name, n) =>
@@ -71,8 +72,29 @@ function verdict(d, api) {
   return h("div", { class: "verdict" }, reason, first);
 }
 
-/** A detection as a card. `go(span id)`; `api`: then the user can judge it. */
-export function finding(d, go, api = null) {
+/** What was done about it, oldest first: each leads to the call that it was done to. */
+function deeds(list, go) {
+  if (list.length === 0) return null;
+  return h(
+    "ol",
+    { class: "deeds", "aria-label": "What was done about it" },
+    list.slice(-DEEDS).map((x) =>
+      h(
+        "li",
+        {},
+        h("span", { class: "chip denied", text: visible(x.action) }),
+        h("span", { class: "muted mono", text: clockMs(parseTime(x.at)).slice(0, 8) }),
+        x.delivered ? null : h("span", { class: "muted", text: "not known to have arrived" }),
+        x.span_id ? button("to the call", () => go(x.span_id), { class: "inline" }) : null,
+        h("p", { text: oneLine(x.text, 600) }),
+      ),
+    ),
+    list.length > DEEDS ? h("li", { class: "muted", text: `and ${list.length - DEEDS} before` }) : null,
+  );
+}
+
+/** A detection as a card. `go(span id)`; `done`: what was done about it; `api`: then the user can judge it. */
+export function finding(d, { go, done = d.intervention ? [d.intervention] : [], api = null }) {
   const evidence = (d.evidence ?? []).slice(0, EVIDENCE);
   return h(
     "article",
@@ -86,6 +108,7 @@ export function finding(d, go, api = null) {
       grade("sure", d.confidence),
       d.mast ? h("span", { class: "muted", text: visible(d.mast), title: "Failure mode of MAST" }) : null,
       d.state !== "open" ? h("span", { class: "chip", text: visible(d.state) }) : null,
+      d.agent_id ? h("span", { class: "muted", text: "in a subagent", title: visible(d.agent_id) }) : null,
       h("span", { class: "muted", text: clockMs(parseTime(d.at)).slice(0, 8) }),
     ),
     h("h4", { text: oneLine(d.title, 400) }),
@@ -100,14 +123,7 @@ export function finding(d, go, api = null) {
         )
       : null,
     d.advice ? h("p", { class: "advice", text: visible(d.advice) }) : null,
-    d.intervention
-      ? h(
-          "p",
-          {},
-          h("span", { class: "chip denied", text: visible(d.intervention.action) }),
-          ` ${oneLine(d.intervention.text, 300)}`,
-        )
-      : null,
+    deeds(done, go),
     d.reason ? h("p", { class: "muted", text: `Dismissed: ${visible(d.reason)}` }) : null,
     api ? verdict(d, api) : null,
   );
@@ -129,6 +145,7 @@ export function intervention(x, { go, api, model }) {
       ["At", clockMs(parseTime(x.at))],
       ["In answer to", x.event],
       ["Delivered", x.delivered ? "yes" : "not known"],
+      ["Subagent", x.agent_id],
       ["Tool use", x.tool_use_id],
       ["Intervention", x.intervention_id],
     ]),
@@ -138,6 +155,6 @@ export function intervention(x, { go, api, model }) {
       button(`Allow ${visible(x.kind)} in this session`, allow, { class: "line", title: "No more interventions of this kind in it" }),
       x.span_id ? button("To the call", () => go(x.span_id), { class: "line" }) : null,
     ),
-    d ? block("The detection", null, finding(d, go, api)) : null,
+    d ? block("The detection", null, finding(d, { go, done: model.doneAbout(d), api })) : null,
   ];
 }

@@ -83,7 +83,7 @@ export class Inspector {
     this.shownAt = performance.now();
     clearTimeout(this.later);
     this.later = null;
-    this.sign = signOf(row);
+    this.sign = signOf(row, data.model);
     const ctx = this.context(row, data);
     this.tabs = TABS.filter((t) => t.applies(ctx));
     const wanted = this.get().tab ?? kept.get("ccd.tab");
@@ -164,7 +164,7 @@ export class Inspector {
     // Its turn's rows are made again now, not when they are drawn next; it may have come to another turn.
     data.model.blocks();
     const row = latest(this.row, data);
-    if (!row || signOf(row) === this.sign) return;
+    if (!row || signOf(row, data.model) === this.sign) return;
     const tabs = [...this.bar.children],
       at = document.activeElement;
     // What is on its way is shown first: or else, where answers are slow, nothing ever would be.
@@ -194,5 +194,5 @@ export class Inspector {
 /** A row as its turn has it now; undefined where it is not there any more. */
 const latest = ({ key }, { model }) => model.turns.get(model.turnOf(key))?.rows.find((r) => r.key === key);
 
-const signOf = (row) =>
-  `${row.status} ${row.t1} ${row.kids} ${row.span?.cost ?? ""} ${row.detection?.reason ?? ""} ${row.findings ?? ""} ${row.info?.cost_usd_micros ?? ""}`;
+const signOf = (row, model) =>
+  `${row.detection ? model.doneAbout(row.detection).length : ""} ${row.status} ${row.t1} ${row.kids} ${row.span?.cost ?? ""} ${row.detection?.reason ?? ""} ${row.findings ?? ""} ${row.info?.cost_usd_micros ?? ""}`;

@@ -10,20 +10,32 @@ import { block, code, copyButton, tree } from "./parts.js";
 const LANES = [
   ["hook", "Hooks", "what it did"],
   ["proxy", "Wire", "what it saw"],
-  ["transcript", "Transcript", "what it wrote down"],
+  ["transcript", "Transcript", "what it noted"],
+  ["telemetry", "Telemetry", "its figures"],
 ];
+/** What was taken in from another recorder, by its format. */
+const OTHERS = ["other", "Others", "taken in"];
+/** These stand there even where they have nothing. */
+const ALWAYS = 3;
+
+/** The lanes of these records. */
+export function lanesOf(records) {
+  const has = new Set(records.map((r) => r.source)),
+    lanes = LANES.filter(([source], i) => i < ALWAYS || has.has(source));
+  return [...has].some((source) => LANES.every(([known]) => known !== source)) ? [...lanes, OTHERS] : lanes;
+}
 
 /** Records of one moment stand in one line, those of one source below each other: [[record or null per lane]]. */
-export function lines(records) {
+export function lines(records, lanes = lanesOf(records)) {
   const out = [];
   for (const r of records) {
-    const lane = LANES.findIndex(([source]) => source === r.source),
+    const lane = lanes.findIndex(([source]) => source === r.source),
       at = parseTime(r.at),
       last = out[out.length - 1];
-    const cell = { record: r, lane: lane < 0 ? 2 : lane, at };
+    const cell = { record: r, lane: lane < 0 ? lanes.length - 1 : lane, at };
     if (last && !last.cells[cell.lane] && cell.at - last.at < 1000 && last.cells.findLastIndex(Boolean) < cell.lane)
       last.cells[cell.lane] = cell;
-    else out.push({ at, cells: LANES.map((_, i) => (i === cell.lane ? cell : null)) });
+    else out.push({ at, cells: lanes.map((_, i) => (i === cell.lane ? cell : null)) });
   }
   return out;
 }
@@ -69,11 +81,12 @@ export function showRecords(list, { api, t0, openExchange }) {
       );
     return el;
   };
+  const lanes = lanesOf(list);
   const grid = h(
     "div",
-    { class: "records" },
-    LANES.map(([, name, about]) => h("span", { class: "lane" }, h("b", { text: name }), h("span", { class: "muted", text: ` ${about}` }))),
-    lines(list).map((l) => l.cells.map(cell)),
+    { class: "records", vars: { "--lanes": String(lanes.length) } },
+    lanes.map(([, name, about]) => h("span", { class: "lane", title: about }, h("b", { text: name }), lanes.length > ALWAYS ? null : h("span", { class: "muted", text: ` ${about}` }))),
+    lines(list, lanes).map((l) => l.cells.map(cell)),
   );
   return block(
     "Told by",

@@ -47,6 +47,7 @@ export const response = {
             ["Message", x.message_id],
             ["Request id", x.request_id],
             ["Attempt", x.attempt > 1 ? String(x.attempt) : null],
+            ["Made again by", x.retried_by],
           ])
         : null,
     ];

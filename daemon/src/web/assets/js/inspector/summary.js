@@ -1,5 +1,6 @@
 // Tab "Summary": what a row is, in a few facts; what was found about it; its words.
 
+import { permission } from "../decision.js";
 import { h } from "../dom.js";
 import { clockMs, duration, money, oneLine, plural } from "../format.js";
 import { part } from "./blocks.js";
@@ -12,13 +13,14 @@ export const summary = {
   applies: () => true,
   async render({ row, data, span, go, full, api }) {
     const m = data.model,
+      card = (d) => finding(d, { go, done: m.doneAbout(d), api }),
       found = [
         ...(span ? m.aboutOf("found", span.id) : []),
         ...(row.agent && row.agent !== span ? m.aboutOf("found", row.agent.id) : []),
       ];
     if (row.type === "detection")
       return [
-        finding(row.detection, go, api),
+        card(row.detection),
         row.span ? link(`${row.span.tool ?? row.span.kind}: ${oneLine(row.span.text, 100)}`, "the row", () => go(row.span.id), "tool") : null,
       ];
     if (row.type === "intervention") return intervention(row.intervention, { go, api, model: m });
@@ -34,7 +36,7 @@ export const summary = {
         block("Prompt", [copyButton(prompt)], prose(prompt)),
         result ? block("Last words", [copyButton(result)], prose(result)) : null,
         t?.error ? block("Error", [copyButton(t.error)], code(t.error, "error")) : null,
-        [...(span ? m.aboutOf("found", span.id) : []), ...m.aboutOf("found", row.turn.id)].map((d) => finding(d, go, api)),
+        [...(span ? m.aboutOf("found", span.id) : []), ...m.aboutOf("found", row.turn.id)].map(card),
         t?.tokens ? block("Tokens", null, tokens(t.tokens, t.cost_usd_micros)) : null,
         facts([
           ["Prompt", t ? `#${t.number}` : null],
@@ -62,7 +64,7 @@ export const summary = {
             code(error, row.status === "denied" ? "denied" : "error"),
           )
         : null,
-      found.map((d) => finding(d, go, api)),
+      found.map(card),
       output
         ? block(
             "Answer",
@@ -83,6 +85,7 @@ export const summary = {
         : null,
       facts([
         ["Status", row.status],
+        ["Permission", permission(span)],
         ["Began", clockMs(row.t0)],
         ["Took", row.t1 === null ? "still running" : duration(row.t1 - row.t0)],
         [
@@ -96,9 +99,11 @@ export const summary = {
         ["Stopped", span.stop],
         ["Attempt", row.attempt > 1 ? String(row.attempt) : null],
         ["For", span.purpose],
+        ["Made by", span.askedBy],
         ["Agent", span.agentType ?? row.agent?.agentType ?? "main"],
         ["At once", row.par > 1 ? plural(row.par, "call") : null],
         ["Share of cost", span.share !== null ? money(span.share) : null],
+        ["By the client's prices", span.clientCost !== null ? money(span.clientCost) : null],
         [
           "Thinking",
           span.thinking
@@ -106,6 +111,7 @@ export const summary = {
             : null,
         ],
         ["Told by", span.sources?.split(" ").join(", ")],
+        ["Copied from", span.copied],
         ["Tool use", span.toolUse],
         ["Span", span.id],
         ["Exchange", span.exchange],

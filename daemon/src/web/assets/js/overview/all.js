@@ -3,9 +3,10 @@
 // Asks the daemon for sums: nothing is added up here that the command line adds up otherwise.
 
 import { button, fill, h } from "../dom.js";
-import { count, date, duration, model, money, moneyTick, oneLine, parseTime, plural, promptTokens, whole } from "../format.js";
+import { count, date, model, money, moneyTick, oneLine, plural, promptTokens, whole } from "../format.js";
 import { icon } from "../icons.js";
 import { toolName } from "../row.js";
+import { budgets, limits } from "./caps.js";
 import { card, hbars, plot, table, tiles } from "./plot.js";
 import { slowestTools, topLoops } from "./rankings.js";
 
@@ -110,8 +111,8 @@ export class AllOverview {
         "div",
         { class: "cols" },
         this.daily(models),
-        this.limits(status.rate_limits),
-        this.budgets(budget),
+        limits(status.rate_limits, this.now()),
+        budgets(budget),
         this.by("Projects", projects, "project", "--t-in"),
         this.by("Models", models, "model", "--k-llm", model),
         this.by(
@@ -205,54 +206,6 @@ export class AllOverview {
           [title.replace(/s$/, ""), "Number", "Tokens read", "Written", "Cost"],
           list.map(([k, s]) => [name(k), whole(s.n), whole(s.read), whole(s.out), money(s.cost)]),
         ),
-    );
-  }
-
-  limits(l) {
-    if (!l || l.limits.length === 0) return null;
-    const row = (x) => [
-      oneLine(x.name, 40),
-      x.used_percent === null ? "–" : `${Math.round(x.used_percent)} %`,
-      x.limit === null ? "–" : `${whole(x.remaining)} of ${whole(x.limit)} left`,
-      x.resets_at
-        ? parseTime(x.resets_at) > this.now()
-          ? `in ${duration(parseTime(x.resets_at) - this.now())}`
-          : "reset since"
-        : "–",
-      oneLine(x.status ?? "", 30),
-    ];
-    return card(
-      "Limits",
-      `as the API told them ${date(parseTime(l.at))}`,
-      () =>
-        hbars(
-          l.limits.map((x) => [
-            oneLine(x.name, 40),
-            x.used_percent ?? 0,
-            x.used_percent === null ? "–" : `${Math.round(x.used_percent)} %`,
-            row(x)[3],
-          ]),
-          "--t-w5",
-          100,
-        ),
-      () => table(["Limit", "Used", "Left", "Resets", "Status"], l.limits.map(row)),
-    );
-  }
-
-  budgets(b) {
-    const list = (b.scopes ?? []).filter((x) => x.percent !== null);
-    if (list.length === 0) return null;
-    return card("Budget", b.timezone, () =>
-      hbars(
-        list.map((x) => [
-          `${x.scope} ${oneLine(x.key, 20)}`,
-          x.percent,
-          `${x.percent} %`,
-          `${money(x.spent_usd_micros)}${x.projected_usd_micros ? `, ${money(x.projected_usd_micros)} to come` : ""}`,
-        ]),
-        "--denied",
-        100,
-      ),
     );
   }
 

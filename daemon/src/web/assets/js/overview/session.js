@@ -3,9 +3,10 @@
 // Drawn from what the timeline has. While it is used (a selection, a field that has the focus) it is not drawn again.
 
 import { fill, h } from "../dom.js";
-import { clock, count, duration, money, moneyTick, oneLine, parseTime, plural, promptTokens, whole } from "../format.js";
+import { clock, count, date, duration, money, moneyTick, oneLine, parseTime, plural, promptTokens, whole } from "../format.js";
 import { finding } from "../inspector/findings.js";
 import { inUse } from "../inspector/inspector.js";
+import { facts } from "../inspector/parts.js";
 import { toolName } from "../row.js";
 import { byAgent, byTool, contextFill, costOverTime, tokensPerTurn } from "../series.js";
 import { FilesCard } from "./files-card.js";
@@ -69,6 +70,7 @@ export class SessionOverview {
       this.cost(m, data.complete ? s : null),
       this.tools(m),
       this.agents(m),
+      this.about(s),
       this.found(data),
       this.files.draw(data, s),
     );
@@ -92,6 +94,26 @@ export class SessionOverview {
       s.context?.window ? [`${s.context.percent} %`, `of ${count(s.context.window)} context`] : null,
       [whole(s.detections), "detections"],
     ]);
+  }
+
+  /** What it is, in facts. */
+  about(s) {
+    if (!s) return null;
+    const when = (t) => `${date(parseTime(t))} ${clock(parseTime(t))}`,
+      others = (s.models ?? []).filter((name) => name !== s.model);
+    return this.card("About", null, () =>
+      facts([
+        ["Directory", s.cwd],
+        ["Client", s.client],
+        ["Model", s.model],
+        ["Also called", others.join(", ")],
+        ["Without a price", s.unpriced_models?.join(", ")],
+        ["Began", when(s.started_at)],
+        [s.ended ? "Ended" : "Last seen", when(s.last_at)],
+        ["Subagents", s.agents ? whole(s.agents) : null],
+        ["Session", s.session_id],
+      ]),
+    );
   }
 
   context(m, s) {
@@ -253,11 +275,11 @@ export class SessionOverview {
   found(data) {
     const list = data.detections;
     if (list.length === 0) return null;
-    return this.card("Detections", plural(list.length, "detection"), () =>
+    const el = this.card("Detections", plural(list.length, "detection"), () =>
       h(
         "div",
-        {},
-        list.slice(0, 12).map((d) => finding(d, (id) => this.go(id), this.api)),
+        { class: "findings" },
+        list.slice(0, 12).map((d) => finding(d, { go: (id) => this.go(id), done: data.model.doneAbout(d), api: this.api })),
         list.length > 12
           ? h("p", {
               class: "muted",
@@ -266,5 +288,7 @@ export class SessionOverview {
           : null,
       ),
     );
+    el.classList.add("full");
+    return el;
   }
 }
