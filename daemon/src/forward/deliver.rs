@@ -181,17 +181,26 @@ pub enum Verdict {
 
 impl Outcome {
     /// What is to be done about it: 408, 429 and 5xx pass, except those by which a server says that it cannot do this at
-    /// all. Redirects are refusals: whoever moved tells the user, not us.
+    /// all. Redirects are refusals: whoever moved tells the user, not us. The OpenTelemetry collector says 400 where others
+    /// say 413.
     #[must_use]
     pub fn verdict(&self) -> Verdict {
         match self.status.as_u16() {
             200..=299 => Verdict::Taken,
             401 => Verdict::Unauthorized,
             413 => Verdict::TooLarge,
+            400 if self.is_about_size() => Verdict::TooLarge,
             501 | 505 => Verdict::Refused,
             408 | 425 | 429 | 500..=599 => Verdict::Later,
             _ => Verdict::Refused,
         }
+    }
+
+    fn is_about_size(&self) -> bool {
+        let said = self.words().to_ascii_lowercase();
+        ["body too large", "message too large", "message larger than max"]
+            .iter()
+            .any(|word| said.contains(word))
     }
 
     /// The status and the beginning of what the endpoint said, made harmless for a log or a terminal.
