@@ -26,6 +26,9 @@ pub fn run(env: &Env, out: &mut Printer, args: &ExportOtelArgs) -> Result<()> {
     } else {
         lines(told).iter().try_for_each(|line| out.line(line))?;
     }
+    if told.traces + told.running + told.too_large_spans == 0 {
+        out.note("nothing that was asked for is on record: `ccctl turns` lists what is");
+    }
     verdict(told)
 }
 

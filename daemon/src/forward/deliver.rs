@@ -379,14 +379,19 @@ mod tests {
 
     #[test]
     fn answers_are_judged_by_their_status() {
-        let verdict = |status| {
-            let body = Bytes::from_static(b"no\x1b[31m");
+        let verdict_of = |status, body: &'static [u8]| {
+            let body = Bytes::from_static(body);
             let status = StatusCode::from_u16(status).unwrap();
             let outcome =
                 Outcome { status, content_type: String::new(), body, whole: true, retry_after: None };
             assert!(!outcome.words().contains('\x1b'));
             outcome.verdict()
         };
+        let verdict = |status| verdict_of(status, b"no\x1b[31m");
+        for body in [&b"http: request body too large"[..], b"grpc: Message larger than max (9 vs. 8)"] {
+            assert_eq!(verdict_of(400, body), Verdict::TooLarge);
+            assert_eq!(verdict_of(403, body), Verdict::Refused);
+        }
         for (status, want) in [
             (200, Verdict::Taken),
             (202, Verdict::Taken),
