@@ -63,8 +63,13 @@ fn verdict(told: &OtelExported) -> Result<()> {
             0 => String::new(),
             rejected => format!(", and it did not take {}", plural(rejected, "other")),
         };
-        return Err(CommandError::failed(format!("{what} left out, too large for the endpoint{refused}"))
-            .hint("all else was sent, large turns in several requests; --content none or text says less"));
+        let hint = match told.spans {
+            0 => "nothing was sent; --content none or text says less",
+            _ => "all else was sent, large turns in several requests; --content none or text says less",
+        };
+        return Err(
+            CommandError::failed(format!("{what} left out, too large for the endpoint{refused}")).hint(hint)
+        );
     }
     if told.rejected_spans == 0 {
         return Ok(());

@@ -342,11 +342,7 @@ async fn turns_go_to_an_otlp_receiver_as_traces_each_span_once() {
 
     // Span by span, where the receiver takes no more at once; one that is too large by itself is left out, and told.
     let before = sink.got().len();
-    sink.will([
-        Answer::Status(413, ""),
-        Answer::Status(200, ""),
-        Answer::Status(413, ""),
-    ]);
+    sink.will([Answer::Status(413, ""), Answer::Status(200, ""), Answer::Status(413, "")]);
     turn(&daemon, "s2", 1, "ls").await;
     assert_eventually!(status(&daemon).await["degraded"] == 1, "{}", status(&daemon).await);
     assert_eq!((&status(&daemon).await["sent"], sink.got().len() - before), (&json!(3), 3));

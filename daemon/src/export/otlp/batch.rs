@@ -82,7 +82,9 @@ impl Batch {
             return None;
         }
         let spans = unit.trace.spans.split_off(unit.trace.spans.len() / 2);
-        let rest = Unit { trace: Trace { spans, ..unit.trace.clone() }, ..unit.clone() };
+        let (session_id, turn_id) = (unit.trace.session_id.clone(), unit.trace.turn_id.clone());
+        let trace = Trace { session_id, turn_id, spans };
+        let rest = Unit { resource: unit.resource.clone(), trace, bytes: unit.bytes };
         let first = Batch { units: vec![unit], goes_on: true };
         Some([first, Batch { units: vec![rest], goes_on: self.goes_on }])
     }
