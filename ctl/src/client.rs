@@ -28,7 +28,7 @@ use tokio::signal::unix::{self, SignalKind};
 use crate::env::Env;
 use crate::error::{CommandError, Kind, Result};
 use crate::printer::Printer;
-use crate::supervisor;
+use crate::{marks, supervisor};
 
 /// How long the daemon may take to begin its answer.
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -169,6 +169,7 @@ impl<'a> Client<'a> {
     pub fn command(&self, out: &mut Printer, target: &str) -> Result<Bytes> {
         let (head, body) = self.whole(Method::POST, target)?;
         warn_of_other_version(out, &head);
+        marks::warn(out, &head.headers);
         Ok(body)
     }
 
@@ -228,6 +229,7 @@ impl<'a> Client<'a> {
     ) -> Result<()> {
         let (head, mut body) = self.ask_with(method, target, told).await?;
         warn_of_other_version(out, &head);
+        marks::warn(out, &head.headers);
         take(out, &[])?;
         while let Some(frame) = body.frame().await {
             if let Some(data) = frame.map_err(|e| broken(&e))?.data_ref() {

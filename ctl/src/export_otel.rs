@@ -26,6 +26,9 @@ pub fn run(env: &Env, out: &mut Printer, args: &ExportOtelArgs) -> Result<()> {
     } else {
         lines(told).iter().try_for_each(|line| out.line(line))?;
     }
+    if told.traces + told.running + told.too_large_spans == 0 {
+        out.note("nothing that was asked for is on record: `ccctl turns` lists what is");
+    }
     verdict(told)
 }
 
@@ -54,6 +57,20 @@ fn lines(told: &OtelExported) -> Vec<String> {
 }
 
 fn verdict(told: &OtelExported) -> Result<()> {
+    if told.too_large_spans > 0 {
+        let what = plural(told.too_large_spans, "span");
+        let refused = match told.rejected_spans {
+            0 => String::new(),
+            rejected => format!(", and it did not take {}", plural(rejected, "other")),
+        };
+        let hint = match told.spans {
+            0 => "nothing was sent; --content none or text says less",
+            _ => "all else was sent, large turns in several requests; --content none or text says less",
+        };
+        return Err(
+            CommandError::failed(format!("{what} left out, too large for the endpoint{refused}")).hint(hint)
+        );
+    }
     if told.rejected_spans == 0 {
         return Ok(());
     }
@@ -224,5 +241,10 @@ mod tests {
         assert!(printed.text().starts_with("sent 2 traces with 9 spans of 1 session"), "{}", printed.text());
         assert!(!format!("{}{}{error:?}", printed.text(), err.text()).contains("hush"));
         assert_eq!(daemon.requests(), ["POST /v0/export-otel"]);
+        let told =
+            OtelExported { spans: 4, too_large_spans: 1, rejected_spans: 2, ..OtelExported::default() };
+        let error = verdict(&told).unwrap_err();
+        assert!(error.message.contains("1 span left out") && error.message.contains("2 others"), "{error:?}");
+        assert!(verdict(&OtelExported { spans: 4, ..OtelExported::default() }).is_ok());
     }
 }

@@ -36,6 +36,7 @@ pub mod lines;
 pub mod logs;
 pub mod man;
 pub mod manifest;
+pub mod marks;
 pub mod mcp;
 pub mod open;
 pub mod package;

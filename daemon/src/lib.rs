@@ -42,6 +42,7 @@ pub mod leaving;
 pub mod live;
 pub mod maintenance;
 pub mod memory;
+pub mod private;
 pub mod project;
 pub mod query;
 pub mod receive;

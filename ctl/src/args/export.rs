@@ -119,8 +119,8 @@ pub struct ExportArgs {
     /// Make it smaller: by the name's end (.zst, .gz), or as this says
     #[arg(long, value_name = "WITH", num_args = 0..=1, default_missing_value = "auto")]
     pub compress: Option<Compression>,
-    /// Go on with an export that was interrupted
-    #[arg(long, conflicts_with = "force")]
+    /// Go on with an export that was interrupted; with --force, it takes the place of a file that is there
+    #[arg(long)]
     pub resume: bool,
     /// Take the place of a file that is there; without -o, write to the terminal
     #[arg(long)]

@@ -68,7 +68,7 @@ pub struct ForwardArgs {
     /// What to do; how the sinks are, without it
     #[command(subcommand)]
     pub command: Option<ForwardCommand>,
-    /// Show exactly what would be sent, and send nothing
+    /// Show exactly what would be sent, and send nothing; of very much, the beginning
     #[arg(long)]
     pub preview: bool,
     /// The sink, where there are several
@@ -120,6 +120,9 @@ pub struct ForwardAddArgs {
     /// Where to: https, or http to this machine
     #[arg(long, value_name = "URL")]
     pub url: String,
+    /// Plain HTTP to another machine, where everybody on the way can read it
+    #[arg(long)]
+    pub allow_http: bool,
     /// How much of what was said and done is sent; redacted in any case
     #[arg(long, value_name = "LEVEL", default_value = "none")]
     pub content: ForwardContent,

@@ -129,7 +129,7 @@ fn change(env: &Env, out: &mut Printer, path: &Path, key: &str, item: Option<Ite
 }
 
 /// Whether the daemon would take it.
-fn check(env: &Env, path: &Path, target: &[u8]) -> Result<()> {
+pub(crate) fn check(env: &Env, path: &Path, target: &[u8]) -> Result<()> {
     let ccd = env.program("ccd")?;
     let candidate = path.with_file_name(".config.toml.ccd-check");
     let outcome = files::remove_file(&candidate)

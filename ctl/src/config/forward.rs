@@ -22,6 +22,8 @@ pub struct NewSink {
     pub key_file: Option<String>,
     /// Whether it is on.
     pub enabled: bool,
+    /// Whether plain HTTP is allowed to other machines, too.
+    pub allow_http: bool,
 }
 
 /// The names of all sinks.
@@ -60,6 +62,7 @@ pub fn with_sink(bytes: &[u8], name: &str, new: &NewSink) -> Result<Vec<u8>> {
     put(sink, "key_file", new.key_file.as_ref().map(value));
     put(sink, "content", Some(value(new.content)));
     put(sink, "enabled", Some(value(new.enabled)));
+    put(sink, "allow_http", new.allow_http.then(|| value(true)));
     Ok(document.to_string().into_bytes())
 }
 

@@ -20,6 +20,7 @@ use crate::client::{Client, told};
 use crate::env::Env;
 use crate::error::{CommandError, Kind, Result};
 use crate::human::{bytes, exact, plural};
+use crate::marks;
 use crate::printer::{Printer, json_safe, visible};
 use crate::query::Target;
 
@@ -60,10 +61,10 @@ pub(super) fn run(env: &Env, out: &mut Printer, args: &ExportArgs, format: Expor
         Part::check(&to)?;
     }
     let typed = typed(args, format)?;
-    let resumed = if args.resume { Some(Part::resume(&to)?) } else { None };
+    let resumed = if args.resume { Some(Part::resume(&to, args.force)?) } else { None };
     if resumed.as_ref().is_some_and(|(_, place)| place.typed != typed) {
         return Err(CommandError::usage("what was interrupted is another export")
-            .hint("type the same command with --resume, or --force to begin this one"));
+            .hint("type the same command with --resume; --force without --resume begins this one"));
     }
     let mut is_resumed = resumed.is_some();
     let mut file = ToFile {
@@ -125,6 +126,7 @@ fn remarks(out: &mut Printer, args: &ExportArgs, end: &ExportEnd) {
     }
     if args.reveal {
         out.warn("nothing was taken out of it: it may hold credentials");
+        marks::stay(out, end.marks_left);
     }
 }
 

@@ -44,6 +44,7 @@ fn frames(from: usize, until: usize) -> Vec<u8> {
             entries: ENTRIES as u64,
             unreadable: 0,
             complete: true,
+            marks_left: 0,
         };
         put(&ExportFrame { end: Some(end), entries: ENTRIES as u64, ..ExportFrame::default() }, "");
     }
@@ -183,6 +184,23 @@ fn another_command_does_not_go_on_with_it() {
     assert!(done.unwrap_err().exit_code() == 2 && err.contains("another export"), "{err}");
     let (done, _, err) = export(&home, &ExportArgs { resume: true, ..args(Some("b.jsonl")) }, true);
     assert!(done.is_err() && err.contains("nothing to go on with"), "{err}");
+}
+
+#[test]
+fn with_force_what_goes_on_takes_the_place_of_the_file_that_is_there_once_it_is_whole() {
+    let home = Home::new();
+    let _daemon = daemon(&home, &[9, 20, ENTRIES]);
+    home.write("a.jsonl", "old");
+    let forced = |resume| ExportArgs { force: true, resume, ..args(Some("a.jsonl")) };
+    export(&home, &forced(false), true).0.unwrap_err();
+    let (done, _, err) = export(&home, &forced(true), true);
+    assert!(done.is_err() && err.contains("the same command with --resume goes on"), "{err}");
+    assert_eq!(home.read("a.jsonl").unwrap(), "old");
+    let (done, _, err) = export(&home, &ExportArgs { resume: true, ..args(Some("a.jsonl")) }, true);
+    assert!(done.is_err() && err.contains("--force"), "{err}");
+    export(&home, &forced(true), true).0.unwrap();
+    assert_eq!(home.read("a.jsonl").unwrap(), file());
+    assert_eq!(names(&home), ["a.jsonl"]);
 }
 
 #[test]

@@ -60,7 +60,7 @@ impl Part {
             return Ok(());
         }
         Err(CommandError::failed(format!("{} is there: an export that was interrupted", at.display()))
-            .hint("--resume goes on with it; --force begins it again"))
+            .hint("the same command with --resume goes on with it; with --force alone it is begun again"))
     }
 
     /// A new one.
@@ -85,7 +85,7 @@ impl Part {
     }
 
     /// One that was interrupted, cut back to where it is whole.
-    pub(super) fn resume(to: &Path) -> Result<(Self, Place)> {
+    pub(super) fn resume(to: &Path, force: bool) -> Result<(Self, Place)> {
         let at = beside(to, ".part");
         let nothing = |why: &str| {
             CommandError::failed(format!("there is nothing to go on with: {why}"))
@@ -105,7 +105,7 @@ impl Part {
         }
         file.set_len(place.len).map_err(|error| failed(&at, &error))?;
         file.seek(SeekFrom::End(0)).map_err(|error| failed(&at, &error))?;
-        Ok((Part { file, to: to.to_owned(), force: false, len: place.len }, place))
+        Ok((Part { file, to: to.to_owned(), force, len: place.len }, place))
     }
 
     /// Removes what was begun.

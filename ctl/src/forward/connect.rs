@@ -50,6 +50,7 @@ fn with_key(env: &Env, out: &mut Printer, args: &ConnectArgs, key: &str) -> Resu
         headers_file: None,
         key_file: Some(format!("forward/{}.key", args.name)),
         enabled: args.auto_sync,
+        allow_http: false,
     };
     change(env, |bytes| file::with_sink(bytes, &args.name, &new))?;
     let name = args.name.clone();
@@ -86,7 +87,7 @@ fn with_key(env: &Env, out: &mut Printer, args: &ConnectArgs, key: &str) -> Resu
         return Ok(());
     }
     Err(CommandError::failed(format!(
-        "the platform does not take the key: {}",
+        "the key could not be exchanged for a token: {}",
         visible(error.as_deref().unwrap_or("it did not say why"))
     ))
     .hint("the key is kept: run this again with another key, or another --api-url"))

@@ -15,12 +15,13 @@ use crate::args::{
     ForwardAddArgs, ForwardArgs, ForwardCommand, ForwardContent, ForwardExcludeArgs, ForwardKind, Switch,
 };
 use crate::client::{Client, decode};
+use crate::config::command::check;
 use crate::config::forward::{self as file, NewSink};
 use crate::env::Env;
 use crate::error::{CommandError, Result};
 use crate::files;
-use crate::human::bytes;
-use crate::printer::{Printer, Tone, visible};
+use crate::human::{bytes, plural};
+use crate::printer::{Printer, Tone, json_safe, visible};
 use crate::query::Target;
 use crate::store::told_dir;
 use crate::table::{Column, Table, captured};
@@ -28,6 +29,8 @@ use crate::table::{Column, Table, captured};
 pub use self::connect::run as connect;
 pub use self::sync::run as sync;
 
+/// Said where nobody is named.
+const NOBODY: &str = "nothing leaves this machine: no sink is configured";
 /// The daemon's route.
 const ROUTE: &str = "/v0/forward";
 
@@ -157,6 +160,9 @@ fn tell(out: &mut Printer, json: bool, text: &str, is_taken_up: bool) -> Result<
 fn switch(env: &Env, out: &mut Printer, on: bool, name: Option<&str>, json: bool) -> Result<()> {
     // Off is off, for all of them where none is named.
     let all = file::names(&files::read(&path(env)?)?.unwrap_or_default())?;
+    if !on && name.is_none() && all.is_empty() {
+        return if json { out.json(&Reply::new(ForwardSinks::default())) } else { out.line(NOBODY) };
+    }
     let names = match name {
         None if !on && !all.is_empty() => all,
         name => vec![one(env, name)?],
@@ -211,9 +217,20 @@ fn add(env: &Env, out: &mut Printer, args: &ForwardAddArgs) -> Result<()> {
         headers_file: told(&args.headers_file)?,
         key_file: told(&args.key_file)?,
         enabled: false,
+        allow_http: args.allow_http,
     };
     let name = args.name.clone();
-    change(env, |bytes| file::with_sink(bytes, &name, &new))?;
+    // What the daemon would not take is refused here, whether it runs or not.
+    let path = path(env)?;
+    let target = file::with_sink(&files::read(&path)?.unwrap_or_default(), &name, &new)?;
+    if let Some(dir) = path.parent() {
+        files::make_dirs(dir)?;
+    }
+    check(env, &path, &target).map_err(|error| {
+        let is_plain = error.message.contains("allow_http");
+        if is_plain { error.hint("--allow-http has it sent all the same") } else { error }
+    })?;
+    change(env, |_| Ok(target))?;
     let taken = taken_up(env, out, args.json, |sinks| sinks.iter().any(|sink| sink.name == name));
     if taken.is_err() {
         // A configuration that is refused would keep everything else from being changed, too.
@@ -240,7 +257,12 @@ fn exclude(env: &Env, out: &mut Printer, args: &ForwardExcludeArgs) -> Result<()
     })?;
     let done = taken_up(env, out, args.json, |_| true)?;
     let shown = names.iter().map(|name| visible(name)).collect::<Vec<_>>().join(", ");
-    tell(out, args.json, &format!("{} is not sent to {shown}", visible(&entry)), done)
+    let text = format!(
+        "{} is not sent to {shown}\n`ccctl config set forward.{}.{list} '[]'` empties the list again",
+        visible(&entry),
+        visible(&names[0]),
+    );
+    tell(out, args.json, &text, done)
 }
 
 fn status(env: &Env, out: &mut Printer, json: bool) -> Result<()> {
@@ -251,7 +273,7 @@ fn status(env: &Env, out: &mut Printer, json: bool) -> Result<()> {
     let sinks: Reply<ForwardSinks> = decode(&body)?;
     let sinks = sinks.body.forward;
     if sinks.is_empty() {
-        return out.line("nothing leaves this machine: no sink is configured");
+        return out.line(NOBODY);
     }
     table(&sinks).print(out)?;
     for sink in &sinks {
@@ -309,10 +331,13 @@ fn table(sinks: &[ForwardStatus]) -> Table {
 }
 
 fn preview(env: &Env, out: &mut Printer, args: &ForwardArgs) -> Result<()> {
+    // At a terminal what is sent in protobuf is shown as the same message in JSON.
+    let is_read = out.is_drawn() && !args.json;
     let target = Target::new(ROUTE)
         .part("preview")
         .with("name", args.name.as_ref())
-        .with("session", args.session.as_ref());
+        .with("session", args.session.as_ref())
+        .flag("readable", is_read);
     let body = Client::new(env)?.get(out, target.as_ref())?;
     if args.json {
         return out.object(&body);
@@ -325,20 +350,31 @@ fn preview(env: &Env, out: &mut Printer, args: &ForwardArgs) -> Result<()> {
     for request in &preview.requests {
         // Beside what is shown, so that stdout is exactly what would be sent.
         out.note(format!(
-            "POST {} ({}, {}, {} traces or spans{})",
+            "POST {} ({}, {}, {}{})",
             visible(&request.url),
             visible(&request.content_type),
             bytes(request.bytes),
-            request.items,
+            plural(request.items, &request.unit),
             request.degraded.as_deref().map_or_else(String::new, |what| format!("; {}", visible(what)))
         ));
-        if let Some(body) = &request.body {
-            out.bytes(body.as_bytes())?;
-        } else if out.is_watched() {
-            out.note("it is no text: send it to a file or a pipe, or use --json");
-        } else {
-            out.bytes(&request.body_base64.as_deref().and_then(unbase64).unwrap_or_default())?;
+        match (&request.readable, &request.body) {
+            (Some(text), _) => {
+                out.note("shown as JSON; a file or a pipe gets the bytes themselves");
+                out.line(json_safe(text))?;
+            }
+            (None, Some(body)) if is_read => out.line(json_safe(body))?,
+            (None, Some(body)) => out.bytes(body.as_bytes())?,
+            (None, None) => {
+                out.bytes(&request.body_base64.as_deref().and_then(unbase64).unwrap_or_default())?;
+            }
         }
+    }
+    if preview.more_requests + preview.more_turns > 0 {
+        out.note(format!(
+            "and {} of this turn, and {} more: only the beginning of so much is shown",
+            plural(preview.more_requests, "more request"),
+            plural(preview.more_turns, "turn"),
+        ));
     }
     if !preview.enabled {
         out.note("nothing of this is sent: the sink is off");

@@ -38,7 +38,11 @@ fn a_table_of_sinks() {
 #[test]
 fn nothing_is_on_before_it_is_switched_on_and_off_is_off_for_all() {
     let home = Home::new();
-    let env = home.env();
+    home.programs();
+    let env = home.env_with(|asked| {
+        assert!(asked.line().contains("check --config"), "{}", asked.line());
+        crate::exec::Outcome { code: Some(0), ..crate::exec::Outcome::default() }
+    });
     let add = |name: &str| {
         let (mut out, text, _) = Printer::captured(80);
         let args = ForwardAddArgs {
@@ -48,6 +52,7 @@ fn nothing_is_on_before_it_is_switched_on_and_off_is_off_for_all() {
             content: ForwardContent::None,
             headers_file: Some("h.txt".into()),
             key_file: None,
+            allow_http: false,
             json: false,
         };
         super::add(&env, &mut out, &args).unwrap();
@@ -140,15 +145,59 @@ fn a_key_is_kept_for_its_owner_alone_and_shown_to_nobody() {
 fn what_would_be_sent_is_printed_as_it_is() {
     let home = Home::new();
     let daemon = home.daemon(|_| {
-        Answer::json("{\"schema_version\":1,\"name\":\"a\",\"enabled\":false,\"requests\":[{\"url\":\"https://o.example/x\",\"content_type\":\"application/json\",\"bytes\":9,\"items\":1,\"body\":\"{\\\"a\\\":\\\"ä\\\"}\"}]}")
+        Answer::json("{\"schema_version\":1,\"name\":\"a\",\"enabled\":false,\"requests\":[{\"url\":\"https://o.example/x\",\"content_type\":\"application/json\",\"bytes\":9,\"items\":1,\"unit\":\"trace\",\"body\":\"{\\\"a\\\":\\\"ä\\\"}\"}],\"more_turns\":3}")
     });
     let (mut out, text, err) = Printer::captured(80);
     let args = ForwardArgs { preview: true, session: Some("s 1".into()), ..ForwardArgs::default() };
     run(&home.env(), &mut out, &args).unwrap();
     assert_eq!(text.text(), "{\"a\":\"ä\"}");
-    assert!(err.text().contains("the sink is off"), "{}", err.text());
+    assert!(err.text().contains("the sink is off") && err.text().contains("1 trace)"), "{}", err.text());
+    assert!(err.text().contains("3 turns: only the beginning"), "{}", err.text());
     assert_eq!(daemon.requests(), ["GET /v0/forward/preview?session=s%201"]);
     assert_eq!(unbase64("+/8=").unwrap(), [0xfb, 0xff]);
+}
+
+#[test]
+fn at_a_terminal_what_is_sent_in_protobuf_is_shown_in_json_and_nothing_acts_on_the_terminal() {
+    let home = Home::new();
+    let daemon = home.daemon(|_| {
+        Answer::json("{\"schema_version\":1,\"name\":\"a\",\"enabled\":true,\"requests\":[{\"unit\":\"span\",\"items\":2,\"body_base64\":\"+/8=\",\"readable\":\"[\\\"\u{9b}2J\\\"]\"},{\"unit\":\"span\",\"body\":\"[\\\"\u{9b}2J\\\"]\"}]}")
+    });
+    let (out, text, _) = Printer::captured(80);
+    let mut out = out.drawn(false);
+    let args = ForwardArgs { preview: true, ..ForwardArgs::default() };
+    run(&home.env(), &mut out, &args).unwrap();
+    assert_eq!(text.text(), "[\"\\u009b2J\"]\n[\"\\u009b2J\"]\n");
+    assert_eq!(daemon.requests(), ["GET /v0/forward/preview?readable=1"]);
+}
+
+#[test]
+fn what_the_daemon_would_not_take_is_refused_and_off_with_nothing_on_is_done() {
+    let home = Home::new();
+    home.programs();
+    let env = home.env_with(|_| crate::exec::Outcome {
+        code: Some(1),
+        stderr: "plain http to h would show everything; use https, or set allow_http = true".into(),
+        ..crate::exec::Outcome::default()
+    });
+    let (mut out, _, _) = Printer::captured(80);
+    let args = ForwardAddArgs {
+        name: "team".into(),
+        kind: ForwardKind::Otlp,
+        url: "http://h".into(),
+        content: ForwardContent::None,
+        headers_file: None,
+        key_file: None,
+        allow_http: false,
+        json: false,
+    };
+    let error = add(&env, &mut out, &args).unwrap_err();
+    assert_eq!(error.exit_code(), 2);
+    assert!(error.hints.iter().any(|hint| hint.contains("--allow-http")), "{error:?}");
+    assert_eq!(config(&home), "");
+    let (mut out, text, _) = Printer::captured(80);
+    switch(&env, &mut out, false, None, false).unwrap();
+    assert!(text.text().contains("nothing leaves this machine"), "{}", text.text());
 }
 
 #[test]

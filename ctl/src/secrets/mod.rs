@@ -18,7 +18,7 @@ use crate::config::redact::redactor;
 use crate::env::Env;
 use crate::error::{CommandError, Kind, Result};
 use crate::human::plural;
-use crate::printer::Printer;
+use crate::printer::{Printer, visible};
 
 use self::report::Report;
 use self::scan::{FileScan, Tally};
@@ -80,7 +80,12 @@ fn places(env: &Env, args: &SecretsScanArgs) -> Result<Vec<PathBuf>> {
         let paths: Vec<PathBuf> = args.paths.iter().map(|path| env.cwd.join(path)).collect();
         for path in &paths {
             // What is named has to be there.
-            fs_err::symlink_metadata(path)?;
+            std::fs::symlink_metadata(path).map_err(|error| {
+                CommandError::failed(format!(
+                    "cannot look through {}: {error}",
+                    visible(&path.display().to_string())
+                ))
+            })?;
         }
         return Ok(paths);
     }

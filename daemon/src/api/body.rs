@@ -1,6 +1,7 @@
-//! A reply's body: whole, or lines as they come.
+//! A reply's body: whole, lines as they come, or a file as it is made.
+//!
+//! A file that is not made to its end must never look whole: the connection is broken off instead.
 
-use std::convert::Infallible;
 use std::pin::Pin;
 use std::task::{Context, Poll};
 
@@ -16,7 +17,22 @@ pub(crate) enum ApiBody {
     Then(Option<Bytes>, #[allow(dead_code, reason = "it is done by being dropped")] Then),
     /// Lines, as long as somebody sends some.
     Lines(mpsc::Receiver<Bytes>),
+    /// A file, up to [`FilePiece::End`].
+    File(mpsc::Receiver<FilePiece>),
 }
+
+/// A piece of a file.
+pub(crate) enum FilePiece {
+    /// Some of it.
+    Bytes(Bytes),
+    /// There is no more of it. Where this does not come, the file is not whole.
+    End,
+}
+
+/// A file could not be made to its end.
+#[derive(Debug, thiserror::Error)]
+#[error("the file could not be made to its end")]
+pub(crate) struct Cut;
 
 /// Something to be done when this is dropped, as a body is that was handed to the connection.
 pub(crate) struct Then(Option<Box<dyn FnOnce() + Send>>);
@@ -43,17 +59,19 @@ impl ApiBody {
 
 impl Body for ApiBody {
     type Data = Bytes;
-    type Error = Infallible;
+    type Error = Cut;
 
-    fn poll_frame(
-        self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
+    fn poll_frame(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Cut>>> {
         match self.get_mut() {
             ApiBody::Full(bytes) | ApiBody::Then(bytes, _) => {
                 Poll::Ready(bytes.take().map(|b| Ok(Frame::data(b))))
             }
             ApiBody::Lines(rx) => rx.poll_recv(cx).map(|line| line.map(|l| Ok(Frame::data(l)))),
+            ApiBody::File(rx) => rx.poll_recv(cx).map(|piece| match piece {
+                Some(FilePiece::Bytes(bytes)) => Some(Ok(Frame::data(bytes))),
+                Some(FilePiece::End) => None,
+                None => Some(Err(Cut)),
+            }),
         }
     }
 
@@ -66,7 +84,7 @@ impl Body for ApiBody {
             ApiBody::Full(bytes) | ApiBody::Then(bytes, _) => {
                 SizeHint::with_exact(bytes.as_ref().map_or(0, Bytes::len) as u64)
             }
-            ApiBody::Lines(_) => SizeHint::default(),
+            ApiBody::Lines(_) | ApiBody::File(_) => SizeHint::default(),
         }
     }
 }

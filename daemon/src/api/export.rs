@@ -3,7 +3,8 @@
 //!
 //! With POST, on the control socket alone, they may be asked for as they are on record (`?reveal=1`): the pages can read, and
 //! never what was redacted. Few are written at a time, each on a thread of its own that stands back behind everything else,
-//! and one ends when whoever asked goes away or takes nothing of it for long.
+//! and one ends when whoever asked goes away or takes nothing of it for long. One that cannot be written to its end breaks the
+//! connection off, so that nobody takes it for whole; frames also say why.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -15,7 +16,7 @@ use http::header::{CONTENT_DISPOSITION, CONTENT_SECURITY_POLICY, HeaderValue};
 use http::{Response, StatusCode};
 use tokio::sync::{Semaphore, SemaphorePermit, mpsc};
 
-use super::body::ApiBody;
+use super::body::{ApiBody, FilePiece};
 use super::routes::blocking;
 use super::search::stand_back;
 use super::with_type;
@@ -44,37 +45,43 @@ async fn turn() -> Result<SemaphorePermit<'static>, QueryError> {
 
 /// Where a file goes while it is made.
 struct Sink {
-    tx: mpsc::Sender<Bytes>,
+    tx: mpsc::Sender<FilePiece>,
     runtime: tokio::runtime::Handle,
 }
 
 impl Sink {
     /// False once nobody reads.
     fn send(&self, piece: impl Into<Bytes>) -> bool {
-        let sent = async { tokio::time::timeout(STALLED, self.tx.send(piece.into())).await };
+        self.hand_over(FilePiece::Bytes(piece.into()))
+    }
+
+    fn hand_over(&self, piece: FilePiece) -> bool {
+        let sent = async { tokio::time::timeout(STALLED, self.tx.send(piece)).await };
         self.runtime.block_on(sent).is_ok_and(|sent| sent.is_ok())
     }
 }
 
-/// Writes a file on a thread of its own.
+/// Writes a file on a thread of its own; `write` says whether all of it was written.
 fn written(
     turn: SemaphorePermit<'static>,
-    write: impl FnOnce(&Sink) + Send + 'static,
+    write: impl FnOnce(&Sink) -> bool + Send + 'static,
 ) -> Result<ApiBody, QueryError> {
     let (tx, pieces) = mpsc::channel(QUEUE);
     let sink = Sink { tx, runtime: tokio::runtime::Handle::current() };
     let work = move || {
         stand_back();
         // A defect costs the file, which ends without its end, not the daemon.
-        if std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| write(&sink))).is_err() {
-            tracing::error!("an export panicked");
+        match std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| write(&sink))) {
+            Ok(true) => _ = sink.hand_over(FilePiece::End),
+            Ok(false) => {}
+            Err(_) => tracing::error!("an export panicked"),
         }
         drop(turn);
     };
     std::thread::Builder::new().name("ccd-export".into()).spawn(work).map_err(|error| {
         QueryError::new(StatusCode::SERVICE_UNAVAILABLE, "unavailable", format!("no thread: {error}"))
     })?;
-    Ok(ApiBody::Lines(pieces))
+    Ok(ApiBody::File(pieces))
 }
 
 fn named(mut response: Response<ApiBody>, name: &str) -> Response<ApiBody> {
@@ -122,7 +129,14 @@ pub(super) async fn session(
     let turn = turn().await?;
     let page = blocking(move || Page::new(ask, &id, &options)).await?;
     let name = page.file_name();
-    let body = written(turn, move |sink| page.write(&mut |piece| sink.send(piece)))?;
+    let body = written(turn, move |sink| {
+        let mut is_whole = true;
+        page.write(&mut |piece| {
+            is_whole = sink.send(piece);
+            is_whole
+        });
+        is_whole
+    })?;
     let mut response = named(with_type("text/html; charset=utf-8", body), &name);
     // Should somebody show it instead of saving it.
     response.headers_mut().insert(
@@ -157,15 +171,17 @@ pub(super) async fn bulk(
         let last = match done {
             Ok(Some(end)) => ExportFrame { entries: end.entries, end: Some(end), ..ExportFrame::default() },
             // Nobody reads.
-            Ok(None) => return,
+            Ok(None) => return false,
             Err(error) => {
                 tracing::warn!(error = error.error.message, "an export could not be finished");
                 ExportFrame { error: Some(error.error), ..ExportFrame::default() }
             }
         };
+        let is_whole = last.error.is_none();
         if framed {
-            sink.send(line(&last));
+            return sink.send(line(&last));
         }
+        is_whole
     })?;
     Ok(named(with_type(if framed { "application/x-ccd-frames" } else { media_type }, body), &name))
 }
@@ -184,4 +200,52 @@ fn line(frame: &ExportFrame) -> Vec<u8> {
     let mut line = serde_json::to_vec(frame).unwrap_or_default();
     line.push(b'\n');
     line
+}
+
+#[cfg(test)]
+mod tests {
+    use std::convert::Infallible;
+    use std::sync::Mutex;
+
+    use hyper::service::service_fn;
+    use hyper_util::rt::TokioIo;
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+
+    use super::*;
+
+    /// All that a client gets of a file.
+    async fn sent(write: impl FnOnce(&Sink) -> bool + Send + 'static) -> String {
+        let body = Mutex::new(Some(written(turn().await.unwrap(), write).unwrap()));
+        let (mut client, server) = tokio::io::duplex(1 << 16);
+        let service = service_fn(move |_| {
+            let body = body.lock().unwrap().take().unwrap();
+            async move { Ok::<_, Infallible>(Response::new(body)) }
+        });
+        let serving = tokio::spawn(async move {
+            hyper::server::conn::http1::Builder::new().serve_connection(TokioIo::new(server), service).await
+        });
+        client.write_all(b"GET / HTTP/1.1\r\nHost: ccd\r\nConnection: close\r\n\r\n").await.unwrap();
+        let mut all = String::new();
+        client.read_to_string(&mut all).await.unwrap();
+        let _ = serving.await.unwrap();
+        all
+    }
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn a_file_that_is_not_made_to_its_end_does_not_look_whole() {
+        const LAST: &str = "0\r\n\r\n";
+        let whole = sent(|sink| sink.send("a,b\r\n")).await;
+        assert!(whole.contains("a,b") && whole.ends_with(LAST), "{whole}");
+        let failed = sent(|sink| {
+            sink.send("a,b\r\n");
+            false
+        });
+        let broken = sent(|sink| {
+            sink.send("a,b\r\n");
+            panic!("a defect");
+        });
+        for cut in [failed.await, broken.await] {
+            assert!(cut.starts_with("HTTP/1.1 200") && !cut.ends_with(LAST), "{cut}");
+        }
+    }
 }

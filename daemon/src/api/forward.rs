@@ -44,7 +44,8 @@ pub(super) async fn reload(app: &Arc<Running>) -> Result<Response<ApiBody>, Quer
 /// What would be sent.
 pub(super) async fn preview(app: &Arc<Running>, query: &str) -> Result<Response<ApiBody>, QueryError> {
     let (name, session) = (parameter(query, "name"), parameter(query, "session"));
-    json(sync::preview(app, name.as_deref(), session.as_deref()).await?)
+    let readable = parameter(query, "readable").is_some_and(|on| on == "1");
+    json(sync::preview(app, name.as_deref(), session.as_deref(), readable).await?)
 }
 
 /// Exchanges the platform's key.

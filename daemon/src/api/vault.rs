@@ -7,7 +7,8 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use ccd_proto::api::{
-    VaultAsk, VaultAudit, VaultDeleted, VaultHealth, VaultLook, VaultLookup, VaultRestored, VaultRotated,
+    MARKS_LEFT, VaultAsk, VaultAudit, VaultDeleted, VaultHealth, VaultLook, VaultLookup, VaultRestored,
+    VaultRotated,
 };
 use ccd_vault::{Answer, Lock, Name, Unlock, Vault, VaultError, What, Who};
 use http::{Response, StatusCode};
@@ -276,9 +277,18 @@ pub(super) async fn reveal_body(
         }
         let found =
             reveal::look_up(&vault, names, &who, &reason, &rfc3339(now_ns)).map_err(|e| failed(&e))?;
-        Ok(scrub::reveal(&stored, &cuts, &|mark| found.of(mark).map(ToOwned::to_owned)))
+        Ok((scrub::reveal(&stored, &cuts, &|mark| found.of(mark).map(ToOwned::to_owned)), found.missing()))
     });
-    Ok(with_type("application/octet-stream", ApiBody::full(bytes.await?)))
+    let (bytes, missing) = bytes.await?;
+    Ok(with_missing(with_type("application/octet-stream", ApiBody::full(bytes)), missing))
+}
+
+/// Says how many marks have no value any more.
+fn with_missing(mut response: Response<ApiBody>, missing: u64) -> Response<ApiBody> {
+    if missing > 0 {
+        response.headers_mut().insert(MARKS_LEFT, missing.into());
+    }
+    response
 }
 
 /// `POST /v0/show/ID`: what `GET` tells, with values in the place of marks.
@@ -305,7 +315,8 @@ pub(super) async fn reveal_show(
         let found =
             reveal::look_up(&vault, names, &who, &reason, &rfc3339(now_ns)).map_err(|e| failed(&e))?;
         found.value(&mut value);
-        Ok(value)
+        Ok((value, found.missing()))
     });
-    json(shown.await?)
+    let (value, missing) = shown.await?;
+    Ok(with_missing(json(value)?, missing))
 }

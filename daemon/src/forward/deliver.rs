@@ -181,17 +181,26 @@ pub enum Verdict {
 
 impl Outcome {
     /// What is to be done about it: 408, 429 and 5xx pass, except those by which a server says that it cannot do this at
-    /// all. Redirects are refusals: whoever moved tells the user, not us.
+    /// all. Redirects are refusals: whoever moved tells the user, not us. The OpenTelemetry collector says 400 where others
+    /// say 413.
     #[must_use]
     pub fn verdict(&self) -> Verdict {
         match self.status.as_u16() {
             200..=299 => Verdict::Taken,
             401 => Verdict::Unauthorized,
             413 => Verdict::TooLarge,
+            400 if self.is_about_size() => Verdict::TooLarge,
             501 | 505 => Verdict::Refused,
             408 | 425 | 429 | 500..=599 => Verdict::Later,
             _ => Verdict::Refused,
         }
+    }
+
+    fn is_about_size(&self) -> bool {
+        let said = self.words().to_ascii_lowercase();
+        ["body too large", "message too large", "message larger than max"]
+            .iter()
+            .any(|word| said.contains(word))
     }
 
     /// The status and the beginning of what the endpoint said, made harmless for a log or a terminal.
@@ -370,14 +379,19 @@ mod tests {
 
     #[test]
     fn answers_are_judged_by_their_status() {
-        let verdict = |status| {
-            let body = Bytes::from_static(b"no\x1b[31m");
+        let verdict_of = |status, body: &'static [u8]| {
+            let body = Bytes::from_static(body);
             let status = StatusCode::from_u16(status).unwrap();
             let outcome =
                 Outcome { status, content_type: String::new(), body, whole: true, retry_after: None };
             assert!(!outcome.words().contains('\x1b'));
             outcome.verdict()
         };
+        let verdict = |status| verdict_of(status, b"no\x1b[31m");
+        for body in [&b"http: request body too large"[..], b"grpc: Message larger than max (9 vs. 8)"] {
+            assert_eq!(verdict_of(400, body), Verdict::TooLarge);
+            assert_eq!(verdict_of(403, body), Verdict::Refused);
+        }
         for (status, want) in [
             (200, Verdict::Taken),
             (202, Verdict::Taken),

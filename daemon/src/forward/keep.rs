@@ -1,14 +1,16 @@
 //! Files of forwarding: each sink's state and its token, in the state directory, for nobody else to read.
 //!
-//! Invariants: a file appears whole or not at all, is on disk when the call returns, and has the mode 0600.
+//! Invariants: those of [`crate::private`], which writes them.
 
-use std::io::{self, Write};
-use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt};
+use std::io;
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
 use ccd_proto::paths::Layout;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
+
+use crate::private;
 
 /// Longest file that is read: no secret and no state of ours is longer.
 const LONGEST: u64 = 64 << 20;
@@ -37,23 +39,12 @@ pub fn read<T: DeserializeOwned>(path: &Path) -> Option<T> {
 
 /// Writes a file in the place of the one before.
 pub fn write<T: Serialize>(path: &Path, content: &T) -> io::Result<()> {
-    let dir = path.parent().ok_or(io::ErrorKind::InvalidInput)?;
-    std::fs::DirBuilder::new().recursive(true).mode(0o700).create(dir)?;
-    let aside = path.with_extension("new");
-    // Of one that was killed here; a new file, so that its mode is ours.
-    let _ = std::fs::remove_file(&aside);
-    let mut file = std::fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(&aside)?;
-    file.write_all(&serde_json::to_vec(content)?)?;
-    file.sync_all()?;
-    std::fs::rename(&aside, path)?;
-    std::fs::File::open(dir)?.sync_all()
+    private::replace(path, &serde_json::to_vec(content)?)
 }
 
 /// Takes a file away.
 pub fn remove(path: &Path) {
-    if let Err(error) = std::fs::remove_file(path)
-        && error.kind() != io::ErrorKind::NotFound
-    {
+    if let Err(error) = private::remove(path) {
         tracing::warn!(%error, "a file of forwarding cannot be removed");
     }
 }

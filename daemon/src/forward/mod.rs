@@ -79,8 +79,8 @@ pub enum Sent {
         /// What is to be said about it all the same.
         note: Option<String>,
     },
-    /// Less of it may be taken.
-    TooLarge,
+    /// Less of it may be taken. What it said.
+    TooLarge(String),
     /// It is not taken, and never will be.
     Refused(String),
     /// Not now.

@@ -166,7 +166,7 @@ impl Receiver {
                     .then(|| format!("the receiver left out {rejected} of {} spans: {said}", batch.spans()));
                 Sent::Taken { items: batch.spans() - rejected, note }
             }
-            Verdict::TooLarge => Sent::TooLarge,
+            Verdict::TooLarge => Sent::TooLarge(words()),
             Verdict::Later => Sent::Failed(Failed { asked: outcome.retry_after, ..Failed::passing(words()) }),
             _ if is_about_the_door(outcome.status) => Sent::Failed(Failed::held(words())),
             _ => Sent::Refused(words()),

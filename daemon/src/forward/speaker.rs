@@ -84,6 +84,7 @@ pub(super) fn shown(
     session_id: &str,
     turn_id: Option<&str>,
     parcel: &Parcel,
+    readable: bool,
 ) -> Vec<ForwardParcel> {
     let mut names: Vec<String> = headers(sink)
         .map(|all| all.keys().map(|name| name.as_str().to_owned()).collect())
@@ -108,7 +109,8 @@ pub(super) fn shown(
             names.push("authorization".into());
             let url = format!("{}/…/traces/claude-code/ingest", deliver::shown(&sink.url));
             let parcel = one(url, names, "application/json", None, &body.bytes);
-            vec![ForwardParcel { items: body.traces, degraded: body.degraded.clone(), ..parcel }]
+            let (items, degraded) = (body.traces, body.degraded.clone());
+            vec![ForwardParcel { items, unit: "trace".into(), degraded, ..parcel }]
         }
         Parcel::Trace(batches) => {
             let url = format!("{}/…/v1/traces", deliver::shown(&sink.url));
@@ -119,7 +121,13 @@ pub(super) fn shown(
             let gzip = sink.gzip.then_some("gzip");
             let each = batches.iter().map(|batch| {
                 let bytes = batch.bytes(sink.encoding);
-                ForwardParcel { items: batch.spans(), ..one(url.clone(), names.clone(), kind, gzip, &bytes) }
+                let text = || String::from_utf8(batch.bytes(Encoding::Json).to_vec()).ok();
+                ForwardParcel {
+                    items: batch.spans(),
+                    unit: "span".into(),
+                    readable: if readable && sink.encoding != Encoding::Json { text() } else { None },
+                    ..one(url.clone(), names.clone(), kind, gzip, &bytes)
+                }
             });
             each.collect()
         }
@@ -196,6 +204,7 @@ impl Speaker {
 
     /// Sends a unit, in less at once where the sink takes no more.
     pub async fn ship(&mut self, ask: &Ask, mut packing: Packing, session: &str, key: u64) -> Shipped {
+        let mut refused: Option<(usize, String)> = None;
         loop {
             let parcel = match self.pack(ask, &packing, session, key).await {
                 Ok(Some(parcel)) => parcel,
@@ -207,13 +216,21 @@ impl Speaker {
                 Parcel::Session(body) => body,
                 Parcel::Trace(batches) => return self.ship_trace(batches).await,
             };
+            if let Some((len, words)) = &refused
+                && body.bytes.len() >= *len
+            {
+                return Shipped::Refused(format!("{words}; it cannot be said in less"));
+            }
             let Line::Platform(platform) = &mut self.line else { return Shipped::Gone };
             match platform.send(&body, &*self.app.clock).await {
                 Sent::Taken { items, note } => {
                     let bytes = body.bytes.len() as u64;
                     return Shipped::Taken { items, bytes, note: note.or(body.degraded) };
                 }
-                Sent::TooLarge => packing.limit = body.bytes.len() / 2,
+                Sent::TooLarge(words) => {
+                    packing.limit = body.bytes.len() / 2;
+                    refused = Some((body.bytes.len(), words));
+                }
                 Sent::Refused(words) => return Shipped::Refused(words),
                 Sent::Failed(failed) => return Shipped::Failed(failed),
             }
@@ -223,7 +240,8 @@ impl Speaker {
     async fn ship_trace(&mut self, batches: Vec<otlp::Batch>) -> Shipped {
         let Line::Receiver(receiver) = &mut self.line else { return Shipped::Gone };
         let mut waiting: std::collections::VecDeque<_> = batches.into();
-        let (mut items, mut bytes, mut note) = (0, 0, None);
+        let mut too_large = None;
+        let (mut items, mut bytes, mut note, mut left_out) = (0, 0, None, 0_u64);
         while let Some(batch) = waiting.pop_front() {
             match receiver.send(&batch, &*self.app.clock).await {
                 Sent::Taken { items: taken, note: said } => {
@@ -231,18 +249,26 @@ impl Speaker {
                     bytes += batch.bytes(self.sink.encoding).len() as u64;
                     note = note.or(said);
                 }
-                Sent::TooLarge => {
+                Sent::TooLarge(words) => {
                     if let Some((first, second)) = batch.halves() {
                         waiting.push_front(second);
                         waiting.push_front(first);
                     } else {
-                        let said = "a span is left out: the receiver takes none of its size";
-                        note = note.or(Some(said.into()));
+                        left_out += 1;
+                        too_large = Some(words);
                     }
                 }
                 Sent::Refused(words) => return Shipped::Refused(words),
                 Sent::Failed(failed) => return Shipped::Failed(failed),
             }
+        }
+        if let Some(words) = too_large {
+            let of = if left_out == 1 { "1 span is".into() } else { format!("{left_out} spans are") };
+            let said = format!("{of} left out, each too large for the receiver: {words}");
+            if items == 0 {
+                return Shipped::Refused(said);
+            }
+            note = Some(note.map_or(said.clone(), |note| format!("{note}; {said}")));
         }
         Shipped::Taken { items, bytes, note }
     }

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use ccd_proto::api::{ForwardPreview, Line, Progress, Reply, SyncNote, Synced};
+use ccd_proto::api::{ForwardParcel, ForwardPreview, Line, Progress, Reply, SyncNote, Synced};
 use tokio::sync::mpsc;
 
 use super::look;
@@ -21,6 +21,8 @@ use crate::query::{Ask, QueryError, sessions};
 
 /// Attempts at one unit.
 const ATTEMPTS: u32 = 4;
+/// Bytes of bodies that a preview shows; the request that goes beyond is the last.
+const SHOWN: u64 = 16 << 20;
 /// Lines that may wait for a slow reader; more progress than that is left out.
 const QUEUE: usize = 16;
 
@@ -77,11 +79,24 @@ fn units(ask: &Ask, sink: &Sink, session_id: &str) -> Result<Vec<(u64, Option<St
     Ok(ended.map(|turn| (look::key_of(turn), Some(turn.turn_id.clone()))).collect())
 }
 
-/// What would be sent of a session, or of the newest one.
+/// Shows as many of a turn's requests as there is room for, and counts the others.
+fn show(preview: &mut ForwardPreview, room: &mut u64, parcels: Vec<ForwardParcel>) {
+    for parcel in parcels {
+        if *room == 0 {
+            preview.more_requests += 1;
+            continue;
+        }
+        *room = room.saturating_sub(parcel.bytes);
+        preview.requests.push(parcel);
+    }
+}
+
+/// What would be sent of a session, or of the newest one: all of it, or its beginning and how much more there is.
 pub async fn preview(
     app: &Arc<Running>,
     name: Option<&str>,
     session: Option<&str>,
+    readable: bool,
 ) -> Result<ForwardPreview, QueryError> {
     let (name, sink) = sink(app, name)?;
     let ask = Ask::new(&app.shared, app.clock.now_ns()).await?;
@@ -98,10 +113,17 @@ pub async fn preview(
             preview.reason = Some(format!("the session {} is excluded", session.session_id));
             return Ok(preview);
         }
+        preview.session_id = Some(session.session_id.clone());
+        let mut room = SHOWN;
         for (key, turn_id) in units(&ask, &sink, &session.session_id)? {
+            if room == 0 {
+                preview.more_turns += 1;
+                continue;
+            }
             let parcel = super::speaker::pack(&ask, &sink, &packing, &session.session_id, key)?;
             if let Some(parcel) = parcel {
-                preview.requests.extend(shown(&sink, &session.session_id, turn_id.as_deref(), &parcel));
+                let parcels = shown(&sink, &session.session_id, turn_id.as_deref(), &parcel, readable);
+                show(&mut preview, &mut room, parcels);
             }
         }
         if preview.requests.is_empty() {
@@ -256,5 +278,20 @@ async fn persist(speaker: &mut Speaker, ask: &Ask, packing: &Packing, session: &
             }
             _ => return shipped,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_preview_ends_with_the_request_that_goes_beyond_its_room_and_counts_the_others() {
+        let parcel = |bytes| ForwardParcel { bytes, ..ForwardParcel::default() };
+        let (mut preview, mut room) = (ForwardPreview::default(), 10);
+        show(&mut preview, &mut room, vec![parcel(4), parcel(3)]);
+        assert_eq!((preview.requests.len(), preview.more_requests, room), (2, 0, 3));
+        show(&mut preview, &mut room, vec![parcel(9), parcel(1), parcel(1)]);
+        assert_eq!((preview.requests.len(), preview.more_requests, room), (3, 2, 0));
     }
 }

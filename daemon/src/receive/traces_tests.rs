@@ -79,6 +79,7 @@ fn the_first_wrong_field_is_named() {
         ("{\"session_id\":\"s\",\"output_tokens\":18446744073709551615}", "$.output_tokens"),
         ("{\"session_id\":\"s\",\"usage\":5}", "$.usage"),
         ("{\"session_id\":\"s\",\"tool_name\":[]}", "$.tool_name"),
+        ("{\"session_id\":\"s\",\"tool_name\":5}", "$.tool_name"),
     ] {
         assert_eq!(path_of(body), path, "{body}");
     }

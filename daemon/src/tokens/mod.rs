@@ -18,6 +18,8 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use blake3::Hash;
 use serde::{Deserialize, Serialize};
 
+use crate::private;
+
 const SECOND_NS: u64 = 1_000_000_000;
 /// How every token begins, so that people and scanners know one.
 pub const PREFIX: &str = "ccdt_";
@@ -162,7 +164,7 @@ impl fmt::Debug for Tokens {
 struct State {
     kept: Kept,
     /// The file as it was when it was last read or written.
-    stamp: Option<file::Stamp>,
+    stamp: Option<private::Stamp>,
     is_read: bool,
     /// The last time it could not be read, which was logged.
     is_failing: bool,
@@ -311,7 +313,7 @@ impl Tokens {
     /// With `disk` held: reads the file where it is another one than it was. Nobody is let in by what cannot be read, and
     /// it is read again when somebody asks again; what it holds is not known, so that nothing may be written then.
     fn read(&self) -> std::io::Result<()> {
-        let read = file::stamp(&self.file).and_then(|stamp| {
+        let read = private::stamp(&self.file).and_then(|stamp| {
             let state = self.state();
             if state.is_read && state.stamp == stamp {
                 return Ok(None);
@@ -359,7 +361,7 @@ impl Tokens {
     fn write(&self, kept: Kept) -> std::io::Result<()> {
         file::write(&self.file, &kept)?;
         // Where that cannot be told it is read again.
-        let stamp = file::stamp(&self.file);
+        let stamp = private::stamp(&self.file);
         let mut state = self.state();
         state.is_read = stamp.is_ok();
         (state.kept, state.stamp) = (kept, stamp.unwrap_or_default());

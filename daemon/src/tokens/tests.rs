@@ -72,13 +72,13 @@ fn its_use_is_written_once_a_day() {
     let (all, path) = (tokens(&dir), dir.path().join("tokens"));
     let (text, _) = all.create("a", Scope::All, None, 0).unwrap();
     all.check(&text, DAY_NS).unwrap();
-    let before = file::stamp(&path).unwrap();
+    let before = private::stamp(&path).unwrap();
     for n in 0..100 {
         all.check(&text, DAY_NS + n).unwrap();
     }
-    assert_eq!(file::stamp(&path).unwrap(), before, "no write");
+    assert_eq!(private::stamp(&path).unwrap(), before, "no write");
     all.check(&text, 2 * DAY_NS).unwrap();
-    assert_ne!(file::stamp(&path).unwrap(), before);
+    assert_ne!(private::stamp(&path).unwrap(), before);
     assert_eq!(tokens(&dir).list()[0].used_s, Some(2 * 86_400));
 }
 

@@ -44,13 +44,25 @@ impl Revealer {
         let new: BTreeSet<Name> = names.difference(&known.0).copied().collect();
         if !new.is_empty() {
             match look_up(&self.vault, new.clone(), &self.who, &self.reason, &self.at) {
-                Ok(found) => known.1.0.extend(found.0),
+                Ok(found) => {
+                    known.1.values.extend(found.values);
+                    known.1.missing += found.missing;
+                }
                 // What cannot be put on the audit log is not shown.
-                Err(error) => tracing::error!(%error, "marks stay as they are"),
+                Err(error) => {
+                    tracing::error!(%error, "marks stay as they are");
+                    known.1.missing += new.len() as u64;
+                }
             }
             known.0.extend(new);
         }
         use_them(&known.1)
+    }
+
+    /// How many of the tokens so far have no value: their marks stay.
+    #[must_use]
+    pub fn missing(&self) -> u64 {
+        self.known.lock().unwrap_or_else(PoisonError::into_inner).1.missing
     }
 
     /// A text that was read: each mark becomes its value, however that was written in what was captured.
@@ -82,7 +94,11 @@ impl Revealer {
 
 /// Values by their names, for as long as one answer is made.
 #[derive(Default)]
-pub struct Found(BTreeMap<Name, Zeroizing<Vec<u8>>>);
+pub struct Found {
+    values: BTreeMap<Name, Zeroizing<Vec<u8>>>,
+    /// Names of which there is no value: their marks stay.
+    missing: u64,
+}
 
 /// The marks with tokens in some bytes: where each lies, and its name.
 #[must_use]
@@ -120,19 +136,28 @@ pub fn look_up(
 ) -> Result<Found, VaultError> {
     let names: Vec<Name> = names.into_iter().collect();
     let answers = vault.look_up(&names, who, reason, at)?;
+    let asked = names.len();
     let found = names.into_iter().zip(answers).filter_map(|(name, answer)| match answer {
         Answer::Value(value) => Some((name, value.bytes)),
         _ => None,
     });
-    Ok(Found(found.collect()))
+    let values: BTreeMap<_, _> = found.collect();
+    let missing = (asked - values.len()) as u64;
+    Ok(Found { values, missing })
 }
 
 impl Found {
+    /// How many of the names have no value: it was deleted, or never kept.
+    #[must_use]
+    pub fn missing(&self) -> u64 {
+        self.missing
+    }
+
     /// What a mark stands for: the bytes that stood in the text.
     #[must_use]
     pub fn of(&self, mark: &str) -> Option<&str> {
         let name: Name = mark.parse().ok()?;
-        str::from_utf8(self.0.get(&name)?).ok()
+        str::from_utf8(self.values.get(&name)?).ok()
     }
 
     /// Bytes with every mark that is known replaced.
@@ -141,7 +166,7 @@ impl Found {
         let mut out = Vec::with_capacity(bytes.len());
         let mut done = 0;
         for (range, name) in marks(bytes) {
-            if let Some(value) = self.0.get(&name) {
+            if let Some(value) = self.values.get(&name) {
                 out.extend_from_slice(&bytes[done..range.start]);
                 out.extend_from_slice(value);
                 done = range.end;
@@ -215,8 +240,8 @@ mod tests {
         let mut names = BTreeSet::new();
         plain(&mut value, &mut names);
         assert_eq!(value["a"][0], "x [redacted:r:abcdefghijklm] y");
-        let found =
-            Found(names.iter().map(|name| (*name, Zeroizing::new(b"the \"value\"".to_vec()))).collect());
+        let values = names.iter().map(|name| (*name, Zeroizing::new(b"the \"value\"".to_vec()))).collect();
+        let found = Found { values, missing: 0 };
         found.value(&mut value);
         assert_eq!(value["a"][0], "x the \"value\" y");
         assert_eq!(found.of("[redacted:r:abcdefghijklm]"), Some("the \"value\""));

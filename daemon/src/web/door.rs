@@ -285,7 +285,7 @@ impl Body for Answer {
         {
             return Poll::Ready(this.is_file.then(|| Err(std::io::ErrorKind::ConnectionAborted.into())));
         }
-        Pin::new(&mut this.inner).poll_frame(cx).map_err(|never| match never {})
+        Pin::new(&mut this.inner).poll_frame(cx).map_err(std::io::Error::other)
     }
 
     fn is_end_stream(&self) -> bool {

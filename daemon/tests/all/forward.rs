@@ -257,6 +257,22 @@ async fn a_sink_in_trouble_gets_everything_in_the_end_and_nothing_twice_that_it_
     };
     assert!(part.body.len() <= whole.body.len() / 2, "{} {}", part.body.len(), whole.body.len());
     assert!(status(&daemon).await["last_error"].as_str().unwrap().contains("too long"));
+
+    // So is one of a single step, down to what cannot be said in less: that is refused, and holds up nothing.
+    sink.will([Answer::Status(413, "")]);
+    turn(&daemon, "s5", 1, &long).await;
+    assert_eventually!(status(&daemon).await["degraded"] == 2, "{}", status(&daemon).await);
+    let part = sink.sessions().pop().unwrap();
+    assert_eq!(part.json()["trace_count"], 1);
+    assert!(part.body.len() < long.len() / 2, "{}", part.body.len());
+    let before = sink.sessions().len();
+    sink.will(vec![Answer::Status(413, ""); 9]);
+    turn(&daemon, "s6", 1, &long).await;
+    assert_eventually!(status(&daemon).await["refused"] == 2, "{}", status(&daemon).await);
+    let error = status(&daemon).await["last_error"].as_str().unwrap().to_owned();
+    assert!(error.contains("413") && error.contains("in less"), "{error}");
+    let sizes: Vec<_> = sink.sessions()[before..].iter().map(|got| got.body.len()).collect();
+    assert!(sizes.len() < 5 && sizes.windows(2).all(|two| two[1] < two[0]), "{sizes:?}");
     daemon.stop().await;
 }
 
@@ -323,6 +339,14 @@ async fn turns_go_to_an_otlp_receiver_as_traces_each_span_once() {
     assert!(count >= 4 && spans.len() == count, "{count} {spans:?}");
     let shown = serde_json::to_string(&daemon.get("/v0/forward/preview").await).unwrap();
     assert!(shown.contains("x-team") && !shown.contains("hush"), "{shown}");
+
+    // Span by span, where the receiver takes no more at once; one that is too large by itself is left out, and told.
+    let before = sink.got().len();
+    sink.will([Answer::Status(413, ""), Answer::Status(200, ""), Answer::Status(413, "")]);
+    turn(&daemon, "s2", 1, "ls").await;
+    assert_eventually!(status(&daemon).await["degraded"] == 1, "{}", status(&daemon).await);
+    assert_eq!((&status(&daemon).await["sent"], sink.got().len() - before), (&json!(3), 3));
+    assert!(status(&daemon).await["last_error"].as_str().unwrap().contains("1 span is left out"));
 
     configure("content = \"full\"");
     reload(&daemon).await;

@@ -111,6 +111,42 @@ fn what_passes_is_tried_again() {
 }
 
 #[test]
+fn a_turn_that_is_too_large_is_sent_in_pieces_and_only_the_spans_that_are_too_large_alone_are_left_out() {
+    let world = World::new();
+    let dry: OtelExported = world.home.query(&["export-otel", "-e", "http://127.0.0.1:9", "--dry-run"]);
+    for line in ["413 Content Too Large", "400 Bad Request"] {
+        let refusal = move || Answer::status(line, "", b"http: request body too large");
+        let strict =
+            Sink::judging(move |_, request| if request.spans().len() > 2 { refusal() } else { Answer::ok() });
+        let done: OtelExported = world.send(&strict.url(), &["--json"]).ok().parse();
+        assert_eq!((done.traces, done.spans, done.too_large_spans), (dry.traces, dry.spans, 0), "{line}");
+        let taken = |sink: &Sink, most: usize| -> Vec<_> {
+            let all = sink.requests().into_iter().map(|request| request.spans());
+            all.filter(|spans| spans.len() <= most).flatten().collect()
+        };
+        assert_eq!(
+            assert_trees(&taken(&strict, 2)) as u64,
+            dry.traces,
+            "{line}: each span once, none missing"
+        );
+
+        // No model call is small enough: the others go all the same, and it is told.
+        let fussy = Sink::judging(move |_, request| {
+            let spans = request.spans();
+            let has_call = spans.iter().any(|span| span.name.starts_with("chat "));
+            if spans.len() > 1 || has_call { refusal() } else { Answer::ok() }
+        });
+        let out = world.send(&fussy.url(), &["--json"]);
+        world.assert_hushed(&out);
+        assert_eq!(out.code, Some(1), "{out}");
+        let done: OtelExported = out.parse();
+        assert!(done.too_large_spans > 0 && done.spans > 0, "{done:?}");
+        assert_eq!((done.spans + done.too_large_spans, done.traces), (dry.spans, dry.traces), "{line}");
+        assert!(out.stderr.contains("left out, too large") && out.stderr.contains("--content none"), "{out}");
+    }
+}
+
+#[test]
 fn what_does_not_pass_is_an_error_that_says_what_to_do() {
     let world = World::new();
     let elsewhere = Sink::taking_all();

@@ -51,6 +51,11 @@ impl Sink {
     }
 
     pub(super) fn new(answer: impl Fn(usize) -> Answer + Send + Sync + 'static) -> Self {
+        Self::judging(move |n, _| answer(n))
+    }
+
+    /// One that looks at what it is sent.
+    pub(super) fn judging(answer: impl Fn(usize, &Request) -> Answer + Send + Sync + 'static) -> Self {
         let upstream = Upstream::new();
         let url = upstream.url();
         let got: Arc<Mutex<Vec<Request>>> = Arc::default();
@@ -65,12 +70,13 @@ impl Sink {
                 std::thread::spawn(move || {
                     while let Some(head) = wire.try_head() {
                         let (body, _) = wire.read_rest();
+                        let request = Request { head, body };
                         let n = {
                             let mut all = kept.lock().unwrap();
-                            all.push(Request { head, body });
+                            all.push(request.clone());
                             all.len() - 1
                         };
-                        match answer(n) {
+                        match answer(n, &request) {
                             Answer::Bytes(bytes) => {
                                 let _ = wire.try_send(bytes);
                             }

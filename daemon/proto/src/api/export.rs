@@ -46,4 +46,6 @@ pub struct ExportEnd {
     pub unreadable: u64,
     /// Whether everything that was asked for is in it.
     pub complete: bool,
+    /// Of one that was to be revealed: values that the vault does not have; their marks stay.
+    pub marks_left: u64,
 }

@@ -64,8 +64,10 @@ pub struct ForwardParcel {
     pub content_type: String,
     /// `gzip`, where the body is compressed on its way.
     pub content_encoding: Option<String>,
-    /// Traces or spans.
+    /// How many of its units are in it.
     pub items: u64,
+    /// What they are: `trace` or `span`.
+    pub unit: String,
     /// What is left out because the sink takes no more at once.
     pub degraded: Option<String>,
     /// The body's bytes.
@@ -74,9 +76,11 @@ pub struct ForwardParcel {
     pub body: Option<String>,
     /// The body in base 64, where it is none.
     pub body_base64: Option<String>,
+    /// The same message in JSON, where the body is no text and that was asked for.
+    pub readable: Option<String>,
 }
 
-/// `GET /v0/forward/preview?name=NAME&session=ID`.
+/// `GET /v0/forward/preview?name=NAME&session=ID&readable=1`.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct ForwardPreview {
@@ -86,8 +90,14 @@ pub struct ForwardPreview {
     pub enabled: bool,
     /// Why nothing would be sent, where that is so.
     pub reason: Option<String>,
-    /// The requests, in their order.
+    /// The session that is shown.
+    pub session_id: Option<String>,
+    /// The requests, in their order: the first of them, where there are very many.
     pub requests: Vec<ForwardParcel>,
+    /// Requests of the last turn that are not shown.
+    pub more_requests: u64,
+    /// Turns that come after it and are not shown.
+    pub more_turns: u64,
 }
 
 /// `POST /v0/forward/connect?name=NAME`: what came of exchanging the key.

@@ -39,7 +39,7 @@
 //! | `GET /v0/heal` | [`Heal`] |
 //! | `POST /v0/heal/allow?session=ID&kind=KIND`, `…/pause?session=ID&for_s=N`, `…/resume?session=ID` | [`Heal`] |
 //! | `GET /v0/forward`, `POST /v0/forward/reload` | [`ForwardSinks`] |
-//! | `GET /v0/forward/preview?name=NAME&session=ID` | [`ForwardPreview`]: exactly what would be sent |
+//! | `GET /v0/forward/preview?name=NAME&session=ID&readable=1` | [`ForwardPreview`]: exactly what would be sent |
 //! | `POST /v0/forward/connect?name=NAME` | [`Connected`] |
 //! | `POST /v0/forward/sync?name=NAME&last=N&dry_run=1` | lines, at the end [`Synced`] |
 //! | `POST /v0/statusline` with the client's JSON | [`StatusLine`] |
@@ -121,6 +121,7 @@ pub use self::store::{
 pub use self::timing::{Stall, Timing, millis};
 pub use self::tokens::{TokenCreated, TokenInfo, TokenList, TokenRevoked};
 pub use self::usage::{Block, Cache, Retries, Side, Usage, UsageRow, UsageSession};
+pub use self::vault::MARKS_LEFT;
 pub use self::vault::{
     VaultAsk, VaultAudit, VaultDeleted, VaultHealth, VaultLook, VaultLookup, VaultRestored, VaultRotated,
     VaultStatus,

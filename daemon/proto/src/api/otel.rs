@@ -75,6 +75,8 @@ pub struct OtelExported {
     pub retries: u64,
     /// Spans that the endpoint said it did not take.
     pub rejected_spans: u64,
+    /// Spans that were left out because each alone is too large for the endpoint.
+    pub too_large_spans: u64,
     /// What it said of them, and its warnings; the first few.
     pub messages: Vec<String>,
     /// How long it took, in seconds.

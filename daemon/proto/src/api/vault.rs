@@ -4,6 +4,9 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
+/// Header of an answer that was to be revealed: of how many values the vault has none; their marks stay.
+pub const MARKS_LEFT: &str = "ccd-marks-left";
+
 /// How the vault is.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]

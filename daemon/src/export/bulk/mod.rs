@@ -200,6 +200,7 @@ impl Export {
             counts: at.counts,
             unreadable: at.unreadable,
             complete: at.unreadable == 0,
+            marks_left: self.wanted.revealer.as_ref().map_or(0, |revealer| revealer.missing()),
         };
         // What stands behind the last entry is made again where it is missing.
         if !writer.flush(true) {

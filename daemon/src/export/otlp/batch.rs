@@ -1,7 +1,8 @@
 //! Traces in requests of a size that receivers take.
 //!
-//! A turn is never torn apart unless it alone is larger than a request may be; then its pieces have the root's side
-//! first, and only there may a parent be in the request before. One with very many small spans goes whole, by itself.
+//! A turn is never torn apart unless it alone is larger than a request may be, or than a receiver takes; then its pieces
+//! have the root's side first, and only there may a parent be in the request before. One with very many small spans goes
+//! whole, by itself.
 
 use ccd_otlp::{Encoding, ExportTraceServiceRequest, Message as _, Resource, ResourceSpans, Span};
 
@@ -19,7 +20,7 @@ pub struct Unit {
     pub resource: Resource,
     /// The spans.
     pub trace: Trace,
-    /// Bytes of it, in its encoding.
+    /// Bytes of it, in its encoding, when it was put in; a half keeps the figure.
     pub bytes: usize,
 }
 
@@ -68,15 +69,24 @@ impl Batch {
         ExportTraceServiceRequest { resource_spans: all }
     }
 
-    /// Two halves, for a receiver that takes less; none if it is one turn.
+    /// Two halves, for a receiver that takes less: of its turns, else of the one turn's spans; none if it is one span.
     #[must_use]
     pub fn halves(mut self) -> Option<[Batch; 2]> {
         let rest = self.units.split_off(self.units.len() / 2);
-        if self.units.is_empty() {
+        if !self.units.is_empty() {
+            let first = Batch { units: self.units, goes_on: false };
+            return Some([first, Batch { units: rest, goes_on: self.goes_on }]);
+        }
+        let [mut unit] = <[Unit; 1]>::try_from(rest).ok()?;
+        if unit.trace.spans.len() < 2 {
             return None;
         }
-        let first = Batch { units: self.units, goes_on: false };
-        Some([first, Batch { units: rest, goes_on: self.goes_on }])
+        let spans = unit.trace.spans.split_off(unit.trace.spans.len() / 2);
+        let (session_id, turn_id) = (unit.trace.session_id.clone(), unit.trace.turn_id.clone());
+        let trace = Trace { session_id, turn_id, spans };
+        let rest = Unit { resource: unit.resource.clone(), trace, bytes: unit.bytes };
+        let first = Batch { units: vec![unit], goes_on: true };
+        Some([first, Batch { units: vec![rest], goes_on: self.goes_on }])
     }
 }
 
@@ -192,13 +202,20 @@ mod tests {
     }
 
     #[test]
-    fn halves_keep_all_and_one_turn_has_none() {
+    fn halves_keep_all_down_to_single_spans() {
         let mut batcher = Batcher::new(Encoding::Protobuf);
         for n in 0..3 {
             assert!(batcher.push(Resource::default(), turn(n, 2, 1)).is_empty());
         }
         let [a, b] = batcher.finish().unwrap().halves().unwrap();
         assert_eq!((a.units.len(), b.units.len()), (1, 2));
-        assert!(a.halves().is_none());
+        assert!(!a.goes_on && !b.goes_on);
+        let [first, last] = a.halves().unwrap();
+        assert_eq!((first.spans(), last.spans()), (1, 1));
+        // Both are of one turn, which is told once: with its last piece.
+        assert!(first.goes_on && !last.goes_on);
+        assert_eq!(first.units[0].trace.turn_id, last.units[0].trace.turn_id);
+        assert_ne!(first.units[0].trace.spans, last.units[0].trace.spans);
+        assert!(first.halves().is_none() && last.halves().is_none());
     }
 }

@@ -24,6 +24,8 @@ use crate::query::{Ask, QueryError};
 
 /// Batches that wait for the network.
 const AHEAD: usize = 2;
+/// Single spans that are too large for an endpoint before anything else was taken: then it takes nothing.
+const TOO_MANY: u64 = 32;
 /// Messages of an endpoint that are kept.
 const MESSAGES: usize = 5;
 
@@ -73,6 +75,8 @@ pub struct Sender {
     clock: Arc<dyn Clock>,
     retries: AtomicU64,
     done: OtelExported,
+    /// Whether anything was taken of the turn whose pieces are being sent.
+    begun: bool,
 }
 
 impl Sender {
@@ -95,7 +99,7 @@ impl Sender {
             dry_run: courier.is_none(),
             ..OtelExported::default()
         };
-        Sender { courier, encoding, retry, clock, retries: AtomicU64::new(0), done }
+        Sender { courier, encoding, retry, clock, retries: AtomicU64::new(0), done, begun: false }
     }
 
     /// Turns that were taken so far.
@@ -116,7 +120,8 @@ impl Sender {
         }
     }
 
-    /// Sends a batch; where it is too large for the endpoint, in halves.
+    /// Sends a batch; where it is too large for the endpoint, in halves, down to single spans. One that is too large by
+    /// itself is left out and counted.
     pub async fn send(&mut self, batch: Batch) -> Result<(), QueryError> {
         let mut open = vec![batch];
         while let Some(batch) = open.pop() {
@@ -133,8 +138,19 @@ impl Sender {
                     self.hear(&outcome);
                 }
                 Verdict::TooLarge => {
-                    let Some([first, second]) = batch.halves() else { return Err(self.refused(&outcome)) };
-                    open.extend([second, first]);
+                    let goes_on = batch.goes_on;
+                    if let Some([first, second]) = batch.halves() {
+                        open.extend([second, first]);
+                    } else {
+                        self.done.too_large_spans += 1;
+                        if self.done.requests == 0 && self.done.too_large_spans >= TOO_MANY {
+                            return Err(self.refused(&outcome));
+                        }
+                        // The turn is told all the same if anything of it was.
+                        if !goes_on {
+                            self.done.traces += u64::from(std::mem::take(&mut self.begun));
+                        }
+                    }
                 }
                 _ => return Err(self.refused(&outcome)),
             }
@@ -173,6 +189,7 @@ impl Sender {
         self.done.bytes += bytes;
         self.done.spans += batch.spans() as u64;
         self.done.traces += (batch.units.len() as u64).saturating_sub(u64::from(batch.goes_on));
+        self.begun = batch.goes_on;
     }
 
     /// What the endpoint says of what it took.
@@ -207,7 +224,7 @@ impl Sender {
         let message = format!("{} refused: {said}; {}", self.done.endpoint, self.so_far());
         let hint = match (outcome.verdict(), outcome.status.as_u16()) {
             (Verdict::Unauthorized, _) | (_, 403) => "does it want a header? -H NAME=VALUE",
-            (Verdict::TooLarge, _) => "a turn is too large for it: --content none or text says less",
+            (Verdict::TooLarge, _) => "it takes not even single spans: --content none or text says less",
             (_, 300..=399) => "redirects are not followed: name the address that it moved to",
             (_, 404 | 405) => "/v1/traces was added to the URL: name the whole path if it is another",
             (_, 415) => "--protocol http/json or http/protobuf, or --compress none",

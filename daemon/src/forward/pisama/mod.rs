@@ -114,7 +114,7 @@ impl Platform {
             let outcome = sent.map_err(|error| Failed::passing(error.to_string()))?;
             return Ok(match outcome.verdict() {
                 Verdict::Taken => Sent::Taken { items: body.traces, note: short_count(body, &outcome.body) },
-                Verdict::TooLarge if body.traces > 1 => Sent::TooLarge,
+                Verdict::TooLarge => Sent::TooLarge(outcome.words()),
                 Verdict::Unauthorized if !is_fresh => {
                     // One new token, and no more: a key that was taken back makes no better ones.
                     self.tokens.forget();
@@ -125,7 +125,7 @@ impl Platform {
                 }
                 Verdict::Unauthorized => Sent::Failed(Failed::held(outcome.words())),
                 _ if super::is_about_the_door(outcome.status) => Sent::Failed(Failed::held(outcome.words())),
-                _ => Sent::Refused(outcome.words()),
+                Verdict::Refused => Sent::Refused(outcome.words()),
             });
         }
     }

@@ -18,6 +18,8 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use blake3::Hash;
 use tokio_util::sync::CancellationToken;
 
+use crate::private;
+
 pub(super) use file::Login;
 
 const SECOND_NS: u64 = 1_000_000_000;
@@ -81,7 +83,7 @@ struct State {
     wrong: VecDeque<u64>,
     ended: CancellationToken,
     /// The file as it was when it was last read or written; none before.
-    stamp: Option<file::Stamp>,
+    stamp: Option<private::Stamp>,
     /// The disk did not take the last change.
     unsaved: bool,
 }
@@ -199,7 +201,7 @@ impl Logins {
     /// Ends all logins, and what is being sent to them. Uses the disk.
     pub(crate) fn forget(&self) -> std::io::Result<()> {
         let _disk = self.disk.lock().unwrap_or_else(PoisonError::into_inner);
-        let removed = file::remove(&self.file);
+        let removed = private::remove(&self.file);
         let mut state = self.state();
         state.codes.clear();
         state.logins.clear();
@@ -224,7 +226,7 @@ impl Logins {
 
     /// With `disk` held.
     fn read(&self, now_s: u64) {
-        let stamp = file::stamp(&self.file);
+        let stamp = private::stamp(&self.file).ok().flatten();
         {
             let state = self.state();
             if state.unsaved || (state.stamp.is_some() && state.stamp == stamp) {
@@ -258,7 +260,7 @@ impl Logins {
         let written = file::write(&self.file, &logins);
         let mut state = self.state();
         state.unsaved = written.is_err();
-        state.stamp = file::stamp(&self.file);
+        state.stamp = private::stamp(&self.file).ok().flatten();
         if let Err(error) = written {
             tracing::warn!(%error, "who is logged in to the pages is not kept beyond this daemon's end");
         }
