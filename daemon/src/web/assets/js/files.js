@@ -17,7 +17,7 @@ export function exportName(session, form = "html") {
 /** Every form that a session can be taken away in: [form, what it is called, what is in it]. All are redacted by the daemon. */
 export const FORMS = [
   ["html", "One page", "to read anywhere, without the daemon"],
-  ["jsonl", "JSON lines", "everything, an object a line"],
+  ["jsonl", "JSON lines", "all of it, an object a line"],
   ["csv", "CSV", "a table of its spans"],
   ["har", "HAR", "what went over the wire"],
   ["otlp", "OTLP", "traces: figures and names, no texts"],

@@ -16,6 +16,8 @@ const grade = (name, n) =>
 async function change(ask, done, api = null) {
   try {
     const answer = await ask();
+    // What has the focus is not drawn again: the verdict has been given, and lets go of it.
+    document.activeElement?.closest(".verdict")?.closest('[role="tabpanel"], [role="region"]')?.focus({ preventScroll: true });
     // Shown as it is now; the stream tells it again, and of others about the same.
     if (answer.detection) api?.onjudged?.(answer.detection);
     notice(done(answer));

@@ -85,7 +85,14 @@ export function showRecords(list, { api, t0, openExchange }) {
   const grid = h(
     "div",
     { class: "records", vars: { "--lanes": String(lanes.length) } },
-    lanes.map(([, name, about]) => h("span", { class: "lane", title: about }, h("b", { text: name }), lanes.length > ALWAYS ? null : h("span", { class: "muted", text: ` ${about}` }))),
+    lanes.map(([, name, about]) =>
+      h(
+        "span",
+        { class: "lane", title: about },
+        h("b", { text: name }),
+        lanes.length > ALWAYS ? null : h("span", { class: "muted", text: ` ${about}` }),
+      ),
+    ),
     lines(list, lanes).map((l) => l.cells.map(cell)),
   );
   return block(

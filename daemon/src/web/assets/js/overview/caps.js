@@ -43,17 +43,20 @@ export function limits(l, now) {
 export function budgets(b) {
   const list = (b.scopes ?? []).filter((x) => x.percent !== null);
   if (list.length === 0) return null;
-  const note = b.enforce ? "tool calls stop at the hard limit" : "only told of, nothing is stopped";
+  const stops = b.enforce && list.some((x) => (x.hard_usd_micros ?? null) !== null),
+    note = stops ? "tool calls stop at the hard limit" : "only told of, nothing is stopped";
   return card("Budget", `${b.timezone} · ${note}`, () =>
     hbars(
-      list.map((x) => [
-        `${x.scope} ${oneLine(x.key, 20)}`,
-        x.percent,
-        `${x.percent} %`,
-        `${money(x.spent_usd_micros)} of ${money(x.hard_usd_micros ?? x.soft_usd_micros)}${x.projected_usd_micros ? `, ${money(x.projected_usd_micros)} by its end` : ""}`,
-      ]),
+      list.map((x) => [`${x.scope} ${oneLine(x.key, 20)}`, x.percent, `${x.percent} %`, spent(x)]),
       "--denied",
       100,
     ),
   );
+}
+
+function spent(x) {
+  const most = x.hard_usd_micros ?? x.soft_usd_micros ?? null,
+    of = most === null ? "" : ` of ${money(most)}`,
+    end = x.projected_usd_micros ? `, ${money(x.projected_usd_micros)} by its end` : "";
+  return `${money(x.spent_usd_micros)}${of}${end}`;
 }
