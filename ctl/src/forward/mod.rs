@@ -369,12 +369,10 @@ fn preview(env: &Env, out: &mut Printer, args: &ForwardArgs) -> Result<()> {
             }
         }
     }
-    if preview.more_requests + preview.more_turns > 0 {
-        out.note(format!(
-            "and {} of this turn, and {} more: only the beginning of so much is shown",
-            plural(preview.more_requests, "more request"),
-            plural(preview.more_turns, "turn"),
-        ));
+    let more = [(preview.more_requests, "more request"), (preview.more_turns, "more turn")];
+    let more: Vec<_> = more.iter().filter(|(n, _)| *n > 0).map(|(n, what)| plural(*n, what)).collect();
+    if !more.is_empty() {
+        out.note(format!("and {}: only the beginning of so much is shown", more.join(" of this turn, and ")));
     }
     if !preview.enabled {
         out.note("nothing of this is sent: the sink is off");

@@ -152,7 +152,7 @@ fn what_would_be_sent_is_printed_as_it_is() {
     run(&home.env(), &mut out, &args).unwrap();
     assert_eq!(text.text(), "{\"a\":\"ä\"}");
     assert!(err.text().contains("the sink is off") && err.text().contains("1 trace)"), "{}", err.text());
-    assert!(err.text().contains("3 turns: only the beginning"), "{}", err.text());
+    assert!(err.text().contains("and 3 more turns: only the beginning"), "{}", err.text());
     assert_eq!(daemon.requests(), ["GET /v0/forward/preview?session=s%201"]);
     assert_eq!(unbase64("+/8=").unwrap(), [0xfb, 0xff]);
 }
