@@ -236,13 +236,13 @@ impl Reader<'_> {
         if lines.len() < 2 {
             return self.rest(As::Text, once(whole));
         }
-        let mut lined = Woven::default();
+        let mut joined = Woven::default();
         for line in lines {
-            lined.add(self.body, line.clone());
-            lined.gap();
+            joined.add(self.body, line.clone());
+            joined.gap();
         }
         let mut known = Vec::new();
-        lined.changes((self.find)(&lined.text, As::Text), &mut known);
+        joined.changes((self.find)(&joined.text, As::Text), &mut known);
         let is_new = |(_, piece): &(usize, Range<usize>)| {
             let next = known.partition_point(|change| change.range.end <= piece.start);
             known.get(next).is_none_or(|change| change.range.start >= piece.end)
