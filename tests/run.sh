@@ -234,16 +234,14 @@ cargo fmt --all --check
 step "lints"
 cargo clippy --locked --workspace --all-targets -- -D warnings
 
-step "binaries"
-cargo build --locked --workspace --bins
-
 step "cc-hook as it is installed"
 static=
 [ "$(uname -s)" = Linux ] && static='-C target-feature=+crt-static'
 RUSTFLAGS=$static cargo build --locked --profile hook -p cc-hook
 
-step "tests, compiled"
-cargo test --locked --workspace --no-run
+# In one go: by themselves the programs would be compiled with fewer features of what tests use too, and all below them twice.
+step "programs and tests, compiled"
+cargo build --locked --workspace --bins --tests
 
 # --- benches and tests ---------------------------------------------------------------------------------------
 
