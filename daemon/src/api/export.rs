@@ -245,7 +245,9 @@ mod tests {
             panic!("a defect");
         });
         for cut in [failed.await, broken.await] {
-            assert!(cut.starts_with("HTTP/1.1 200") && !cut.ends_with(LAST), "{cut}");
+            // What was written at once may go with the connection.
+            assert!(cut.is_empty() || cut.starts_with("HTTP/1.1 200"), "{cut}");
+            assert!(!cut.ends_with(LAST), "{cut}");
         }
     }
 }
