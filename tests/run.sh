@@ -41,8 +41,8 @@ fail() { printf '\nFAILED: %s\n' "$*" >&2; exit 1; }
 need() { command -v "$1" >/dev/null || fail "$1 is not installed: $2"; }
 
 # Whatever way this ends, nothing is left running.
-client_pid='' ccusage_pid='' rotel_pid='' pisama_pid='' aside_pid='' web_pid='' chromium_pid=''
-trap 'for pid in $client_pid $ccusage_pid $rotel_pid $pisama_pid $aside_pid $web_pid $chromium_pid; do kill "$pid" 2>/dev/null || true; done' EXIT
+client_pid='' ccusage_pid='' rotel_pid='' pisama_pid='' deny_pid='' web_pid='' chromium_pid=''
+trap 'for pid in $client_pid $ccusage_pid $rotel_pid $pisama_pid $deny_pid $web_pid $chromium_pid; do kill "$pid" 2>/dev/null || true; done' EXIT
 
 # --- what the tests need, fetched while the first checks run -------------------------------------------------
 
@@ -187,6 +187,15 @@ fi
 # The oracle is a script.
 need python3 "the oracle that numbers are compared with is a script"
 
+if ! command -v cargo-deny >/dev/null; then
+  # A build directory of its own: it runs beside our own builds and must not wait for their lock. Unoptimised: it runs for
+  # seconds, and would be optimised for minutes.
+  CARGO_PROFILE_DEV_DEBUG=0 CARGO_TARGET_DIR=$target/tools/build nice cargo install --locked --debug --root "$target/tools" \
+    cargo-deny \
+    >"$target/tools/cargo-deny.log" 2>&1 &
+  deny_pid=$!
+fi
+
 # system_tool PROGRAM PACKAGE: a program of the system, installed where that can be done.
 system_tool() {
   if command -v "$1" >/dev/null; then return; fi
@@ -242,6 +251,25 @@ RUSTFLAGS=$static cargo build --locked --profile hook -p cc-hook
 # In one go: by themselves the programs would be compiled with fewer features of what tests use too, and all below them twice.
 step "programs and tests, compiled"
 cargo build --locked --workspace --bins --tests
+
+# --- dependencies --------------------------------------------------------------------------------------------
+
+step "dependencies"
+if [ -n "$deny_pid" ]; then
+  echo "waiting for cargo-deny to be built"
+  wait "$deny_pid" || { tail -20 "$target/tools/cargo-deny.log" >&2; fail "cargo-deny could not be installed"; }
+  deny_pid=
+  rm -rf "$target/tools/build"
+fi
+cargo deny check bans licenses sources
+if fetched=$(cargo deny fetch db 2>&1); then
+  cargo deny check advisories
+elif grep -q 'failed to fetch advisory database' <<<"$fetched"; then
+  echo "advisories: NOT CHECKED (database unreachable)"
+else
+  echo "$fetched" >&2
+  fail "the advisory database"
+fi
 
 # --- benches and tests ---------------------------------------------------------------------------------------
 
@@ -319,51 +347,16 @@ if [ -n "${CCD_EVAL:-}" ]; then
   cargo run --locked --quiet -p ccd-detect --example score -- --subtypes
 fi
 
+if $soak; then
+  step "tests, the long forms"
+  result=0
+  CCD_SOAK=1 run_tests 2>&1 | tee "$target/soak.log" || result=$?
+  step "what the fault tests counted"
+  grep -aoE '^ *counted: .*' "$target/soak.log" || true
+  exit "$result"
+fi
+step "tests"
 # What the installer and the packages are tried with is built as they say, but for its optimisation, which takes most of
 # the time: whoever builds it afterwards gets the real thing, for cargo tells the two apart.
 export CARGO_PROFILE_RELEASE_OPT_LEVEL=0 CARGO_PROFILE_RELEASE_LTO=off CARGO_PROFILE_RELEASE_CODEGEN_UNITS=16
-
-# What takes the processors for minutes is built while tests wait for clocks, and gives way to them: the programs that the
-# installer's test and those of the packages, which come last, would build themselves, and cargo-deny. That one has a build
-# directory of its own, and is not optimised: it runs for seconds, and would be optimised for minutes.
-build_aside() {
-  $fast || cargo build --locked --release -p ccd -p ccctl || return 1
-  if ! command -v cargo-deny >/dev/null; then
-    CARGO_PROFILE_DEV_DEBUG=0 CARGO_TARGET_DIR=$target/tools/build cargo install --locked --debug --root "$target/tools" \
-      cargo-deny && rm -rf "$target/tools/build"
-  fi
-}
-renice_self() { renice -n 19 "$BASHPID" >/dev/null; }
-(renice_self && build_aside) >"$target/aside.log" 2>&1 &
-aside_pid=$!
-
-dependencies() {
-  step "dependencies"
-  echo "waiting for cargo-deny to be built"
-  wait "$aside_pid" || { tail -20 "$target/aside.log" >&2; fail "cargo-deny, or the programs of the packages, could not be built"; }
-  aside_pid=
-  cargo deny check bans licenses sources || fail "cargo-deny does not let the dependencies pass"
-  if fetched=$(cargo deny fetch db 2>&1); then
-    cargo deny check advisories || fail "a dependency has an advisory"
-  elif grep -q 'failed to fetch advisory database' <<<"$fetched"; then
-    echo "advisories: NOT CHECKED (database unreachable)"
-  else
-    echo "$fetched" >&2
-    fail "the advisory database"
-  fi
-}
-
-result=0
-if $soak; then
-  step "tests, the long forms"
-  CCD_SOAK=1 run_tests 2>&1 | tee "$target/tests.log" || result=$?
-  step "what the fault tests counted"
-  grep -aoE '^ *counted: .*' "$target/tests.log" || true
-else
-  step "tests"
-  run_tests 2>&1 | tee "$target/tests.log" || result=$?
-fi
-dependencies
-step "the tests, once more in a line"
-grep -aE '^ *Summary |^test result: ' "$target/tests.log" | tail -1
-exit "$result"
+run_tests
