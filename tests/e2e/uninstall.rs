@@ -2,9 +2,10 @@
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::time::Duration;
 
 use ccd_tests::assert_eventually;
-use ccd_tests::harness::{Holding, Out, RealClient, TestHome, binary, eventually, run, signal};
+use ccd_tests::harness::{Holding, Out, RealClient, TestHome, binary, eventually, poll, run, signal};
 use ccd_tests::mock::{Mock, Script, reply};
 use serde_json::{Value, json};
 
@@ -61,7 +62,14 @@ impl Placed {
 
     #[track_caller]
     fn assert_nothing_left(&self, listen: &str) {
-        assert_eventually!(self.left().is_empty(), "left: {:?}", self.left());
+        // The daemon stays for as long as any process of a session lives, and some seconds more.
+        let gone = poll(Duration::from_secs(90), || self.left().is_empty().then_some(()));
+        assert!(
+            gone.is_some(),
+            "left: {:?}; {:?}",
+            self.left(),
+            processes_of(&self.bin.display().to_string())
+        );
         assert!(!is_answered(listen), "the port is free");
         let bin = self.bin.display().to_string();
         assert_eventually!(processes_of(&bin).is_empty(), "still there: {:?}", processes_of(&bin));
