@@ -45,6 +45,7 @@ use serde_json::Value;
 use zeroize::Zeroizing;
 
 pub use crate::mark::{Batch, Hit, Mark, Named};
+pub use crate::names::speaks_of_one;
 pub use crate::rule::CustomRule;
 pub use crate::scrub::{Edit, Scrubber, apply};
 

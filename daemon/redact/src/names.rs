@@ -34,6 +34,18 @@ pub(crate) const WORDS: &[&str] = &[
     "api.hash", "recovery",
 ];
 
+/// The rule that finds passwords told in sentences, in several languages.
+const TOLD: &str = "told-password";
+
+/// Whether a text speaks of a credential, so that its next word may be one. Rather once too often.
+#[must_use]
+pub fn speaks_of_one(text: &str) -> bool {
+    let text = text.to_lowercase();
+    let told =
+        crate::rules::all().filter(|rule| rule.id == TOLD).flat_map(|rule| rule.keywords.iter().copied());
+    WORDS.iter().copied().chain(told).any(|word| text.contains(word))
+}
+
 const MOST_WORDS: usize = 12;
 
 /// What a name says about its value.

@@ -27,7 +27,7 @@ pub(super) const RULES: &[Rule] = &[
     Rule::near(
         "told-password",
         "A password told in prose, in other words",
-        &["and password ", "with password ", "passwort ist", "passwort lautet", "kennwort ist", "mot de passe est", "la contrase\u{f1}a es", "use this token", "use this key"],
+        &["and password ", "with password ", "passwort ist", "passwort lautet", "kennwort ist", "kennwort lautet", "mot de passe est", "la contrase\u{f1}a es", "use this token", "use this key"],
         r#"(?i)(?:\b(?:and|with) password|\b(?:passwort|kennwort) (?:ist|lautet)|mot de passe est|contraseña es|use this (?:token|key)):?\s+["'`]?([^\s"'`,<>(){}]{6,})"#,
         &["Log in with user bob and password {p12}", "Das Passwort ist {p12} und gut."],
     )

@@ -18,6 +18,8 @@ use crate::project::decode::{DecodeError, decode};
 const TORN: usize = 4096;
 /// Less than this tells nothing.
 const TELLS: usize = 4;
+/// So far before a value a sentence says what it is, in bytes.
+const NEAR: usize = 96;
 /// Longer words are seldom said.
 const LONGEST_WORD: usize = 20;
 
@@ -142,8 +144,10 @@ pub(super) fn without_end(text: &[u8], edits: &mut Vec<Edit>) {
 /// Whether a word at the end is one of a sentence: small letters after the first, and nobody's value. What a credential of
 /// a known kind begins with goes on with other signs after at most five such letters.
 fn is_prose(before: &[u8], word: &[u8]) -> bool {
+    let near = String::from_utf8_lossy(&before[before.len().saturating_sub(NEAR)..]);
     let is_value =
-        before.trim_ascii_end().last().is_some_and(|b| matches!(b, b':' | b'=' | b'"' | b'\'' | b'`'));
+        before.trim_ascii_end().last().is_some_and(|b| matches!(b, b':' | b'=' | b'"' | b'\'' | b'`'))
+            || ccd_redact::speaks_of_one(&near);
     let is_apart = before.last().is_none_or(|b| matches!(b, b' ' | b'\n' | b'\t' | b'(' | b','));
     let (first, rest) = word.split_first().map_or((b' ', word), |(first, rest)| (*first, rest));
     let end = rest.last().map_or(0, |b| usize::from(matches!(b, b'.' | b'-')));

@@ -329,6 +329,8 @@ fn a_word_of_a_sentence_that_broke_off_stays() {
     for (text, kept) in [
         ("the key is AKIAIOSF", "the key is "),
         ("it is x9fk", "it is "),
+        ("my password is hunt", "my password is "),
+        ("das Kennwort lautet wolke", "das Kennwort lautet "),
         ("password: hunt", "password: "),
         ("token=abcdef", ""),
         ("{\"key\":\"abcdef", "{\"key\":\""),
